@@ -1,0 +1,79 @@
+"""The life of a decision in the market: intent, order, fill. States and arrows stand here once; SQL says the same words."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from pipelines.domain.signals import Side
+
+
+class Purpose(StrEnum):
+    ENTRY = "entry"
+    STOP = "stop"  #: the protective order that rests at the broker
+    EXIT = "exit"
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"  #: through the API always with market protection
+    LIMIT = "LIMIT"
+    SL = "SL"
+    SL_M = "SL-M"
+
+
+class Product(StrEnum):
+    MIS = "MIS"  #: intraday, squared off by the broker
+    CNC = "CNC"  #: delivery, long only
+
+
+class IntentStatus(StrEnum):
+    PLANNED = "planned"  #: committed to the journal, not yet sent
+    SENT = "sent"  #: handed to the broker; the answer may be unknown
+    OPEN = "open"  #: seen in the broker's order book
+    DONE = "done"  #: filled in whole
+    CANCELLED = "cancelled"  #: ended with less than its quantity filled
+    REJECTED = "rejected"
+    ABANDONED = "abandoned"  #: planned, never sent, too old to send now
+
+
+INTENT_NEXT: dict[IntentStatus, frozenset[IntentStatus]] = {
+    IntentStatus.PLANNED: frozenset({IntentStatus.SENT, IntentStatus.ABANDONED}),
+    IntentStatus.SENT: frozenset(
+        {IntentStatus.OPEN, IntentStatus.DONE, IntentStatus.CANCELLED, IntentStatus.REJECTED, IntentStatus.ABANDONED}
+    ),
+    IntentStatus.OPEN: frozenset({IntentStatus.DONE, IntentStatus.CANCELLED, IntentStatus.REJECTED}),
+    IntentStatus.DONE: frozenset(),
+    IntentStatus.CANCELLED: frozenset(),
+    IntentStatus.REJECTED: frozenset(),
+    IntentStatus.ABANDONED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A will to trade, committed before the order is sent; its tag is how we find the order again."""
+
+    intent_id: str
+    tag: str  #: unique, at most 20 letters and digits, sent as Kite's order tag
+    decision_id: str | None
+    purpose: Purpose
+    symbol: str
+    side: Side
+    quantity: int  #: shares, above zero
+    order_type: OrderType
+    product: Product
+    limit_price: Decimal | None
+    trigger_price: Decimal | None
+    status: IntentStatus
+    created_at: datetime  #: market time
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    trade_id: str  #: the broker's
+    order_id: str  #: the broker's
+    symbol: str
+    side: Side
+    quantity: int
+    price: Decimal
+    filled_at: datetime  #: market time

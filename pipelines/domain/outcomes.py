@@ -1,0 +1,40 @@
+"""A closed trade with its context: the only thing the next policy learns from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from pipelines.domain.signals import Side
+
+
+class ExitReason(StrEnum):
+    STOP = "stop"
+    TARGET = "target"
+    TIME = "time"
+    SQUARE_OFF = "square_off"
+    FLATTEN = "flatten"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    symbol: str
+    side: Side
+    quantity: int
+    decision_id: str | None
+    policy_version: str
+    catalogue_hash: str
+    regime: str
+    decision_price: Decimal
+    entry_price: Decimal  #: volume-weighted over the fills
+    exit_price: Decimal
+    entered_at: datetime
+    exited_at: datetime
+    exit_reason: ExitReason
+    gross_inr: Decimal
+    charges: Mapping[str, Decimal]  #: by item, both legs
+    net_inr: Decimal
+    mfe_inr: Decimal  #: best unrealised gain while open
+    mae_inr: Decimal  #: worst unrealised loss while open, not above zero
+    hold_bars: int

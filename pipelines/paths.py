@@ -1,0 +1,127 @@
+"""Where data lies. Stages know only a workspace's `root`; running processes also know the `state` folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Every table of the pipeline, in the data's order. `data/README.md` says who writes and who reads each."""
+
+    root: Path
+
+    @classmethod
+    def here(cls) -> "Paths":
+        return cls(Path.cwd())
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    # 00_world: what the pipeline may not see: the bars after T, for the paper exchange, and the simulator's truth
+    @property
+    def world(self) -> Path:
+        return self.data / "00_world"
+
+    @property
+    def session_bars(self) -> Path:  # folder, one file per instrument
+        return self.world / "session_bars"
+
+    @property
+    def session_news(self) -> Path:
+        return self.world / "session_news.parquet"
+
+    @property
+    def truth(self) -> Path:
+        return self.world / "truth.parquet"
+
+    # 01_raw: what was known as of T
+    @property
+    def raw(self) -> Path:
+        return self.data / "01_raw"
+
+    @property
+    def raw_bars(self) -> Path:  # folder, one file per instrument
+        return self.raw / "bars"
+
+    @property
+    def raw_instruments(self) -> Path:
+        return self.raw / "instruments.parquet"
+
+    @property
+    def raw_news(self) -> Path:
+        return self.raw / "news.parquet"
+
+    @property
+    def snapshot(self) -> Path:  # what was pinned: source, interval, T, files and their hashes
+        return self.raw / "snapshot.json"
+
+    @property
+    def validated(self) -> Path:
+        return self.data / "02_validated"
+
+    @property
+    def validated_bars(self) -> Path:  # folder, one file per instrument
+        return self.validated / "bars"
+
+    @property
+    def instruments(self) -> Path:
+        return self.validated / "instruments.parquet"
+
+    @property
+    def news(self) -> Path:
+        return self.validated / "news.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.validated / "quarantine.parquet"
+
+    @property
+    def features(self) -> Path:  # folder, one file per instrument, and market.parquet
+        return self.data / "03_features"
+
+    @property
+    def market_features(self) -> Path:
+        return self.features / "market.parquet"
+
+    @property
+    def catalogue(self) -> Path:
+        return self.features / "catalogue.json"
+
+    @property
+    def regimes(self) -> Path:
+        return self.data / "04_regimes" / "regimes.parquet"
+
+    @property
+    def regime_model(self) -> Path:
+        return self.data / "04_regimes" / "model.json"
+
+    @property
+    def views(self) -> Path:  # folder, one file per instrument
+        return self.data / "05_heads"
+
+    @property
+    def bundle(self) -> Path:  # folder: the policy as it is registered and served
+        return self.data / "06_policy" / "bundle"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.data / "07_evaluation"
+
+    @property
+    def verdicts(self) -> Path:
+        return self.data / "08_gates" / "verdicts.json"
+
+
+def state_folder() -> Path:
+    """Where processes keep what is not a run's data: databases, artifacts, logs, credentials.
+
+    `TRADESAGE_STATE` if set, else `.tradesage` in the checkout this package was imported from.
+    """
+    found = os.environ.get("TRADESAGE_STATE")
+    return Path(found).resolve() if found else Path(__file__).resolve().parents[1] / ".tradesage"

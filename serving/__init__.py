@@ -1,0 +1,1 @@
+"""What needs a network: the policy service, the paper exchange, the executor and the commands that start them."""

@@ -204,7 +204,8 @@ def params_from(content: dict, where: str) -> Params:
 
 
 def _in_words(error: dict) -> str:
-    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("literal", "function", "constrained")))
+    noise = ("literal", "function", "constrained")  # pydantic's names for the branches of a union
+    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(noise))
     if error["type"] == "extra_forbidden":
         return f"{key} is not a known key; remove it or correct its spelling"
     if error["type"] == "missing":

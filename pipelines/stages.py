@@ -1,4 +1,4 @@
-"""The stages by name and order, and what each returns; a name is that of package, params section, DVC stage and task."""
+"""The stages by name and order; a name is that of package, params section, DVC stage and Airflow task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

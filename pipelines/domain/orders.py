@@ -1,4 +1,4 @@
-"""The life of a decision in the market: intent, order, fill. States and arrows stand here once; SQL says the same words."""
+"""The life of a decision in the market: intent, order, fill. States and arrows stand here once, in SQL the same."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,0 +1,47 @@
+# Each target does the set-up it needs; a second call re-uses what stands. `make help` lists them.
+PYTHON ?= python3.11
+BIN    := .venv/bin
+READY  := .venv/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# One thread a library call: the two cores are shared by the processes of a session
+export BENTOML_DO_NOT_TRACK := true
+
+.PHONY: help setup demo test lint format bench up down status clean
+
+help:            ## this list
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## the virtual environment, exact versions from requirements.lock
+
+$(READY): requirements.lock pyproject.toml .ci/setup
+	@PYTHON=$(PYTHON) sh .ci/setup
+
+demo: $(READY)   ## the whole loop on the simulated market, or on real files: make demo DATA=<folder>
+	@tradesage demo $(if $(DATA),--data "$(DATA)")
+
+test: $(READY)   ## unit, integration and acceptance tests, all on 127.0.0.1
+	@python -m pytest
+
+lint: $(READY)   ## ruff and mypy
+	@ruff check . && ruff format --check . && mypy
+
+format: $(READY) ## let ruff lay out the code
+	@ruff check --fix . && ruff format .
+
+bench: $(READY)  ## measured ratios against named peers, to reports/bench.json
+	@python -m tests.bench
+
+up: $(READY)     ## start every process: PostgreSQL, MLflow, Airflow, policy, exchange, executor
+	@tradesage up
+
+down: $(READY)   ## stop every process
+	@tradesage down
+
+status: $(READY) ## what runs, and where
+	@tradesage status
+
+clean: $(READY)  ## stop every process; remove what runs made (data, reports, caches, state), keep the environment
+	@tradesage down
+	@rm -rf .tradesage reports .dvc/cache .dvc/tmp .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find data -mindepth 1 -maxdepth 1 -type d -name '0*' -exec rm -rf {} +
+	@git worktree prune

@@ -1,0 +1,72 @@
+"""`tradesage`: the commands a person types. Each says what it does while it does it; a mistake gets one line."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.domain.errors import TradeSageError
+
+ROOT = Path(__file__).resolve().parents[1]  #: the checkout
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="a folder of real CSV or Parquet bars instead of the simulation")] = None,
+) -> None:
+    """The whole loop once: pipeline, registration, promotion to paper, one trading session, outcomes."""
+    from serving.demo import run_demo
+
+    raise typer.Exit(run_demo(ROOT, data))
+
+
+@app.command()
+def up() -> None:
+    """Start every process and print where each one answers."""
+    from pipelines.params import load_params
+    from serving.processes import up as start
+
+    start(load_params(ROOT / "params.yaml"))
+
+
+@app.command()
+def down() -> None:
+    """Stop every process that `up` started, and the embedded PostgreSQL."""
+    from serving.processes import down as stop
+
+    stop()
+
+
+@app.command()
+def status() -> None:
+    """What runs and where."""
+    from pipelines.params import load_params
+    from serving.processes import status as show
+
+    show(load_params(ROOT / "params.yaml"))
+
+
+@app.command()
+def register() -> None:
+    """Register the policy of the last `dvc repro` in this folder as a candidate."""
+    from pipelines.params import load_params
+    from pipelines.paths import Paths
+    from pipelines.promotion.register import register_run
+
+    paths = Paths.here()
+    version = register_run(paths, load_params(paths.root / "params.yaml"))
+    typer.echo(f"registered version {version}")
+
+
+def main() -> None:
+    """Entry point: errors a person is meant to read are one line on standard error and exit code 1."""
+    try:
+        app()
+    except TradeSageError as error:
+        print(f"tradesage: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("tradesage: interrupted", file=sys.stderr)
+        sys.exit(130)

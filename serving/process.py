@@ -1,0 +1,303 @@
+"""One process of ours on this machine: start, wait until it answers, stop by its own process group; and its port."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from pipelines.domain.errors import PortTaken, ServiceUnavailable
+from pipelines.paths import state_folder
+
+LOOPBACK = "127.0.0.1"
+Progress = Callable[[str, float], None]  #: name of the process and seconds waited so far
+
+
+def free_port(host: str = LOOPBACK) -> int:
+    """A port that nobody listens on now. Another process may take it before you do, so use it at once."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def require_free_port(
+    port: int, wanted_for: str = "this process", key: str | None = None, host: str = LOOPBACK
+) -> None:
+    """Do nothing if `port` can be listened on.
+
+    Parameters
+    ----------
+    port : int
+    wanted_for : str
+        The process that wants it, for the message.
+    key : str, optional
+        The key of `params.yaml` that holds the number, for the message.
+
+    Raises
+    ------
+    PortTaken : names the port, who listens where that can be seen, and what to do.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to listen on
+        try:
+            probe.bind((host, port))
+        except OSError:
+            change = f"set {key} in params.yaml" if key else "choose another port"
+            raise PortTaken(
+                f"port {port}, wanted for {wanted_for}, is taken{_listener(port)}; end that process, or {change}"
+            ) from None
+
+
+def _listener(port: int) -> str:
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return ""
+
+
+@dataclass
+class Process:
+    """A child process in its own group, its output in a log file. As a context manager it starts and stops.
+
+    Attributes
+    ----------
+    name : short name, used for the log file and in messages
+    command : program and arguments, no shell
+    port : where it listens; `start` refuses with `PortTaken` if somebody else does; None if it does not listen
+    health_url : any answer below 500 means healthy; None with a port means healthy once the port accepts
+    env : set on top of the present environment; None as a value removes the variable
+    port_key : key of `params.yaml` behind `port`, for messages
+    folder : working folder, None for the present one
+    log_folder : where `<name>.log` lies with its standard output and error, appended; `<state>/logs` by default
+    missing : says what it waits for, in a few words, or None; asked by `tradesage up` before it is started
+    """
+
+    name: str
+    command: Sequence[str]
+    port: int | None = None
+    health_url: str | None = None
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    port_key: str | None = None
+    folder: Path | None = None
+    log_folder: Path | None = None
+    missing: Callable[[], str | None] | None = None
+    _child: subprocess.Popen | None = field(default=None, init=False, repr=False)
+    _log_start: int = field(default=0, init=False, repr=False)
+
+    @property
+    def log(self) -> Path:
+        return (self.log_folder or state_folder() / "logs") / f"{self.name}.log"
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a path."""
+        return f"http://{LOOPBACK}:{self.port}" if self.port else ""
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code once it has ended, below zero for a signal; None before."""
+        return self._child.poll() if self._child else None
+
+    def environment(self) -> dict[str, str]:
+        merged: dict[str, str | None] = {**os.environ, **self.env}
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def start(self) -> "Process":
+        """Start it; it may take some seconds more until it answers, see `wait_until_healthy`."""
+        if self.running:
+            return self
+        if self.port is not None:
+            require_free_port(self.port, self.name, self.port_key)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(
+                list(self.command),
+                env=self.environment(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its own group: what it starts is ended with it, and nothing else
+            )
+        return self
+
+    def healthy(self) -> bool:
+        """Whether it answers now. A process without a port is healthy while it runs."""
+        if self.health_url:
+            return answers(self.health_url)
+        if self.port is not None:
+            return accepts(self.port)
+        return self.running
+
+    def wait_until_healthy(self, timeout_s: float = 60.0, progress: Progress | None = None) -> "Process":
+        """Wait until it answers; `progress(name, seconds)` is called about once a second meanwhile.
+
+        Raises
+        ------
+        ServiceUnavailable : if it ended or does not answer in time; carries the last lines of its log.
+        """
+        started = told = time.monotonic()
+        while not self.healthy():
+            now = time.monotonic()
+            if self._child is not None and self._child.poll() is not None:
+                raise ServiceUnavailable(f"{self.name} ended with code {self.returncode}; {self._last_words()}")
+            if now - started > timeout_s:
+                raise ServiceUnavailable(f"{self.name} does not answer after {timeout_s:.0f} s; {self._last_words()}")
+            if progress and now - told >= 1.0:
+                told = now
+                progress(self.name, now - started)
+            time.sleep(0.1)
+        return self
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Wait until it ends by itself; its exit code. `ServiceUnavailable` if it still runs after `timeout_s`."""
+        if self._child is None:
+            raise ServiceUnavailable(f"{self.name} was not started")
+        try:
+            return self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ServiceUnavailable(f"{self.name} still runs after {timeout_s:.0f} s; {self._last_words()}") from None
+
+    def stop(self, patience_s: float = 10.0) -> int | None:
+        """Ask it and its children to end (SIGTERM), insist after `patience_s` (SIGKILL); its exit code."""
+        if self._child is None:
+            return None
+        group = self._child.pid  # start_new_session made the child the leader of a group of the same number
+        if self._child.poll() is None:
+            _signal_group(group, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(patience_s)
+        _wait_for_group(group, 2.0)  # children of a leader that has ended, and a deaf leader
+        if _living(group):
+            _signal_group(group, signal.SIGKILL)
+            _wait_for_group(group, 5.0)
+        return self._child.wait()
+
+    def tail(self, lines: int = 12) -> str:
+        """The last lines of what it wrote since it was started."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_start, size - 16_384))
+            text = log.read().decode("utf-8", errors="replace")
+        return "\n".join(text.rstrip().splitlines()[-lines:])
+
+    def __enter__(self) -> "Process":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _last_words(self) -> str:
+        tail = self.tail()
+        said = f"its last words:\n{_indented(tail)}" if tail else "it said nothing"
+        return f"log {self.log}; {said}"
+
+
+class ProcessGroup:
+    """Processes that are stopped together, last started first, however the `with` block ends.
+
+    In the main thread a SIGTERM inside the block becomes `SystemExit`, so that it, too, stops them.
+    """
+
+    def __init__(self, progress: Progress | None = None):
+        self._progress = progress
+        self._started: list[Process] = []
+        self._handler: object = None
+
+    def start(self, process: Process, timeout_s: float = 60.0, wait: bool = True) -> Process:
+        self._started.append(process)
+        process.start()
+        return process.wait_until_healthy(timeout_s, self._progress) if wait else process
+
+    def stop(self, process: Process) -> int | None:
+        """Stop one of the group before the others."""
+        self._started.remove(process)
+        return process.stop()
+
+    def __enter__(self) -> "ProcessGroup":
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGTERM, _leave)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while self._started:
+                self._started.pop().stop()
+        finally:
+            if self._handler is not None:
+                signal.signal(signal.SIGTERM, self._handler)  # type: ignore[arg-type]
+
+
+def answers(url: str, timeout_s: float = 2.0) -> bool:
+    """Whether `url` answers with anything below 500; proxies of the environment are not asked."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout_s):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except (OSError, ValueError):
+        return False
+
+
+def accepts(port: int, host: str = LOOPBACK, timeout_s: float = 1.0) -> bool:
+    """Whether somebody accepts connections on `port`."""
+    with suppress(OSError), socket.create_connection((host, port), timeout_s):
+        return True
+    return False
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _signal_group(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _wait_for_group(group: int, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    while _living(group) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _living(group: int) -> bool:
+    """Whether a process of the group still runs; one that has ended and waits for its parent's notice does not."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  | {line}" for line in text.splitlines())

@@ -109,27 +109,9 @@ def test_a_run_is_computed_in_its_own_folder_and_ends_as_a_commit_that_is_up_to_
     assert git(repo, "rev-parse", "runs/first-run") == commit
     assert git(repo, "show", "--name-only", "--format=", commit).split() == ["dvc.lock", "params.yaml"]
     assert "up to date" in dvc(path, "repro")
+    assert runs.finish(path, "Train first-run") == commit
+    assert git(repo, "branch", "--list", "runs/*", "--format", "%(refname:short)") == "runs/first-run"
     assert (git(repo, "status", "--porcelain"), git(repo, "rev-parse", "HEAD")) == before
-
-
-def test_a_second_run_of_the_same_numbers_takes_its_results_from_the_shared_cache(repo):
-    runs = RunWorkspace(repo)
-    dvc(runs.create("one", {}), "repro", "--quiet")
-
-    said = dvc(runs.create("two", {}), "repro")
-
-    assert "is cached - skipping run" in said
-
-
-def test_finishing_again_gives_the_same_commit(repo):
-    runs = RunWorkspace(repo)
-    path = runs.create("run", {})
-    dvc(path, "repro", "--quiet")
-
-    commit = runs.finish(path, "Train run")
-
-    assert runs.finish(path, "Train run") == commit
-    assert git(repo, "branch", "--list", "runs/*").count("\n") == 0
 
 
 def test_a_run_with_a_missing_stage_is_not_finished(repo):
@@ -141,16 +123,27 @@ def test_a_run_with_a_missing_stage_is_not_finished(repo):
         runs.finish(path, "Train run")
 
 
-def test_a_removed_name_can_be_used_again_and_the_older_commit_stays(repo):
+def test_a_removed_name_can_be_used_again_with_the_shared_cache_and_the_older_commit_stays(repo):
     runs = RunWorkspace(repo)
-    commits = []
-    for days in (40, 41):
-        path = runs.create("demo", {"ingest.simulated.days": days})
-        dvc(path, "repro", "--quiet")
+    said, commits = [], []
+    for days in (40, 40):
+        path = runs.create("demo", {"ingest.simulated.days": days, "ingest.simulated.seed": len(commits)})
+        said.append(dvc(path, "repro"))
         commits.append(runs.finish(path, "Train demo"))
         runs.remove("demo")
 
     assert [git(repo, "rev-parse", name) for name in ("runs/demo", "runs/demo-2")] == commits
+    assert ["is cached - skipping run" in words for words in said] == [False, True]
+
+
+def test_a_cache_that_this_machine_chose_is_shared(repo, tmp_path):
+    (repo / ".dvc" / "config.local").write_text(
+        "[cache]\n    dir = ../../elsewhere\n    type = copy\n", encoding="utf-8"
+    )
+
+    path = RunWorkspace(repo).create("run", {})
+
+    assert dvc(path, "cache", "dir") == str(tmp_path / "elsewhere")
 
 
 def test_a_taken_name_is_refused(repo):

@@ -85,20 +85,16 @@ def mlflow_process(params: Params, port: int | None = None) -> Process:
 
 def airflow_process(params: Params, part: str) -> Process:
     """One of Airflow's parts: api-server, scheduler or dag-processor."""
-    from serving.airflow_environment import airflow_environment
+    from serving.airflow_environment import airflow_commands, airflow_environment, airflow_health_url
 
-    port = params.serving.airflow_port if part == "api-server" else None
-    options = {
-        "api-server": ("--host", params.serving.host, "--port", str(port)),
-        "scheduler": ("--skip-serve-logs",),  # its log server would listen on every address
-    }.get(part, ())
+    answers_itself = part == "api-server"
     return Process(
         f"airflow-{part}",
-        (sys.executable, "-m", "airflow", part, *options),
-        port=port,
-        health_url=f"http://{LOOPBACK}:{port}/api/v2/monitor/health" if port else None,
+        airflow_commands(params)[part],
+        port=params.serving.airflow_port if answers_itself else None,
+        health_url=airflow_health_url(params) if answers_itself else None,
         env=airflow_environment(params),
-        port_key="serving.airflow_port" if port else None,
+        port_key="serving.airflow_port" if answers_itself else None,
         folder=ROOT,
     )
 
@@ -263,24 +259,14 @@ def hold_postgres() -> NoReturn:
 
 def prepare(params: Params) -> None:
     """Bring the databases of journal and Airflow to the present schema; MLflow's server does so by itself."""
-    from pipelines.journal.migrations import migrate
-
+    from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url
-    from serving.airflow_environment import airflow_environment
+    from serving.airflow_environment import prepare_airflow
 
     for name in DATABASES:
         database_url(name)
-    migrate(database_url("journal"))
-    log = state_folder() / "logs" / "airflow-migrate.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | airflow_environment(params)
-    for arguments in (("db", "migrate"), ("pools", "set", "training", "1", "one heavy job at a time")):
-        with log.open("ab") as output:
-            done = subprocess.run(
-                (sys.executable, "-m", "airflow", *arguments), env=environment, cwd=ROOT, stdout=output, stderr=output
-            )
-        if done.returncode != 0:
-            raise ServiceUnavailable(f"airflow {' '.join(arguments[:2])} ended with {done.returncode}; see {log}")
+    journal_at(database_url("journal"))
+    prepare_airflow(params)
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------

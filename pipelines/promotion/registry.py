@@ -1,0 +1,325 @@
+"""The only client of MLflow's registry: policies with all that shows where they come from; aliases are the ladder.
+
+A version is a bundle together with its evidence: parameters, metrics, verdicts, git commit, `dvc.lock` and report.
+Runs and versions lie in PostgreSQL, files in a folder; MLflow's own pages show both. Registering the same bundle with
+the same evidence again gives the version that is there.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipelines.domain.errors import NotFound, ServiceUnavailable, TradeSageError
+from pipelines.domain.verdicts import Verdict
+from pipelines.params import Params
+from pipelines.paths import state_folder
+from pipelines.tables import fresh_folder, read_json
+
+CONTENT = "content_sha256"
+FINGERPRINT = "fingerprint"
+BUNDLE = "bundle"  #: folder of the bundle inside the model's files
+#: MLflow's own limits: values of parameters and tags, entries of one batch
+LONGEST_PARAM, LONGEST_TAG, LARGEST_BATCH = 6000, 5000, 100
+
+
+class BundleChanged(TradeSageError):
+    """Files of a registered policy are not those that were registered."""
+
+
+class Registry:
+    """Policies by version and alias.
+
+    Parameters
+    ----------
+    tracking_uri : SQLAlchemy address of MLflow's database, or the address of its server
+    artifact_root : folder of the registered files
+    model : name of the policy in the registry
+    """
+
+    def __init__(self, tracking_uri: str, artifact_root: Path, model: str = "tradesage-policy"):
+        self.model = model
+        self._uri, self._root = tracking_uri, artifact_root
+        self._made: Any = None
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def register(
+        self,
+        bundle: Path,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        plots: Sequence[Path] = (),
+        files: Sequence[Path] = (),
+        commit: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        verdicts: Sequence[Verdict] = (),
+        series: Mapping[str, Sequence[float]] | None = None,
+        note: str = "",
+    ) -> str:
+        """Log a run with its evidence and register its bundle as a new version.
+
+        Parameters
+        ----------
+        bundle : folder of plain files, as `Bundle.save` writes it
+        params : flat, by dotted name
+        metrics : finite figures of the evaluation
+        plots, files : shown beside the run, under `plots/` and `evidence/`
+        commit : git commit the run was made from
+        tags : further words on the version, e.g. source and planted edge
+        verdicts : what the gates said; kept with the version, see `verdicts`
+        series : curves by name, one value a day, shown as charts
+        note : a description a reviewer reads first
+
+        Returns
+        -------
+        The version. The same bundle with the same commit, parameters, metrics and verdicts gives the version it had.
+        """
+        if not any(bundle.iterdir() if bundle.is_dir() else ()):
+            raise NotFound(f"{bundle} holds no policy; run `dvc repro` first")
+        content = content_hash(bundle)
+        fingerprint = _fingerprint(content, commit, params, metrics, verdicts)
+        with self._calls() as client:
+            known = self._version_with(client, FINGERPRINT, fingerprint)
+            if known is not None:
+                return known
+            run = self._open_run(client, content, commit)
+            try:
+                evidence = {"params": params, "metrics": metrics, "series": series or {}, "verdicts": verdicts}
+                model = self._log(client, run, bundle, evidence, plots, files)
+                named = {**(tags or {}), CONTENT: content, FINGERPRINT: fingerprint, "commit": commit or "none"}
+                version = client.create_model_version(
+                    self.model,
+                    source=model.artifact_location,  # `models:/<id>` would be looked up in MLflow's global store
+                    run_id=run,
+                    model_id=model.model_id,
+                    tags={key: str(value)[:LONGEST_TAG] for key, value in named.items()},
+                    description=note,
+                )
+            except BaseException:
+                client.set_terminated(run, "FAILED")
+                raise
+            client.set_terminated(run)
+            return str(version.version)
+
+    def move(self, alias: str, version: str) -> None:
+        """Let `alias` name `version` from now on; readers see either the old version or the new one."""
+        with self._calls(f"version {version} of {self.model}") as client:
+            client.get_model_version(self.model, version)
+            client.set_registered_model_alias(self.model, alias, version)
+
+    def remove(self, alias: str) -> None:
+        """Take the alias away; nothing happens if there is none."""
+        if self.version_at(alias) is not None:
+            with self._calls() as client:
+                client.delete_registered_model_alias(self.model, alias)
+
+    def tag(self, version: str, key: str, value: str) -> None:
+        with self._calls(f"version {version} of {self.model}") as client:
+            client.set_model_version_tag(self.model, version, key, value)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def version_at(self, alias: str) -> str | None:
+        """The version that `alias` names; None if it names none or nothing is registered."""
+        with self._calls() as client:
+            return self._aliases(client).get(alias)
+
+    def aliases(self) -> dict[str, str]:
+        """Every alias with its version."""
+        with self._calls() as client:
+            return self._aliases(client)
+
+    def tags(self, version: str) -> dict[str, str]:
+        """What was written on the version; `NotFound` if there is no such version."""
+        with self._calls(f"version {version} of {self.model}") as client:
+            return dict(client.get_model_version(self.model, version).tags)
+
+    def versions(self) -> tuple[str, ...]:
+        """Every version, oldest first."""
+        with self._calls() as client:
+            found = client.search_model_versions(f"name='{self.model}'", max_results=10_000)
+            return tuple(sorted((str(version.version) for version in found), key=int))
+
+    def verdicts(self, version: str) -> tuple[Verdict, ...]:
+        """What the gates said of the version when it was registered."""
+        with self._calls(f"version {version} of {self.model}") as client, tempfile.TemporaryDirectory() as folder:
+            run = client.get_model_version(self.model, version).run_id
+            path = Path(client.download_artifacts(run, "evidence/verdicts.json", folder))
+            return tuple(verdict_from(each) for each in read_json(path))
+
+    def fetch(self, version_or_alias: str, into: Path) -> Path:
+        """Copy a policy's files to the folder `into`, and verify them.
+
+        Returns
+        -------
+        `into`, which holds just the bundle.
+
+        Raises
+        ------
+        NotFound : if there is no such version or alias.
+        BundleChanged : if a file is not as it was registered; `into` is left as it was.
+        """
+        version = version_or_alias if version_or_alias.isdigit() else self.version_at(version_or_alias)
+        if version is None:
+            raise NotFound(
+                f"no version of {self.model} stands at {version_or_alias!r}; "
+                "register one (tradesage register) and promote it"
+            )
+        with self._calls(f"version {version} of {self.model}") as client:
+            wanted = client.get_model_version(self.model, version).tags.get(CONTENT)
+            source = client.get_model_version_download_uri(self.model, version)
+            with tempfile.TemporaryDirectory() as folder:
+                model = self._download(source, Path(folder))
+                found = content_hash(model / BUNDLE)
+                if found != wanted:
+                    raise BundleChanged(
+                        f"the files of {self.model} version {version} in {source} were changed after registration "
+                        f"(hash {found[:12]}, registered {str(wanted)[:12]}); restore them or register the policy again"
+                    )
+                with fresh_folder(into) as target:
+                    shutil.copytree(model / BUNDLE, target, dirs_exist_ok=True)
+        return into
+
+    # --- MLflow ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _calls(self, wanted: str = "that") -> Iterator[Any]:
+        """MLflow's client; its many errors become ours."""
+        client = self._client()
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield client
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise NotFound(f"{wanted} is not in the registry; see its versions in MLflow") from None
+            raise ServiceUnavailable(f"MLflow's registry refused: {_first_line(error)}") from error
+        except SQLAlchemyError as error:
+            raise ServiceUnavailable(f"MLflow's database does not answer: {_first_line(error)}") from error
+
+    def _client(self) -> Any:
+        if self._made is None:
+            os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+            for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+                os.environ.setdefault(name, "true")
+            for name in ("mlflow.store.db.utils", "alembic"):
+                logging.getLogger(name).setLevel(logging.WARNING)
+            from mlflow import MlflowClient
+
+            self._made = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return self._made
+
+    def _aliases(self, client: Any) -> dict[str, str]:
+        found = client.search_registered_models(f"name='{self.model}'", max_results=1)
+        return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
+
+    def _version_with(self, client: Any, key: str, value: str) -> str | None:
+        if not client.search_registered_models(f"name='{self.model}'", max_results=1):
+            client.create_registered_model(self.model, description="Policies of TradeSage; the aliases are the ladder.")
+            return None
+        found = client.search_model_versions(f"name='{self.model}' and tags.{key}='{value}'")
+        return str(found[0].version) if found else None
+
+    def _open_run(self, client: Any, content: str, commit: str | None) -> str:
+        experiment = client.get_experiment_by_name(self.model)
+        if experiment is None:
+            where = self._root / self.model
+            where.mkdir(parents=True, exist_ok=True)
+            experiment_id = client.create_experiment(self.model, artifact_location=where.resolve().as_uri())
+        else:
+            experiment_id = experiment.experiment_id
+        tags = {"mlflow.source.name": "dvc repro", "mlflow.source.type": "PROJECT"}
+        if commit:
+            tags["mlflow.source.git.commit"] = commit
+        return client.create_run(experiment_id, tags=tags, run_name=f"policy {content[:12]}").info.run_id
+
+    def _log(
+        self, client: Any, run: str, bundle: Path, evidence: dict, plots: Sequence[Path], files: Sequence[Path]
+    ) -> Any:
+        from mlflow.entities import Metric, Param
+
+        experiment_id = client.get_run(run).info.experiment_id
+        with tempfile.TemporaryDirectory() as folder:
+            _write_model(bundle, Path(folder))
+            model = client.create_logged_model(experiment_id, name="policy", source_run_id=run)
+            client.log_model_artifacts(model.model_id, folder)
+        client.finalize_logged_model(model.model_id, "READY")
+        now = client.get_run(run).info.start_time
+        metrics = [Metric(name, float(value), now, 0, model.model_id) for name, value in evidence["metrics"].items()]
+        for name, values in evidence["series"].items():
+            metrics += [Metric(name, float(value), now, step) for step, value in enumerate(values)]
+        params = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in evidence["params"].items()]
+        for start in range(0, len(params), LARGEST_BATCH):
+            client.log_batch(run, params=params[start : start + LARGEST_BATCH])
+        for start in range(0, len(metrics), 1000):
+            client.log_batch(run, metrics=metrics[start : start + 1000])
+        verdicts = json.dumps([verdict.as_dict() for verdict in evidence["verdicts"]], indent=2)
+        client.log_text(run, verdicts, "evidence/verdicts.json")
+        for folder_name, paths in (("plots", plots), ("evidence", files)):
+            for path in paths:
+                client.log_artifact(run, str(path), folder_name)
+        return model
+
+    def _download(self, source: str, folder: Path) -> Path:
+        from mlflow.artifacts import download_artifacts
+
+        return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self._uri))
+
+
+def default_registry(params: Params) -> Registry:
+    """The registry of this machine: MLflow's tables in our PostgreSQL, files in the state folder."""
+    from pipelines.journal.postgres import database_url
+
+    return Registry(database_url("mlflow"), artifact_folder(), params.promotion.model)
+
+
+def artifact_folder() -> Path:
+    return state_folder() / "mlflow" / "artifacts"
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 over the names and bytes of all files below `folder`, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, content = path.relative_to(folder).as_posix().encode(), path.read_bytes()
+        digest.update(len(name).to_bytes(8, "big") + name + len(content).to_bytes(8, "big") + content)
+    return digest.hexdigest()
+
+
+def verdict_from(content: Mapping[str, Any]) -> Verdict:
+    """A verdict from its JSON form, see `Verdict.as_dict`."""
+    return Verdict(**{**content, "protects": tuple(content.get("protects", ()))})
+
+
+def _fingerprint(
+    content: str,
+    commit: str | None,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    verdicts: Sequence[Verdict],
+) -> str:
+    parts = [content, commit, {k: str(v) for k, v in params.items()}, dict(metrics), [v.as_dict() for v in verdicts]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _write_model(bundle: Path, folder: Path) -> None:
+    """MLflow's wrapping of a bundle: `mlflow.pyfunc.load_model` gives its judge; text files only, nothing pickled."""
+    from mlflow.models import Model
+
+    shutil.copytree(bundle, folder / BUNDLE)
+    model = Model(artifact_path="policy")
+    model.add_flavor("python_function", loader_module="pipelines.promotion.loading", data=BUNDLE)
+    model.save(str(folder / "MLmodel"))
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).splitlines()[:1])[:300]

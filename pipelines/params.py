@@ -89,6 +89,7 @@ class LabelParams(Section):
     target_atr: Annotated[float, Field(gt=0)]
     hold_bars: Count
     hold_days: Count
+    square_off_minutes: Annotated[int, Field(ge=1, le=300)]
 
 
 class PolicyParams(Section):
@@ -100,6 +101,7 @@ class PolicyParams(Section):
     leaves: Annotated[int, Field(ge=2)]
     min_leaf: Count
     learning_rate: Share
+    max_rows: Annotated[int, Field(ge=500)]
     min_signal: Annotated[float, Field(ge=0, lt=1)]
     min_probability: Annotated[float, Field(ge=0, lt=1)]
     min_expected_return: float
@@ -114,6 +116,7 @@ class EvaluationParams(Section):
     min_train_share: Share
     slippage_bps: Annotated[float, Field(ge=0)]
     participation: Share
+    max_gross: Annotated[float, Field(gt=0)]
     random_runs: Count
     bootstraps: Count
     block_days: Count

@@ -1,0 +1,202 @@
+"""From features to decisions: the one judgement that backtest, service and paper share."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.errors import FeatureMismatch
+from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.signals import Action, Decision, FeatureRow, Side, View
+from pipelines.policy.bundle import Bundle
+from pipelines.policy.labels import ATR
+from pipelines.policy.panel import REGIME_COLUMNS, REGIMES
+from pipelines.policy.sizing import size_position, stop_and_target
+
+UNKNOWN_REGIME = "unknown"
+SIGN_TO_SIDE = {1: Side.BUY, -1: Side.SELL}
+
+
+def head_views(heads: Sequence[Any], table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Directions and confidences of the heads, each of shape (n_rows, n_heads), without NaN."""
+    views = [head.views(table) for head in heads]
+    directions = np.column_stack([view["direction"].to_numpy(np.float64) for view in views])
+    confidences = np.column_stack([view["confidence"].to_numpy(np.float64) for view in views])
+    return np.nan_to_num(directions), np.nan_to_num(confidences)
+
+
+def model_inputs(features: np.ndarray, regimes: np.ndarray, views: np.ndarray, signal: np.ndarray) -> np.ndarray:
+    """What the trade model sees: features, regimes, the heads' views, the signal and its side."""
+    return np.column_stack([features, regimes, views, signal, np.sign(signal)])
+
+
+def input_columns(feature_names: Sequence[str], heads: Sequence[Any]) -> tuple[str, ...]:
+    return (*feature_names, *REGIME_COLUMNS, *(f"view_{head.name}" for head in heads), "signal", "side")
+
+
+def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
+    """Judge every row of a decision table by itself; no row sees another.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    table : DataFrame
+        The bundle's features, `regime_*` and `close`; more columns do no harm.
+
+    Returns
+    -------
+    DataFrame with the table's index: `<head>_direction`, `<head>_confidence`, `signal`, `side` (1, -1, 0 without a
+    direction), `probability`, `expected_return`, `stop_risk` (NaN where there is no signal), `stop_distance`,
+    `target_distance` (shares of the close), `regime`, `action` (take, reduce, skip).
+    """
+    directions, confidences = head_views(bundle.heads, table)
+    regimes = table[list(REGIME_COLUMNS)].to_numpy(np.float64)
+    views = directions * confidences
+    signal = bundle.consensus.signal(views, regimes)
+    limits = bundle.thresholds
+    atr = table[ATR].to_numpy(np.float64)
+    side = np.where(np.abs(signal) >= limits.min_signal, np.sign(signal), 0.0).astype(np.int8)
+    judged = np.flatnonzero((side != 0) & (atr > 0) & ((side > 0) | (not bundle.long_only)))
+    probability, expected, stop_risk = (np.full(len(table), np.nan) for _ in range(3))
+    if len(judged):
+        features = table[list(bundle.feature_names)].to_numpy(np.float64)[judged]
+        inputs = model_inputs(features, regimes[judged], views[judged], signal[judged])
+        probability[judged], expected[judged], stop_risk[judged] = bundle.trade_model.predict(inputs)
+    clears = (probability >= limits.min_probability) & (expected >= limits.min_expected_return)
+    action = np.where(clears, np.where(expected < limits.reduce_below, Action.REDUCE, Action.TAKE), Action.SKIP)
+    columns: dict[str, Any] = {}
+    for i, head in enumerate(bundle.heads):
+        columns[f"{head.name}_direction"] = directions[:, i]
+        columns[f"{head.name}_confidence"] = confidences[:, i]
+    columns |= {
+        "signal": signal,
+        "side": side,
+        "probability": probability,
+        "expected_return": expected,
+        "stop_risk": stop_risk,
+        "stop_distance": atr * bundle.barriers.stop_atr,
+        "target_distance": atr * bundle.barriers.target_atr,
+        "regime": regime_names(regimes),
+        "action": action.astype(object),
+    }
+    return pd.DataFrame(columns, index=table.index)
+
+
+def regime_names(probabilities: np.ndarray) -> np.ndarray:
+    """The likeliest regime of each row, or `unknown` where a probability is missing."""
+    known = np.isfinite(probabilities).all(axis=1)
+    names = np.array(REGIMES, dtype=object)[np.argmax(np.nan_to_num(probabilities), axis=1)]
+    return np.where(known, names, UNKNOWN_REGIME)
+
+
+def decide(bundle: Bundle, rows: Sequence[FeatureRow], equity_inr: Decimal) -> list[Decision]:
+    """Decide for instruments at a bar's close, in the order of `rows`.
+
+    Raises
+    ------
+    FeatureMismatch : if a row was built from another feature catalogue, or lacks a value the policy uses.
+    """
+    if not rows:
+        return []
+    for row in rows:
+        _require_same_catalogue(bundle, row)
+    names = (*bundle.feature_names, *REGIME_COLUMNS)
+    table = pd.DataFrame({name: [row.values[name] for row in rows] for name in names}, dtype=np.float64)
+    table["close"] = [row.close for row in rows]
+    judged = judge(bundle, table)
+    columns = {name: judged[name].to_numpy() for name in judged.columns}
+    return [
+        _decision(bundle, row, {name: column[i] for name, column in columns.items()}, equity_inr)
+        for i, row in enumerate(rows)
+    ]
+
+
+def _require_same_catalogue(bundle: Bundle, row: FeatureRow) -> None:
+    if row.catalogue_hash != bundle.catalogue_hash:
+        raise FeatureMismatch(
+            f"policy {bundle.version} wants features of catalogue {bundle.catalogue_hash}, the row of {row.symbol} has "
+            f"{row.catalogue_hash}; retrain with the present catalogue or promote a policy of that catalogue"
+        )
+    missing = [name for name in (*bundle.feature_names, *REGIME_COLUMNS) if name not in row.values]
+    if missing:
+        raise FeatureMismatch(
+            f"policy {bundle.version} wants {len(bundle.feature_names)} features and four regimes, the row of "
+            f"{row.symbol} lacks {missing[:5]}; build rows with OnlineFeatures and OnlineRegimes of this release"
+        )
+
+
+def _decision(bundle: Bundle, row: FeatureRow, judged: Mapping[str, Any], equity_inr: Decimal) -> Decision:
+    action, sign = Action(judged["action"]), int(judged["side"])
+    instrument = Instrument(row.symbol, 0, Kind.STOCK, row.tick_size, row.lot_size, "", True)
+    limits = bundle.thresholds
+    quantity = size_position(
+        equity_inr=equity_inr,
+        price=row.close,
+        stop_distance=float(judged["stop_distance"]),
+        risk_per_trade=limits.risk_per_trade,
+        max_position=limits.max_position,
+        action=action,
+        instrument_lot=row.lot_size,
+    )
+    stop = target = None
+    if action is not Action.SKIP and quantity > 0:
+        stop, target = stop_and_target(
+            row.close, sign, float(judged["stop_distance"]), float(judged["target_distance"]), instrument
+        )
+    return Decision(
+        symbol=row.symbol,
+        close_time=row.close_time,
+        action=action if quantity > 0 else Action.SKIP,
+        side=SIGN_TO_SIDE.get(sign),
+        quantity=quantity,
+        reference_price=Decimal(repr(float(row.close))),
+        stop=stop,
+        target=target,
+        hold_bars=bundle.hold_bars,
+        signal=float(judged["signal"]),
+        probability=_finite(judged["probability"]),
+        expected_return=_finite(judged["expected_return"]),
+        stop_risk=_finite(judged["stop_risk"]),
+        views=_views(bundle, row, judged),
+        reasons=_reasons(bundle, judged, action, quantity),
+        policy_version=bundle.version,
+        catalogue_hash=bundle.catalogue_hash,
+        regime=str(judged["regime"]),
+    )
+
+
+def _views(bundle: Bundle, row: FeatureRow, judged: Mapping[str, Any]) -> tuple[View, ...]:
+    views = []
+    for head in bundle.heads:
+        direction, confidence = float(judged[f"{head.name}_direction"]), float(judged[f"{head.name}_confidence"])
+        reasons = tuple(head.reasons(row.values, direction)) if confidence > 0 and direction != 0 else ()
+        views.append(View(head.name, direction, confidence, reasons))
+    return tuple(views)
+
+
+def _reasons(bundle: Bundle, judged: Mapping[str, Any], action: Action, quantity: int) -> tuple[str, ...]:
+    limits, signal, sign = bundle.thresholds, float(judged["signal"]), int(judged["side"])
+    if sign == 0:
+        return (f"consensus {signal:+.3f} is weaker than {limits.min_signal:.3f}",)
+    if sign < 0 and bundle.long_only:
+        return (f"consensus {signal:+.3f} points down, and delivery cannot be sold short",)
+    if not np.isfinite(judged["probability"]):
+        return (f"consensus {signal:+.3f}, but the true range is not known yet",)
+    said = [
+        f"consensus {signal:+.3f}, limit {limits.min_signal:.3f}",
+        f"success {judged['probability']:.1%}, limit {limits.min_probability:.1%}",
+        f"expected {judged['expected_return']:+.3%} after charges, limit {limits.min_expected_return:+.3%}",
+        f"stop hit first {judged['stop_risk']:.1%}",
+    ]
+    if action is Action.REDUCE:
+        said.append(f"half size: expected is under {limits.reduce_below:+.3%}")
+    if action is not Action.SKIP and quantity == 0:
+        said.append("equity does not buy one lot within the risk share")
+    return tuple(said)
+
+
+def _finite(value: float) -> float:
+    """A number for a decision that was not judged: 0, since a decision knows no NaN."""
+    return float(value) if np.isfinite(value) else 0.0

@@ -1,0 +1,141 @@
+"""The panel: every instrument's bars, features and regimes row by row, with the facts needed to trade them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.bars import BAR_COLUMNS, Interval
+from pipelines.domain.errors import BadInput, TooFewBars
+from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.orders import Product
+from pipelines.paths import Paths
+from pipelines.tables import read_json, read_table
+
+REGIMES = ("bull", "bear", "range", "high_volatility")
+REGIME_COLUMNS = tuple(f"regime_{name}" for name in REGIMES)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Bars and what was known at their close.
+
+    `table` has one row a bar, sorted by symbol and open time: the bar columns, `session_end` (when trading ends that
+    day, known before it begins), one float64 column a feature and the four regime probabilities, NaN while warming up.
+    """
+
+    table: pd.DataFrame
+    instruments: Mapping[str, Instrument]
+    interval: Interval
+    catalogue: Mapping[str, Any]  #: as in catalogue.json
+
+    @property
+    def product(self) -> Product:
+        return Product.MIS if self.interval.intraday else Product.CNC
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(feature["name"] for feature in self.catalogue["features"])
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """Every bar close of the panel, once, ascending; int64 microseconds since 1970 UTC."""
+        return np.unique(self.closes)
+
+    @cached_property
+    def closes(self) -> np.ndarray:
+        """Close time of each row; int64 microseconds since 1970 UTC."""
+        return microseconds(self.table["close_time"])
+
+    @cached_property
+    def symbol_slices(self) -> dict[str, slice]:
+        symbols = self.table["symbol"].to_numpy()
+        if not len(symbols):
+            return {}
+        starts = np.flatnonzero(np.r_[True, symbols[1:] != symbols[:-1]])
+        ends = np.r_[starts[1:], len(symbols)]
+        return {str(symbols[a]): slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True)}
+
+    def closed_by(self, time_us: int) -> "Panel":
+        """The panel as it was known at a time: bars that had closed by then, and nothing else."""
+        known = self.table[self.closes <= time_us].reset_index(drop=True)
+        return replace(self, table=known)
+
+
+def panel_from(
+    bars: Mapping[str, pd.DataFrame],
+    features: Mapping[str, pd.DataFrame],
+    regimes: pd.DataFrame,
+    instruments: Iterable[Instrument],
+    interval: Interval,
+    catalogue: Mapping[str, Any],
+) -> Panel:
+    """Join bars, features and regimes on instrument and close time; tradable instruments only.
+
+    Parameters
+    ----------
+    bars, features : symbol to DataFrame
+        As `02_validated/bars` and `03_features`; a bar without a feature row gets NaN features.
+    regimes : DataFrame
+        As `04_regimes/regimes.parquet`.
+    instruments, interval, catalogue
+        What the bars are of, their interval, and the content of `catalogue.json`.
+
+    Raises
+    ------
+    TooFewBars : if no tradable instrument has bars.
+    """
+    tradable = {i.symbol: i for i in instruments if i.tradable and i.symbol in bars}
+    if not tradable:
+        raise TooFewBars(needed=1, received=0, what="tradable instruments with bars")
+    names = [feature["name"] for feature in catalogue["features"]]
+    parts = []
+    for symbol in sorted(tradable):
+        known = features[symbol][["close_time", *names]] if symbol in features else None
+        part = bars[symbol][list(BAR_COLUMNS)].sort_values("open_time", ignore_index=True)
+        parts.append(part.merge(known, on="close_time", how="left") if known is not None else part)
+    table = pd.concat(parts, ignore_index=True)
+    probabilities = regimes.rename(columns=dict(zip(REGIMES, REGIME_COLUMNS, strict=True)))
+    table = table.merge(probabilities[["close_time", *REGIME_COLUMNS]], on="close_time", how="left")
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise BadInput(f"the feature tables lack {missing[:5]}; run the features stage again")
+    table["session_end"] = table["close_time"].groupby(table["close_time"].dt.date).transform("max")
+    return Panel(table.copy(), tradable, interval, catalogue)
+
+
+def read_panel(paths: Paths) -> Panel:
+    """The panel of a workspace, from what validate, features and regimes wrote."""
+    catalogue = read_json(paths.catalogue)
+    instruments = [instrument_from(row) for row in read_table(paths.instruments).to_dict("records")]
+    symbols = [i.symbol for i in instruments if i.tradable and (paths.validated_bars / f"{i.symbol}.parquet").exists()]
+    return panel_from(
+        {symbol: read_table(paths.validated_bars / f"{symbol}.parquet") for symbol in symbols},
+        {symbol: read_table(paths.features / f"{symbol}.parquet") for symbol in symbols},
+        read_table(paths.regimes),
+        instruments,
+        Interval(catalogue["interval"]),
+        catalogue,
+    )
+
+
+def instrument_from(row: Mapping[Any, Any]) -> Instrument:
+    """An instrument from its row of `instruments.parquet`."""
+    return Instrument(
+        symbol=str(row["symbol"]),
+        token=int(row["token"]),
+        kind=Kind(row["kind"]),
+        tick_size=Decimal(str(row["tick_size"])),
+        lot_size=int(row["lot_size"]),
+        sector=str(row["sector"] or ""),
+        has_volume=bool(row["has_volume"]),
+    )
+
+
+def microseconds(times: pd.Series) -> np.ndarray:
+    """Times as int64 microseconds since 1970 UTC; NaT becomes the smallest int64."""
+    return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)

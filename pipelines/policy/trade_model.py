@@ -1,0 +1,211 @@
+"""The trade model: three small boosted forests that judge a signal, calibrated on predictions they made out of fold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pipelines.params import PolicyParams
+from pipelines.policy.purge import purged_folds
+
+TARGETS = ("success", "return", "stop")
+_CLIP = 30.0  #: log odds beyond which a logistic function is flat in float64 for our purposes
+
+
+@dataclass(frozen=True)
+class TradeModel:
+    """Probability of success, expected return after charges and risk of the stop, for a signal in its context.
+
+    Without forests (too few signals to learn from) it answers with the base rates it has seen.
+    """
+
+    columns: tuple[str, ...]
+    forests: Mapping[str, str]  #: LightGBM's text format by target; empty if too little was known
+    calibration: Mapping[str, tuple[float, float]]  #: intercept and slope by target; log odds for success and stop
+    rows: int  #: signals it was learnt from
+    report: Mapping[str, float]  #: out-of-fold figures, for people
+
+    def predict(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Success probability, expected net return per rupee, stop risk; each of shape (n_rows,)."""
+        raw = {target: self._raw(target, inputs) for target in TARGETS}
+        a, b = self.calibration["return"]
+        return self._chance("success", raw), a + b * raw["return"], self._chance("stop", raw)
+
+    def _chance(self, target: str, raw: Mapping[str, np.ndarray]) -> np.ndarray:
+        a, b = self.calibration[target]
+        return _logistic(a + b * raw[target])
+
+    def _raw(self, target: str, inputs: np.ndarray) -> np.ndarray:
+        if not self.forests or not len(inputs):
+            return np.zeros(len(inputs))
+        threads = 1 if len(inputs) < 500 else 2
+        return self._boosters[target].predict(inputs, raw_score=True, num_threads=threads)
+
+    @cached_property
+    def _boosters(self) -> dict[str, Any]:
+        import lightgbm
+
+        return {target: lightgbm.Booster(model_str=text) for target, text in self.forests.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the forests, for the manifest."""
+        return {
+            "columns": list(self.columns),
+            "calibration": {target: list(pair) for target, pair in self.calibration.items()},
+            "rows": self.rows,
+            "report": dict(self.report),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], forests: Mapping[str, str]) -> "TradeModel":
+        calibration = {target: (float(a), float(b)) for target, (a, b) in content["calibration"].items()}
+        return cls(tuple(content["columns"]), dict(forests), calibration, int(content["rows"]), dict(content["report"]))
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Past signals and what became of them, one row each."""
+
+    inputs: np.ndarray  #: shape (n_rows, n_columns)
+    net: np.ndarray  #: return after charges and slippage, per rupee
+    stopped: np.ndarray  #: bool, whether the stop ended it
+    decided: np.ndarray  #: int64 time of the decision
+    ended: np.ndarray  #: int64 time at which the label was known
+    blocks: np.ndarray  #: block of time, within which rows are not independent
+
+
+def fit_trade_model(signals: Signals, columns: tuple[str, ...], params: PolicyParams) -> TradeModel:
+    """Learn the forests on all signals, and their calibration on purged out-of-fold predictions.
+
+    Expected returns are regressed on out-of-fold predictions, and the slope is shrunk by its block-wise standard error:
+    where the forest predicts nothing, every signal gets the mean return, which after charges is a loss.
+
+    Parameters
+    ----------
+    signals : Signals
+        Made with out-of-fold consensus.
+    columns : names of the inputs
+    params : PolicyParams
+        Folds, embargo, size and number of trees, seed.
+    """
+    count = len(signals.net)
+    if count < 4 * params.min_leaf or min(np.ptp(signals.net > 0), np.ptp(signals.stopped)) == 0:
+        return _base_rates(signals, columns)
+    targets = {
+        "success": (signals.net > 0).astype(np.float64),
+        "return": signals.net,
+        "stop": signals.stopped.astype(np.float64),
+    }
+    folds = purged_folds(signals.decided, signals.ended, params.folds, params.embargo_bars)
+    forests, calibration, report = {}, {}, {"base_rate": float(targets["success"].mean())}
+    for target, truth in targets.items():
+        data = _dataset(signals.inputs, truth, columns)
+        beyond = np.zeros(count)
+        for fold in folds:
+            forest = _grow(data.subset(np.sort(fold.train).tolist()), target, params)
+            beyond[fold.test] = forest.predict(signals.inputs[fold.test], raw_score=True, num_threads=2)
+        calibrate = _line if target == "return" else _platt
+        calibration[target] = calibrate(beyond, truth, signals.blocks)
+        report |= _quality(target, beyond, truth)
+        forests[target] = _grow(data, target, params).model_to_string()
+    return TradeModel(columns, forests, calibration, count, report)
+
+
+def _base_rates(signals: Signals, columns: tuple[str, ...]) -> TradeModel:
+    """Constants, pulled to no edge by twenty imagined signals of no return and even odds."""
+    weight = len(signals.net) + 20.0
+    success, stop = ((signals.net > 0).sum() + 10.0) / weight, (signals.stopped.sum() + 10.0) / weight
+    calibration = {
+        "success": (float(np.log(success / (1 - success))), 0.0),
+        "return": (float(signals.net.sum() / weight), 0.0),
+        "stop": (float(np.log(stop / (1 - stop))), 0.0),
+    }
+    return TradeModel(columns, {}, calibration, len(signals.net), {"base_rate": float(success)})
+
+
+def _dataset(inputs: np.ndarray, truth: np.ndarray, columns: tuple[str, ...]) -> Any:
+    import lightgbm
+
+    options = {"max_bin": 63, "verbosity": -1, "feature_pre_filter": False, "num_threads": 2}
+    names = [f"c{i}" for i in range(len(columns))]  # LightGBM refuses some characters; the manifest knows the names
+    return lightgbm.Dataset(inputs, label=truth, feature_name=names, params=options, free_raw_data=False).construct()
+
+
+def _grow(data: Any, target: str, params: PolicyParams) -> Any:
+    import lightgbm
+
+    options = {
+        "objective": "regression" if target == "return" else "binary",
+        "learning_rate": params.learning_rate,
+        "num_leaves": params.leaves,
+        "min_data_in_leaf": params.min_leaf,
+        "lambda_l2": 5.0,
+        "feature_fraction": 0.7,
+        "max_bin": 63,
+        "feature_pre_filter": False,
+        "seed": params.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 2,
+        "verbosity": -1,
+    }
+    return lightgbm.train(options, data, num_boost_round=params.trees)
+
+
+def _line(raw: np.ndarray, truth: np.ndarray, blocks: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope in [0, 1] of truth on raw, the slope shrunk by its block-wise standard error."""
+    centred = raw - raw.mean()
+    spread = (centred**2).sum()
+    if spread <= 0:
+        return float(truth.mean()), 0.0
+    slope = (centred * truth).sum() / spread
+    left = centred * (truth - truth.mean() - slope * centred)
+    _, groups = np.unique(blocks, return_inverse=True)
+    error = np.sqrt((np.bincount(groups, weights=left) ** 2).sum()) / spread
+    shrunk = float(np.clip(slope * slope**2 / (slope**2 + error**2), 0.0, 1.0)) if slope > 0 else 0.0
+    return float(truth.mean() - shrunk * raw.mean()), shrunk
+
+
+def _platt(raw: np.ndarray, truth: np.ndarray, blocks: np.ndarray) -> tuple[float, float]:
+    """Logistic regression of a 0/1 truth on raw log odds, slope in [0, 1] (Platt 1999), by Newton's method."""
+    del blocks  # the same arguments as `_line`
+    design = np.column_stack([np.ones(len(raw)), raw])
+    found = np.array([0.0, 1.0])
+    for _ in range(25):
+        chance = _logistic(design @ found)
+        gradient = design.T @ (truth - chance) - 1e-3 * found
+        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-3 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        found = np.clip(found + step, -_CLIP, _CLIP)
+        if np.abs(step).max() < 1e-10:
+            break
+    if 0 <= found[1] <= 1:
+        return float(found[0]), float(found[1])
+    return _intercept(raw, truth, float(np.clip(found[1], 0, 1)))
+
+
+def _intercept(raw: np.ndarray, truth: np.ndarray, slope: float) -> tuple[float, float]:
+    """The intercept that keeps the mean right when the slope is held."""
+    low, high = -_CLIP, _CLIP
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _logistic(middle + slope * raw).mean() < truth.mean() else (low, middle)
+    return (low + high) / 2, slope
+
+
+def _quality(target: str, raw: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    if target == "return":
+        spread = raw.std() * truth.std()
+        relation = float(((raw - raw.mean()) * (truth - truth.mean())).mean() / spread) if spread > 0 else 0.0
+        return {"return_correlation": relation}
+    ranks = np.empty(len(raw))
+    ranks[np.argsort(raw, kind="stable")] = np.arange(1, len(raw) + 1)
+    wins = truth.sum()
+    area = (ranks[truth > 0].sum() - wins * (wins + 1) / 2) / (wins * (len(truth) - wins))
+    return {f"{target}_auc": float(area)}
+
+
+def _logistic(odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(odds, -_CLIP, _CLIP)))

@@ -1,0 +1,91 @@
+"""`python -m serving.exchange`: play a workspace's session to the clients of a paper broker."""
+
+import argparse
+import logging
+import socket
+import sys
+from pathlib import Path
+
+from pipelines.credentials import credential
+from pipelines.domain.errors import BadParams, PortTaken, TradeSageError
+from pipelines.params import load_params
+from pipelines.paths import Paths
+from serving.exchange.conductor import LOG, PATIENCE_SECONDS, Conductor, Pace
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        _serve(given)
+    except TradeSageError as error:
+        print(f"exchange: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m serving.exchange", description=__doc__)
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="workspace: holds params.yaml and data/")
+    parser.add_argument("--host", help="address to listen at; serving.host of params.yaml if not given")
+    parser.add_argument("--port", type=int, help="serving.exchange_port of params.yaml if not given")
+    parser.add_argument("--pace", help="lockstep, or how many times faster than real time; exchange.pace if not given")
+    parser.add_argument("--orders-per-second", type=int, default=10, help="of one client, as at Kite")
+    parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help="seconds a lockstep step may take")
+    return parser
+
+
+def _serve(given: argparse.Namespace) -> None:
+    import uvicorn  # late: a wrong argument is answered at once
+
+    from serving.exchange.app import Keys, create_app
+    from serving.exchange.recording import read_recording, rules_from
+
+    params = load_params(given.root / "params.yaml")
+    host, port = given.host or params.serving.host, given.port or params.serving.exchange_port
+    pace = _pace(given.pace) if given.pace is not None else params.exchange.pace
+    listener = _listener(host, port)
+    recording = read_recording(Paths(given.root))
+    keys = Keys(credential("kite_api_key"), credential("kite_api_secret"), credential("exchange_admin_token"))
+    conductor = Conductor(recording.venue(rules_from(params)), pace, given.patience)
+    app = create_app(conductor, recording.candles(), keys, given.orders_per_second)
+    days = recording.days
+    LOG.info(
+        "http://%s:%d plays %s to %s (%d days, %s bars) of %d instruments, pace %s",
+        host, port, days[0].day, days[-1].day, len(days), recording.interval, len(recording.instruments), pace,
+    )  # fmt: skip
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _pace(text: str) -> Pace:
+    if text == "lockstep":
+        return "lockstep"
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace < float("inf"):
+        raise BadParams(f"--pace {text}: lockstep or a number above zero (60 plays an hour in a minute) was expected")
+    return pace
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Bind at once, so that nobody can take the port between the check and its use."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"cannot listen at {host}:{port} ({error.strerror}); end the process that does, or choose another --port"
+        ) from None
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

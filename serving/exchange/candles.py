@@ -1,0 +1,102 @@
+"""Historical candles: the bars up to the market's clock, as recorded or gathered into longer ones."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from pipelines.domain.bars import IST, Interval
+from serving.exchange.refusals import input_error
+
+#: Kite's words for intervals: length in minutes (0 a day) and the longest span of one request in days.
+INTERVALS = {
+    "minute": (1, 60),
+    "3minute": (3, 100),
+    "5minute": (5, 100),
+    "10minute": (10, 100),
+    "15minute": (15, 200),
+    "30minute": (30, 200),
+    "60minute": (60, 400),
+    "day": (0, 2000),
+}
+_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
+
+
+class Candles:
+    """Candles of the instruments.
+
+    Parameters
+    ----------
+    bars_of : function of a symbol to all its recorded bars, history and session, sorted by `open_time`
+    interval : the interval they were recorded at; finer candles cannot be given
+    """
+
+    def __init__(self, bars_of: Callable[[str], pd.DataFrame], interval: Interval):
+        self._bars_of = bars_of
+        self._native = 0 if interval is Interval.DAY else interval.minutes
+
+    def answer(self, symbol: str, word: str, first: str, last: str, clock: datetime) -> list[list[Any]]:
+        """Candles opened within [first, last] and closed by `clock`, as Kite lists them.
+
+        Raises
+        ------
+        KiteError : InputException for an unknown or too fine interval, unparsable dates or too long a span.
+        """
+        minutes = self._minutes(word)
+        since, until = parsed_time(first, "from"), parsed_time(last, "to")
+        longest = INTERVALS[word][1]
+        if until < since:
+            raise input_error("invalid from and to: from lies after to")
+        if until - since > timedelta(days=longest):
+            raise input_error(f"interval exceeds max limit: {longest} days")
+        bars = self._bars_of(symbol)
+        bars = bars[bars["close_time"] <= clock]
+        bars = bars[(bars["open_time"] >= _midnight(since)) & (bars["open_time"] <= until)]
+        if minutes != self._native:
+            bars = _gathered(bars, minutes)
+        stamps = bars["open_time"].dt.normalize() if minutes == 0 else bars["open_time"]
+        bars = bars[(stamps >= since) & (stamps <= until)]
+        return [_candle(row, daily=minutes == 0) for row in bars.itertuples(index=False)]
+
+    def _minutes(self, word: str) -> int:
+        if word not in INTERVALS:
+            raise input_error("invalid interval")
+        minutes = INTERVALS[word][0]
+        multiple = minutes == 0 or (self._native > 0 and minutes >= self._native and minutes % self._native == 0)
+        if not multiple:
+            native = f"{self._native} minutes" if self._native else "days"
+            raise input_error(f"invalid interval: {word} candles cannot be made of bars of {native}")
+        return minutes
+
+
+def parsed_time(text: str, name: str) -> datetime:
+    for shape in _FORMATS:
+        try:
+            return datetime.strptime(text, shape).replace(tzinfo=IST)
+        except ValueError:
+            continue
+    raise input_error(f"invalid {name} date")
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0)
+
+
+def _gathered(bars: pd.DataFrame, minutes: int) -> pd.DataFrame:
+    """Longer bars, counted from each day's first open; the last of a day may be short or still growing."""
+    if bars.empty:
+        return bars
+    days = bars["open_time"].dt.normalize()
+    place: Any = 0
+    if minutes:
+        from_open = bars["open_time"] - bars.groupby(days)["open_time"].transform("min")
+        place = from_open // pd.Timedelta(minutes=minutes)
+    rules = {"open_time": "first", "close_time": "last", "open": "first", "high": "max", "low": "min"}
+    return bars.assign(day=days, place=place).groupby(["day", "place"]).agg(rules | {"close": "last", "volume": "sum"})
+
+
+def _candle(row: Any, *, daily: bool) -> list[Any]:
+    day: date = row.open_time.date()
+    opened = f"{day:%Y-%m-%d}T00:00:00+0530" if daily else row.open_time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    return [opened, float(row.open), float(row.high), float(row.low), float(row.close), int(row.volume)]

@@ -1,0 +1,181 @@
+"""The market that is played: recorded bars become ticks, ticks become frames. Pure and seeded.
+
+A bar's ticks begin at its open, end at its close, touch exactly its high and low and add up to its volume, so a client
+that builds bars from ticks gets the recorded ones back. At every bar boundary stands a frame without trades: the
+market's clock.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from enum import Enum, auto
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.bars import Bar
+from pipelines.domain.errors import NotFound
+from pipelines.domain.instruments import Instrument, Kind
+
+PAISA = Decimal("0.01")
+CLOCK_TOKEN = 256265  #: Kite's token of the index NIFTY 50
+CLOCK_SYMBOL = "NIFTY 50"
+CLOCK_BASE = Decimal(20_000)  #: level of the synthesised index at the previous close, points
+POST_CLOSE = timedelta(minutes=10)  #: from the last session's close to its post-close session, as on NSE: 15:40
+
+
+class FrameKind(Enum):
+    OPENING = auto()  #: the session opens; no trades yet
+    TICKS = auto()
+    BOUNDARY = auto()  #: a bar has ended; no trades
+    CLOSING = auto()  #: the session's last bar has ended; no trades
+    POST_CLOSE = auto()  #: after the last session: what was ordered at its close trades at the closing price
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Trades of one instrument since the tick before, told by the last of them."""
+
+    instrument: Instrument
+    price: Decimal
+    quantity: int  #: shares since the tick before; 0 where the source has no volume
+    bar_low: Decimal  #: how far prices went in the recorded bar: the reach of slippage
+    bar_high: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    kind: FrameKind
+    at: datetime
+    ticks: tuple[Tick, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDay:
+    """One recorded day: the bars of all instruments, grouped by their times."""
+
+    day: date
+    open: datetime
+    close: datetime
+    slots: tuple[tuple[Bar, ...], ...]
+
+
+def session_days(bars: Mapping[str, pd.DataFrame]) -> list[SessionDay]:
+    """Recorded bars by day; a day opens with its first bar and closes with its last.
+
+    Parameters
+    ----------
+    bars : per symbol a DataFrame of the bar columns, sorted by `open_time` (Asia/Kolkata)
+
+    Raises
+    ------
+    NotFound : if there is no bar at all.
+    """
+    by_day: dict[date, dict[tuple[datetime, datetime], list[Bar]]] = {}
+    for symbol in sorted(bars):
+        for bar in _bars_of(symbol, bars[symbol]):
+            by_day.setdefault(bar.open_time.date(), {}).setdefault((bar.open_time, bar.close_time), []).append(bar)
+    if not by_day:
+        raise NotFound("the session bars hold no bar; set ingest.session_days to at least 1 and run dvc repro")
+    return [_day_of(day, slots) for day, slots in sorted(by_day.items())]
+
+
+def frames(
+    days: Sequence[SessionDay], instruments: Mapping[str, Instrument], ticks_per_bar: int, seed: int
+) -> Iterator[Frame]:
+    """Every frame of the market in order: per day an opening, then per bar its ticks and a boundary."""
+    for session in days:
+        yield Frame(FrameKind.OPENING, session.open)
+        for slot in session.slots:
+            yield from _ticks_of(slot, instruments, ticks_per_bar, seed)
+            last = slot is session.slots[-1]
+            yield Frame(FrameKind.CLOSING if last else FrameKind.BOUNDARY, slot[0].close_time)
+    yield Frame(FrameKind.POST_CLOSE, days[-1].close + POST_CLOSE)
+
+
+def tick_path(bar: Bar, instrument: Instrument, count: int, seed: int) -> list[tuple[Decimal, int]]:
+    """Prices (rupees) and shares of `count` >= 4 ticks that make up the bar; the same arguments give the same path."""
+    rng = np.random.default_rng([seed, instrument.token, int(bar.open_time.timestamp())])
+    open_, high, low, close = (to_paise(price) for price in (bar.open, bar.high, bar.low, bar.close))
+    first, second = sorted(rng.choice(np.arange(1, count - 1), size=2, replace=False))
+    low_first = rng.random() < (0.7 if close >= open_ else 0.3)  # a rising bar has mostly dipped before
+    anchors = {0: open_, first: low if low_first else high, second: high if low_first else low, count - 1: close}
+    prices = np.interp(np.arange(count), list(anchors), list(anchors.values()))
+    prices += rng.normal(0.0, 0.1 * (high - low), size=count)
+    step = max(int(instrument.tick_size * 100), 1)
+    on_grid = np.clip(np.round(prices / step) * step, low, high).astype(int)
+    for place, price in anchors.items():
+        on_grid[place] = price
+    return list(zip([rupees(int(paise)) for paise in on_grid], _shares(bar, instrument, count, rng), strict=True))
+
+
+def tick_times(open_time: datetime, close_time: datetime, count: int) -> list[datetime]:
+    """When the ticks of a bar happen: evenly spread, of a day's bar denser towards the close. Whole seconds.
+
+    A day's last two ticks lie after 15:10, so that who leaves before the close still meets a price.
+    """
+    length = (close_time - open_time).total_seconds()
+    shares = [(k + 0.5) / count for k in range(count)]
+    if close_time - open_time > timedelta(hours=2):
+        shares = [1 - (1 - share) ** 2 for share in shares]
+    return [open_time + timedelta(seconds=int(length * share)) for share in shares]
+
+
+def clock_instrument() -> Instrument:
+    return Instrument(CLOCK_SYMBOL, CLOCK_TOKEN, Kind.INDEX, Decimal("0.05"), 1, "", False)
+
+
+def to_paise(price: float) -> int:
+    return int((Decimal(repr(float(price))) * 100).to_integral_value(rounding=ROUND_HALF_UP))
+
+
+def rupees(paise: int) -> Decimal:
+    return Decimal(paise).scaleb(-2)
+
+
+def _bars_of(symbol: str, frame: pd.DataFrame) -> Iterator[Bar]:
+    for row in frame.itertuples(index=False):
+        yield Bar(
+            symbol,
+            row.open_time.to_pydatetime(),
+            row.close_time.to_pydatetime(),
+            float(row.open),
+            float(row.high),
+            float(row.low),
+            float(row.close),
+            int(row.volume),
+        )
+
+
+def _day_of(day: date, slots: Mapping[tuple[datetime, datetime], list[Bar]]) -> SessionDay:
+    ordered = sorted(slots)
+    return SessionDay(
+        day,
+        open=ordered[0][0],
+        close=max(close_time for _, close_time in ordered),
+        slots=tuple(tuple(slots[times]) for times in ordered),
+    )
+
+
+def _ticks_of(
+    slot: Sequence[Bar], instruments: Mapping[str, Instrument], ticks_per_bar: int, seed: int
+) -> Iterator[Frame]:
+    traded = [(bar, instruments[bar.symbol]) for bar in slot]
+    paths = [tick_path(bar, instrument, ticks_per_bar, seed) for bar, instrument in traded]
+    reach = [(rupees(to_paise(bar.low)), rupees(to_paise(bar.high))) for bar in slot]
+    for place, at in enumerate(tick_times(slot[0].open_time, slot[0].close_time, ticks_per_bar)):
+        ticks = (
+            Tick(instrument, *path[place], *low_high)
+            for (_, instrument), path, low_high in zip(traded, paths, reach, strict=True)
+        )
+        yield Frame(FrameKind.TICKS, at, tuple(ticks))
+
+
+def _shares(bar: Bar, instrument: Instrument, count: int, rng: np.random.Generator) -> list[int]:
+    if not instrument.has_volume:
+        return [0] * count
+    weights = rng.uniform(0.5, 1.5, size=count)
+    reached = np.floor(np.cumsum(weights) / weights.sum() * bar.volume).astype(int)
+    reached[-1] = bar.volume
+    return np.diff(reached, prepend=0).tolist()

@@ -1,0 +1,111 @@
+"""Reads a workspace: the session bars that are played, the history before them, the instruments."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+
+import pandas as pd
+
+from pipelines.domain.bars import Interval
+from pipelines.domain.errors import NotFound
+from pipelines.domain.fills import FillModel
+from pipelines.domain.instruments import Instrument, Kind
+from pipelines.params import Params
+from pipelines.paths import Paths
+from pipelines.tables import read_json, read_table
+from serving.exchange.candles import Candles
+from serving.exchange.market import SessionDay, rupees, session_days, to_paise
+from serving.exchange.venue import Rules, Venue
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a workspace holds for the exchange."""
+
+    paths: Paths
+    instruments: tuple[Instrument, ...]
+    days: tuple[SessionDay, ...]
+    previous_closes: dict[str, Decimal]
+    interval: Interval
+
+    def venue(self, rules: Rules) -> Venue:
+        return Venue(self.instruments, self.days, self.previous_closes, rules)
+
+    def candles(self) -> Candles:
+        return Candles(lru_cache(maxsize=64)(self._bars_of), self.interval)
+
+    def _bars_of(self, symbol: str) -> pd.DataFrame:
+        parts = [self.paths.validated_bars / f"{symbol}.parquet", self.paths.session_bars / f"{symbol}.parquet"]
+        found = [read_table(part) for part in parts if part.exists()]
+        if not found:  # the synthesised index
+            return read_table(next(iter(sorted(self.paths.session_bars.glob("*.parquet"))))).iloc[:0]
+        return pd.concat(found, ignore_index=True).drop_duplicates("open_time").sort_values("open_time")
+
+
+def read_recording(paths: Paths) -> Recording:
+    """Read and check what the exchange plays.
+
+    Raises
+    ------
+    NotFound : if instruments or session bars are missing.
+    """
+    instruments = read_instruments(paths)
+    bars = {
+        instrument.symbol: read_table(paths.session_bars / f"{instrument.symbol}.parquet")
+        for instrument in instruments
+        if (paths.session_bars / f"{instrument.symbol}.parquet").exists()
+    }
+    if not any(len(frame) for frame in bars.values()):
+        raise NotFound(
+            f"{paths.session_bars} holds no bars to play; set ingest.session_days to at least 1 in params.yaml "
+            "and run dvc repro"
+        )
+    return Recording(
+        paths, instruments, tuple(session_days(bars)), _previous_closes(paths, bars), _interval(paths, bars)
+    )
+
+
+def read_instruments(paths: Paths) -> tuple[Instrument, ...]:
+    table = read_table(paths.instruments)
+    return tuple(
+        Instrument(
+            row.symbol,
+            int(row.token),
+            Kind(row.kind),
+            Decimal(row.tick_size),
+            int(row.lot_size),
+            row.sector or "",
+            bool(row.has_volume),
+        )
+        for row in table.itertuples(index=False)
+    )
+
+
+def rules_from(params: Params) -> Rules:
+    costs = params.evaluation
+    return Rules(
+        opening_cash_inr=params.exchange.opening_cash_inr,
+        fills=FillModel(slippage_bps=costs.slippage_bps, participation=costs.participation),
+        ticks_per_bar=params.exchange.ticks_per_bar,
+        seed=params.exchange.seed,
+    )
+
+
+def _previous_closes(paths: Paths, session: dict[str, pd.DataFrame]) -> dict[str, Decimal]:
+    closes = {}
+    for symbol in session:
+        path = paths.validated_bars / f"{symbol}.parquet"
+        if path.exists():
+            history = read_table(path, ["close"])
+            if len(history):
+                closes[symbol] = rupees(to_paise(history["close"].iloc[-1]))
+    return closes
+
+
+def _interval(paths: Paths, session: dict[str, pd.DataFrame]) -> Interval:
+    """As ingest pinned it; without a snapshot, from the length of the first bar."""
+    if paths.snapshot.exists():
+        return Interval(read_json(paths.snapshot)["interval"])
+    frame = next(frame for frame in session.values() if len(frame))
+    minutes = (frame["close_time"].iloc[0] - frame["open_time"].iloc[0]).total_seconds() / 60
+    return next((interval for interval in Interval if interval.minutes == minutes), Interval.DAY)

@@ -127,6 +127,10 @@ class RunWorkspace:
         named = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         return (f"not committed, so not part of the run: {named}",)
 
+    def file_at(self, commit: str, path: str) -> str:
+        """The text of a file as a commit holds it; `BadInput` if the commit or the file is not in this checkout."""
+        return self._git("show", f"{commit}:{path}")
+
     def _share_cache(self, path: Path) -> None:
         from configobj import ConfigObj
 
@@ -170,7 +174,8 @@ def with_overrides(text: str, overrides: Mapping[str, Any]) -> str:
         section: Any = tree
         for part in sections:
             section = section.get(part) if isinstance(section, Mapping) else None
-        if not isinstance(section, Mapping) or name not in section:
+        known = isinstance(section, Mapping) and name in section
+        if not known:
             raise BadParams(f"overrides: {key} is not a known key; params.yaml names them all")
         section[name] = value
     written = io.StringIO()

@@ -43,3 +43,7 @@ class PortTaken(TradeSageError):
 
 class BooksDiffer(TradeSageError):
     """Our journal and the broker's books do not agree; nothing is traded until they do."""
+
+
+class AlreadyRunning(TradeSageError):
+    """Another process does what only one may do."""

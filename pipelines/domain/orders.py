@@ -49,6 +49,49 @@ INTENT_NEXT: dict[IntentStatus, frozenset[IntentStatus]] = {
 }
 
 
+ENDED = frozenset(status for status, following in INTENT_NEXT.items() if not following)
+
+
+def may_move(status: IntentStatus, to: IntentStatus) -> bool:
+    """Whether an intent may go from one status to another; staying is no move."""
+    return to in INTENT_NEXT[status]
+
+
+class OrderStatus(StrEnum):
+    """Where a broker's order stands, in the few words that matter to us; Kite has more."""
+
+    WORKING = "working"  #: received, validated, open or waiting for its trigger
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+    @property
+    def ended(self) -> bool:
+        return self is not OrderStatus.WORKING
+
+
+@dataclass(frozen=True, slots=True)
+class BookedOrder:
+    """An order as the broker's order book shows it."""
+
+    order_id: str  #: the broker's
+    tag: str | None  #: ours, of the intent; None if somebody else placed it
+    symbol: str
+    side: Side
+    quantity: int
+    filled_quantity: int
+    order_type: OrderType
+    product: Product
+    status: OrderStatus
+    trigger_price: Decimal | None
+    placed_at: datetime  #: market time
+    message: str = ""  #: the broker's reason for a rejection
+
+    @property
+    def pending_quantity(self) -> int:
+        return 0 if self.status.ended else self.quantity - self.filled_quantity
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """A will to trade, committed before the order is sent; its tag is how we find the order again."""

@@ -1,0 +1,386 @@
+"""The journal in PostgreSQL: explicit methods, each one transaction. What a method returned from is on disk."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from pipelines.domain.bars import IST
+from pipelines.domain.errors import AlreadyRunning, BooksDiffer, NotFound, ServiceUnavailable
+from pipelines.domain.orders import ENDED, INTENT_NEXT, BookedOrder, Fill, Intent, IntentStatus
+from pipelines.domain.outcomes import Outcome
+from pipelines.domain.positions import Position
+from pipelines.domain.signals import Decision
+from pipelines.domain.verdicts import Verdict
+from pipelines.journal.chain import FIRST, AuditEntry, broken_at, linked
+from pipelines.journal.rows import (
+    as_json,
+    decision_from,
+    decision_row,
+    fill_from,
+    fill_row,
+    intent_from,
+    intent_row,
+    order_from,
+    order_row,
+    outcome_from,
+    outcome_row,
+    position_from,
+    position_row,
+)
+
+_AUDIT_LOCK = 7_071_002
+COUNTED = ("decisions", "intents", "orders", "fills", "outcomes", "risk_events")
+
+
+class Journal:
+    """What happened, by account. An account is a broker's client, or one run of the paper exchange.
+
+    Every method raises `ServiceUnavailable`, in one line, if PostgreSQL does not answer.
+    """
+
+    def __init__(self, url: str):
+        self._engine = create_engine(url, pool_pre_ping=True, pool_size=3)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def writer_lock(self, account: str) -> Iterator[None]:
+        """Hold the right to trade for `account`; PostgreSQL gives it back when the process dies.
+
+        Raises
+        ------
+        AlreadyRunning : if another process holds it.
+        """
+        with self._answering(), self._engine.connect() as connection:
+            free = connection.execute(
+                text("select pg_try_advisory_lock(hashtextextended(:account, 7071))"), {"account": account}
+            ).scalar_one()
+            connection.commit()  # the lock is the session's; no transaction stays open behind it
+            if not free:
+                raise AlreadyRunning(
+                    f"another executor trades for account {account}; end it first, two would trade against each other"
+                )
+            try:
+                yield
+            finally:
+                connection.execute(
+                    text("select pg_advisory_unlock(hashtextextended(:account, 7071))"), {"account": account}
+                )
+
+    # --- accounts ---
+
+    def open_account(self, account: str, cash: Decimal, at: datetime) -> Decimal:
+        """Note the cash that an account began with; its first note stands. Returns the noted cash."""
+        with self._begin() as connection:
+            _insert(
+                connection,
+                "accounts",
+                {"account": account, "opening_cash": cash, "opened_at": at},
+                "on conflict (account) do nothing",
+            )
+            found = _all(connection, "select opening_cash from accounts where account = :account", account=account)
+        return found[0]["opening_cash"]
+
+    # --- decisions ---
+
+    def record_decision(self, account: str, decision: Decision, latency_ms: float, features_hash: str = "") -> str:
+        """Note a decision, acted on or not; one per instrument, bar and policy. Returns its id."""
+        row = decision_row(decision) | {
+            "decision_id": uuid.uuid4().hex,
+            "account": account,
+            "features_hash": features_hash,
+            "latency_ms": latency_ms,
+        }
+        with self._begin() as connection:
+            _insert(
+                connection, "decisions", row, "on conflict (account, symbol, close_time, policy_version) do nothing"
+            )
+            found = _all(
+                connection,
+                "select decision_id from decisions where account = :account and symbol = :symbol"
+                " and close_time = :close_time and policy_version = :policy_version",
+                **{name: row[name] for name in ("account", "symbol", "close_time", "policy_version")},
+            )
+        return found[0]["decision_id"]
+
+    def decision(self, decision_id: str) -> Decision:
+        with self._begin() as connection:
+            found = _all(connection, "select * from decisions where decision_id = :id", id=decision_id)
+        if not found:
+            raise NotFound(f"decision {decision_id} is not in the journal")
+        return decision_from(found[0])
+
+    def last_decided(self, account: str) -> datetime | None:
+        """Close of the last bar that was decided on; None before the first."""
+        with self._begin() as connection:
+            found = _all(
+                connection, "select max(close_time) as last from decisions where account = :account", account=account
+            )
+        return found[0]["last"] and found[0]["last"].astimezone(IST)
+
+    # --- intents ---
+
+    def commit_intent(self, account: str, intent: Intent) -> None:
+        """Put the will to trade on disk before anything is sent."""
+        with self._begin() as connection:
+            _insert(connection, "intents", intent_row(intent) | {"account": account, "moved_at": intent.created_at})
+
+    def advance_intent(self, intent_id: str, to: IntentStatus, at: datetime, reason: str = "") -> None:
+        """Move an intent along its arrows.
+
+        Raises
+        ------
+        BooksDiffer : if no arrow leads from where it stands to `to`.
+        """
+        before = [status.value for status, following in INTENT_NEXT.items() if to in following]
+        with self._begin() as connection:
+            moved = connection.execute(
+                text(
+                    "update intents set status = :to, moved_at = :at, reason = :reason where intent_id = :id"
+                    " and status::text = any(:before)"
+                ),
+                {"to": to.value, "at": at, "reason": reason, "id": intent_id, "before": before},
+            ).rowcount
+            if not moved:
+                found = _all(connection, "select status from intents where intent_id = :id", id=intent_id)
+                raise no_arrow(intent_id, found[0]["status"] if found else None, to)
+
+    def intents(self, account: str, *, living: bool = False) -> list[Intent]:
+        """All intents of an account in the order they were made; only those not ended if `living`."""
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select * from intents where account = :account order by recorded_at, intent_id",
+                account=account,
+            )
+        intents = [intent_from(row) for row in found]
+        return [intent for intent in intents if not (living and intent.status in ENDED)]
+
+    # --- orders and fills ---
+
+    def record_order(self, account: str, order: BookedOrder) -> None:
+        """Note how the broker's book shows an order, over what was noted before."""
+        row = order_row(order) | {"account": account}
+        with self._begin() as connection:
+            _insert(
+                connection,
+                "orders",
+                row | {"intent_id": _intent_of(connection, account, order.tag)},
+                "on conflict (account, order_id) do update set quantity = excluded.quantity,"
+                " filled_quantity = excluded.filled_quantity, order_type = excluded.order_type,"
+                " status = excluded.status, trigger_price = excluded.trigger_price, message = excluded.message,"
+                " seen_at = now()",
+            )
+
+    def orders(self, account: str) -> list[BookedOrder]:
+        with self._begin() as connection:
+            found = _all(connection, "select * from orders where account = :account order by order_id", account=account)
+        return [order_from(row) for row in found]
+
+    def record_order_event(
+        self, account: str, order_id: str, event: str, detail: Mapping[str, Any], at: datetime
+    ) -> None:
+        """Note what the broker told, or what we asked of it, as it came."""
+        row = {"account": account, "order_id": order_id, "event": event, "detail": as_json(dict(detail)), "at": at}
+        with self._begin() as connection:
+            _insert(connection, "order_events", row)
+
+    def record_fill(self, account: str, fill: Fill) -> bool:
+        """Note a fill once; False if it was noted before."""
+        with self._begin() as connection:
+            return _insert(connection, "fills", fill_row(fill) | {"account": account}, "on conflict do nothing") > 0
+
+    def fills(self, account: str) -> list[Fill]:
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select * from fills where account = :account order by filled_at, order_id, trade_id",
+                account=account,
+            )
+        return [fill_from(row) for row in found]
+
+    # --- positions and outcomes ---
+
+    def record_position(self, account: str, position: Position) -> None:
+        """Open a position, or bring an open one up to date."""
+        row = position_row(position) | {"account": account}
+        changing = ("quantity", "entry_price", "bars_held", "mfe_inr", "mae_inr", "exit_reason")
+        with self._begin() as connection:
+            changed = ", ".join(f"{name} = excluded.{name}" for name in changing)
+            _insert(connection, "positions", row, f"on conflict (position_id) do update set {changed}")
+
+    def open_positions(self, account: str) -> list[Position]:
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select * from positions where account = :account and closed_at is null order by entered_at, symbol",
+                account=account,
+            )
+        return [position_from(row) for row in found]
+
+    def record_outcome(self, account: str, position_id: str, outcome: Outcome) -> None:
+        """Close a position and note what became of it, both or neither."""
+        with self._begin() as connection:
+            connection.execute(
+                text("update positions set closed_at = :at, exit_reason = :reason where position_id = :id"),
+                {"at": outcome.exited_at, "reason": outcome.exit_reason.value, "id": position_id},
+            )
+            row = outcome_row(outcome) | {"account": account, "position_id": position_id}
+            _insert(connection, "outcomes", row, "on conflict (position_id) do nothing")
+
+    def outcomes(self, account: str) -> list[Outcome]:
+        with self._begin() as connection:
+            found = _all(
+                connection, "select * from outcomes where account = :account order by outcome_id", account=account
+            )
+        return [outcome_from(row) for row in found]
+
+    # --- risk, ladder, audit ---
+
+    def record_risk_event(
+        self, account: str, verdict: Verdict, at: datetime, symbol: str | None = None, decision_id: str | None = None
+    ) -> None:
+        """Note a rule that said no, with its figures."""
+        row = {
+            "account": account,
+            "symbol": symbol,
+            "decision_id": decision_id,
+            "rule": verdict.gate,
+            "measured": verdict.measured,
+            "limit_value": verdict.limit,
+            "evidence": verdict.evidence,
+            "at": at,
+        }
+        with self._begin() as connection:
+            _insert(connection, "risk_events", row)
+
+    def risk_events(self, account: str) -> list[dict[str, Any]]:
+        with self._begin() as connection:
+            return _all(
+                connection,
+                "select symbol, decision_id, rule, measured, limit_value, evidence, at from risk_events"
+                " where account = :account order by event_id",
+                account=account,
+            )
+
+    def record_policy_event(
+        self,
+        *,
+        model: str,
+        version: str,
+        from_stage: str | None,
+        to_stage: str,
+        actor: str,
+        reason: str,
+        evidence: Mapping[str, Any],
+        at: datetime,
+    ) -> None:
+        """Note a move on the ladder, and who allowed it; the audit chain gets an entry in the same transaction."""
+        row = {
+            "model": model,
+            "version": version,
+            "from_stage": from_stage,
+            "to_stage": to_stage,
+            "actor": actor,
+            "reason": reason,
+            "evidence": as_json(dict(evidence)),
+            "at": at,
+        }
+        with self._begin() as connection:
+            _insert(connection, "policy_events", row)
+            told = {"from": from_stage, "to": to_stage, "reason": reason, "evidence": dict(evidence)}
+            _append_audit(connection, at, actor, "policy moved", f"{model} {version}", told)
+
+    def policy_events(self, model: str) -> list[dict[str, Any]]:
+        with self._begin() as connection:
+            return _all(
+                connection,
+                "select model, version, from_stage, to_stage, actor, reason, evidence, at from policy_events"
+                " where model = :model order by event_id",
+                model=model,
+            )
+
+    def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any], at: datetime) -> str:
+        """Append an entry to the audit chain; returns its hash."""
+        with self._begin() as connection:
+            return _append_audit(connection, at, actor, action, subject, detail)
+
+    def audit_entries(self) -> list[AuditEntry]:
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select at, actor, action, subject, detail, previous, hash from audit order by entry_id",
+            )
+        return [AuditEntry(**row) for row in found]
+
+    def audit_broken_at(self) -> int | None:
+        """Place of the first audit entry that was tampered with; None if the chain is whole."""
+        return broken_at(self.audit_entries())
+
+    def counts(self, account: str) -> dict[str, int]:
+        """Rows by table, of one account."""
+        with self._begin() as connection:
+            return {
+                table: connection.execute(
+                    text(f"select count(*) from {table} where account = :account"),  # noqa: S608  names are ours
+                    {"account": account},
+                ).scalar_one()
+                for table in COUNTED
+            }
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self._answering(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            where = self._engine.url.render_as_string(hide_password=True)
+            raise ServiceUnavailable(f"the journal at {where} does not answer ({reason}); start PostgreSQL") from None
+
+
+def no_arrow(intent_id: str, status: str | None, to: IntentStatus) -> BooksDiffer:
+    if status is None:
+        return BooksDiffer(f"intent {intent_id} is not in the journal; commit it before it is moved")
+    return BooksDiffer(f"intent {intent_id} is {status} and cannot become {to}; read the order book again")
+
+
+def _append_audit(
+    connection: Connection, at: datetime, actor: str, action: str, subject: str, detail: Mapping[str, Any]
+) -> str:
+    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _AUDIT_LOCK})  # one link at a time
+    last = connection.execute(text("select hash from audit order by entry_id desc limit 1")).scalar()
+    entry = linked(last or FIRST, at, actor, action, subject, detail)
+    _insert(connection, "audit", {name: getattr(entry, name) for name in AuditEntry.__slots__})
+    return entry.hash
+
+
+def _intent_of(connection: Connection, account: str, tag: str | None) -> str | None:
+    return connection.execute(
+        text("select intent_id from intents where account = :account and tag = :tag"), {"account": account, "tag": tag}
+    ).scalar()
+
+
+def _insert(connection: Connection, table: str, row: Mapping[str, Any], on_conflict: str = "") -> int:
+    columns, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+    statement = text(f"insert into {table} ({columns}) values ({values}) {on_conflict}")  # noqa: S608  names are ours
+    return connection.execute(statement, {name: _plain(value) for name, value in row.items()}).rowcount
+
+
+def _all(connection: Connection, statement: str, **values: Any) -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in connection.execute(text(statement), values)]
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value  # an enum's word is text to the driver

@@ -1,0 +1,188 @@
+"""The journal's twin in memory, for tests: same methods, same refusals. Both pass the same checks."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from pipelines.domain.errors import AlreadyRunning, NotFound
+from pipelines.domain.orders import ENDED, BookedOrder, Fill, Intent, IntentStatus, may_move
+from pipelines.domain.outcomes import Outcome
+from pipelines.domain.positions import Position
+from pipelines.domain.signals import Decision
+from pipelines.domain.verdicts import Verdict
+from pipelines.journal.chain import FIRST, AuditEntry, broken_at, linked
+from pipelines.journal.journal import no_arrow
+
+
+class MemoryJournal:
+    def __init__(self) -> None:
+        self._writers: set[str] = set()
+        self._cash: dict[str, Decimal] = {}
+        self._decisions: dict[str, tuple[str, Decision]] = {}
+        self._intents: dict[str, tuple[str, Intent]] = {}
+        self._orders: dict[tuple[str, str], BookedOrder] = {}
+        self._order_events: list[tuple[str, str, str, dict[str, Any], datetime]] = []
+        self._fills: dict[tuple[str, str, str], Fill] = {}
+        self._positions: dict[str, tuple[str, Position]] = {}
+        self._outcomes: dict[str, tuple[str, Outcome]] = {}
+        self._risk_events: list[tuple[str, dict[str, Any]]] = []
+        self._policy_events: list[dict[str, Any]] = []
+        self._audit: list[AuditEntry] = []
+
+    def close(self) -> None:
+        pass
+
+    @contextmanager
+    def writer_lock(self, account: str) -> Iterator[None]:
+        if account in self._writers:
+            raise AlreadyRunning(
+                f"another executor trades for account {account}; end it first, two would trade against each other"
+            )
+        self._writers.add(account)
+        try:
+            yield
+        finally:
+            self._writers.discard(account)
+
+    def open_account(self, account: str, cash: Decimal, at: datetime) -> Decimal:
+        return self._cash.setdefault(account, cash)
+
+    def record_decision(self, account: str, decision: Decision, latency_ms: float, features_hash: str = "") -> str:
+        for decision_id, (owner, known) in self._decisions.items():
+            if (owner, *_bar_of(known)) == (account, *_bar_of(decision)):
+                return decision_id
+        decision_id = uuid.uuid4().hex
+        self._decisions[decision_id] = (account, decision)
+        return decision_id
+
+    def decision(self, decision_id: str) -> Decision:
+        if decision_id not in self._decisions:
+            raise NotFound(f"decision {decision_id} is not in the journal")
+        return self._decisions[decision_id][1]
+
+    def last_decided(self, account: str) -> datetime | None:
+        times = [decision.close_time for owner, decision in self._decisions.values() if owner == account]
+        return max(times, default=None)
+
+    def commit_intent(self, account: str, intent: Intent) -> None:
+        self._intents[intent.intent_id] = (account, intent)
+
+    def advance_intent(self, intent_id: str, to: IntentStatus, at: datetime, reason: str = "") -> None:
+        account, intent = self._intents.get(intent_id, ("", None))
+        if intent is None or not may_move(intent.status, to):
+            raise no_arrow(intent_id, intent.status.value if intent else None, to)
+        self._intents[intent_id] = (account, replace(intent, status=to))
+
+    def intents(self, account: str, *, living: bool = False) -> list[Intent]:
+        found = [intent for owner, intent in self._intents.values() if owner == account]
+        return [intent for intent in found if not (living and intent.status in ENDED)]
+
+    def record_order(self, account: str, order: BookedOrder) -> None:
+        self._orders[account, order.order_id] = order
+
+    def orders(self, account: str) -> list[BookedOrder]:
+        return [order for (owner, _), order in sorted(self._orders.items()) if owner == account]
+
+    def record_order_event(
+        self, account: str, order_id: str, event: str, detail: Mapping[str, Any], at: datetime
+    ) -> None:
+        self._order_events.append((account, order_id, event, dict(detail), at))
+
+    def record_fill(self, account: str, fill: Fill) -> bool:
+        key = (account, fill.order_id, fill.trade_id)
+        new = key not in self._fills
+        self._fills.setdefault(key, fill)
+        return new
+
+    def fills(self, account: str) -> list[Fill]:
+        found = [fill for (owner, *_), fill in self._fills.items() if owner == account]
+        return sorted(found, key=lambda fill: (fill.filled_at, fill.order_id, fill.trade_id))
+
+    def record_position(self, account: str, position: Position) -> None:
+        self._positions[position.position_id] = (account, position)
+
+    def open_positions(self, account: str) -> list[Position]:
+        found = [p for owner, p in self._positions.values() if owner == account and p.position_id not in self._outcomes]
+        return sorted(found, key=lambda position: (position.entered_at, position.symbol))
+
+    def record_outcome(self, account: str, position_id: str, outcome: Outcome) -> None:
+        self._outcomes.setdefault(position_id, (account, outcome))
+
+    def outcomes(self, account: str) -> list[Outcome]:
+        return [outcome for owner, outcome in self._outcomes.values() if owner == account]
+
+    def record_risk_event(
+        self, account: str, verdict: Verdict, at: datetime, symbol: str | None = None, decision_id: str | None = None
+    ) -> None:
+        row = {
+            "symbol": symbol,
+            "decision_id": decision_id,
+            "rule": verdict.gate,
+            "measured": verdict.measured,
+            "limit_value": verdict.limit,
+            "evidence": verdict.evidence,
+            "at": at,
+        }
+        self._risk_events.append((account, row))
+
+    def risk_events(self, account: str) -> list[dict[str, Any]]:
+        return [row for owner, row in self._risk_events if owner == account]
+
+    def record_policy_event(
+        self,
+        *,
+        model: str,
+        version: str,
+        from_stage: str | None,
+        to_stage: str,
+        actor: str,
+        reason: str,
+        evidence: Mapping[str, Any],
+        at: datetime,
+    ) -> None:
+        row = {
+            "model": model,
+            "version": version,
+            "from_stage": from_stage,
+            "to_stage": to_stage,
+            "actor": actor,
+            "reason": reason,
+            "evidence": json.loads(json.dumps(dict(evidence), default=str)),
+            "at": at,
+        }
+        self._policy_events.append(row)
+        told = {"from": from_stage, "to": to_stage, "reason": reason, "evidence": dict(evidence)}
+        self.audit(actor, "policy moved", f"{model} {version}", told, at)
+
+    def policy_events(self, model: str) -> list[dict[str, Any]]:
+        return [row for row in self._policy_events if row["model"] == model]
+
+    def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any], at: datetime) -> str:
+        previous = self._audit[-1].hash if self._audit else FIRST
+        self._audit.append(linked(previous, at, actor, action, subject, detail))
+        return self._audit[-1].hash
+
+    def audit_entries(self) -> list[AuditEntry]:
+        return list(self._audit)
+
+    def audit_broken_at(self) -> int | None:
+        return broken_at(self._audit)
+
+    def counts(self, account: str) -> dict[str, int]:
+        return {
+            "decisions": sum(owner == account for owner, _ in self._decisions.values()),
+            "intents": len(self.intents(account)),
+            "orders": len(self.orders(account)),
+            "fills": len(self.fills(account)),
+            "outcomes": len(self.outcomes(account)),
+            "risk_events": len(self.risk_events(account)),
+        }
+
+
+def _bar_of(decision: Decision) -> tuple[str, datetime, str]:
+    return decision.symbol, decision.close_time, decision.policy_version

@@ -1,0 +1,35 @@
+"""The journal's schema, step by step, by Alembic; `migrate(url)` brings a database to the newest."""
+
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from pipelines.domain.errors import ServiceUnavailable
+
+_ONE_AT_A_TIME = 7_071_001  #: advisory lock: two processes may start at once
+
+
+def migrate(url: str) -> None:
+    """Bring the journal's database to the newest schema; nothing happens if it is there.
+
+    Raises
+    ------
+    ServiceUnavailable : if PostgreSQL does not answer.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise ServiceUnavailable(f"PostgreSQL does not answer ({reason}); start it: make up") from None
+    finally:
+        engine.dispose()

@@ -1,0 +1,139 @@
+"""Records of the domain as rows of the journal's tables, and back. Both journals use them, so they keep the same."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from pipelines.domain.bars import IST
+from pipelines.domain.orders import (
+    BookedOrder,
+    Fill,
+    Intent,
+    IntentStatus,
+    OrderStatus,
+    OrderType,
+    Product,
+    Purpose,
+)
+from pipelines.domain.outcomes import ExitReason, Outcome
+from pipelines.domain.positions import Position
+from pipelines.domain.signals import Action, Decision, Side, View
+
+Row = dict[str, Any]
+
+
+def features_hash(values: Mapping[str, float]) -> str:
+    """Names the inputs of a decision: the hash of all features to their last bit."""
+    text = "\n".join(f"{name}={float(value).hex()}" for name, value in sorted(values.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def decision_row(decision: Decision) -> Row:
+    row = {name: getattr(decision, name) for name in Decision.__slots__}
+    for name in ("signal", "probability", "expected_return", "stop_risk"):
+        row[name] = _finite(row[name])
+    row["views"] = as_json([asdict(view) for view in decision.views])
+    row["reasons"] = as_json(list(decision.reasons))
+    row["extra"] = as_json({name: _finite(value) for name, value in decision.extra.items()})
+    return row
+
+
+def decision_from(row: Mapping[str, Any]) -> Decision:
+    fields = {name: row[name] for name in Decision.__slots__}
+    for name in ("signal", "probability", "expected_return", "stop_risk"):
+        fields[name] = math.nan if fields[name] is None else fields[name]
+    fields |= {
+        "close_time": row["close_time"].astimezone(IST),
+        "action": Action(row["action"]),
+        "side": row["side"] and Side(row["side"]),
+        "views": tuple(View(**view | {"reasons": tuple(view["reasons"])}) for view in from_json(row["views"])),
+        "reasons": tuple(from_json(row["reasons"])),
+        "extra": {name: math.nan if value is None else value for name, value in from_json(row["extra"]).items()},
+    }
+    return Decision(**fields)
+
+
+def intent_row(intent: Intent) -> Row:
+    return {name: getattr(intent, name) for name in Intent.__slots__}
+
+
+def intent_from(row: Mapping[str, Any]) -> Intent:
+    words = {
+        "purpose": Purpose,
+        "side": Side,
+        "order_type": OrderType,
+        "product": Product,
+        "status": IntentStatus,
+    }
+    fields = {name: row[name] for name in Intent.__slots__}
+    fields |= {name: kind(row[name]) for name, kind in words.items()}
+    return Intent(**fields | {"created_at": row["created_at"].astimezone(IST)})
+
+
+def order_row(order: BookedOrder) -> Row:
+    return {name: getattr(order, name) for name in BookedOrder.__slots__}
+
+
+def order_from(row: Mapping[str, Any]) -> BookedOrder:
+    words = {"side": Side, "order_type": OrderType, "product": Product, "status": OrderStatus}
+    fields = {name: row[name] for name in BookedOrder.__slots__}
+    fields |= {name: kind(row[name]) for name, kind in words.items()}
+    return BookedOrder(**fields | {"placed_at": row["placed_at"].astimezone(IST)})
+
+
+def fill_row(fill: Fill) -> Row:
+    return {name: getattr(fill, name) for name in Fill.__slots__}
+
+
+def fill_from(row: Mapping[str, Any]) -> Fill:
+    fields = {name: row[name] for name in Fill.__slots__}
+    return Fill(**fields | {"side": Side(row["side"]), "filled_at": row["filled_at"].astimezone(IST)})
+
+
+def position_row(position: Position) -> Row:
+    return {name: getattr(position, name) for name in Position.__slots__}
+
+
+def position_from(row: Mapping[str, Any]) -> Position:
+    fields = {name: row[name] for name in Position.__slots__}
+    fields |= {
+        "side": Side(row["side"]),
+        "product": Product(row["product"]),
+        "entered_at": row["entered_at"].astimezone(IST),
+        "exit_reason": row["exit_reason"] and ExitReason(row["exit_reason"]),
+    }
+    return Position(**fields)
+
+
+def outcome_row(outcome: Outcome) -> Row:
+    row = {name: getattr(outcome, name) for name in Outcome.__slots__}
+    return row | {"charges": as_json({name: str(amount) for name, amount in outcome.charges.items()})}
+
+
+def outcome_from(row: Mapping[str, Any]) -> Outcome:
+    fields = {name: row[name] for name in Outcome.__slots__}
+    fields |= {
+        "side": Side(row["side"]),
+        "exit_reason": ExitReason(row["exit_reason"]),
+        "entered_at": row["entered_at"].astimezone(IST),
+        "exited_at": row["exited_at"].astimezone(IST),
+        "charges": {name: Decimal(amount) for name, amount in from_json(row["charges"]).items()},
+    }
+    return Outcome(**fields)
+
+
+def as_json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, default=str, allow_nan=False)
+
+
+def from_json(content: Any) -> Any:
+    return json.loads(content) if isinstance(content, str) else content
+
+
+def _finite(value: float) -> float | None:
+    value = float(value)
+    return value if math.isfinite(value) else None

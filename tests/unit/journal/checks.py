@@ -1,0 +1,147 @@
+"""What every journal must do; run on the twin in memory and, among the integration tests, on PostgreSQL."""
+
+import uuid
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from pipelines.domain.errors import AlreadyRunning, BooksDiffer, NotFound
+from pipelines.domain.orders import IntentStatus, OrderStatus
+from pipelines.domain.outcomes import ExitReason
+from pipelines.domain.verdicts import Verdict
+from tests.unit.journal.records import NOON, a_decision, a_fill, a_position, an_intent, an_order, an_outcome
+
+
+class JournalChecks:
+    """Heirs give `journal`; `account` is a new one for each test."""
+
+    @pytest.fixture
+    def account(self) -> str:
+        return f"test-{uuid.uuid4().hex[:8]}"
+
+    def test_a_decision_comes_back_as_it_was(self, journal, account):
+        decision = a_decision(signal=float("nan"))
+
+        decision_id = journal.record_decision(account, decision, 3.5, "f00d")
+
+        found = journal.decision(decision_id)
+        assert found.signal != found.signal
+        assert found == a_decision(signal=found.signal)
+
+    def test_a_bar_is_decided_once_by_a_policy(self, journal, account):
+        first = journal.record_decision(account, a_decision(), 3.5)
+
+        again = journal.record_decision(account, a_decision(quantity=99), 3.5)
+
+        assert again == first
+        assert journal.decision(first).quantity == 10
+        assert journal.counts(account)["decisions"] == 1
+        assert journal.last_decided(account) == NOON
+
+    def test_an_unknown_decision_is_named(self, journal):
+        with pytest.raises(NotFound, match="nowhere"):
+            journal.decision("nowhere")
+
+    def test_an_intent_moves_along_its_arrows(self, journal, account):
+        intent = an_intent(intent_id=uuid.uuid4().hex)
+        journal.commit_intent(account, intent)
+
+        journal.advance_intent(intent.intent_id, IntentStatus.SENT, NOON)
+        journal.advance_intent(intent.intent_id, IntentStatus.DONE, NOON)
+
+        assert [found.status for found in journal.intents(account)] == [IntentStatus.DONE]
+        assert journal.intents(account, living=True) == []
+
+    def test_an_intent_never_leaves_its_end(self, journal, account):
+        intent = an_intent(intent_id=uuid.uuid4().hex)
+        journal.commit_intent(account, intent)
+        journal.advance_intent(intent.intent_id, IntentStatus.ABANDONED, NOON)
+
+        with pytest.raises(BooksDiffer, match="is abandoned and cannot become sent"):
+            journal.advance_intent(intent.intent_id, IntentStatus.SENT, NOON)
+
+    def test_an_order_shows_the_last_that_was_seen(self, journal, account):
+        journal.record_order(account, an_order())
+
+        journal.record_order(account, an_order(status=OrderStatus.COMPLETE, filled_quantity=10))
+
+        [found] = journal.orders(account)
+        assert (found.status, found.filled_quantity) == (OrderStatus.COMPLETE, 10)
+
+    def test_a_fill_counts_once(self, journal, account):
+        assert journal.record_fill(account, a_fill())
+
+        assert not journal.record_fill(account, a_fill())
+
+        assert journal.fills(account) == [a_fill()]
+
+    def test_a_position_is_open_until_its_outcome(self, journal, account):
+        decision_id = journal.record_decision(account, a_decision(), 1.0)
+        position = a_position(position_id=decision_id)
+        journal.record_position(account, position)
+        marked = position.marked(Decimal("101.00"))
+        journal.record_position(account, marked)
+        assert journal.open_positions(account) == [marked]
+
+        journal.record_outcome(account, decision_id, an_outcome(decision_id=decision_id))
+
+        assert journal.open_positions(account) == []
+        assert journal.outcomes(account) == [an_outcome(decision_id=decision_id)]
+
+    def test_the_reason_of_an_exit_is_remembered(self, journal, account):
+        decision_id = journal.record_decision(account, a_decision(), 1.0)
+
+        journal.record_position(account, a_position(position_id=decision_id, exit_reason=ExitReason.TARGET))
+
+        assert journal.open_positions(account)[0].exit_reason is ExitReason.TARGET
+
+    def test_accounts_do_not_see_each_other(self, journal, account):
+        journal.record_fill(account, a_fill())
+
+        assert journal.fills(f"{account}-other") == []
+
+    def test_the_first_cash_of_an_account_stands(self, journal, account):
+        journal.open_account(account, Decimal("1000000.00"), NOON)
+
+        assert journal.open_account(account, Decimal("5.00"), NOON) == Decimal("1000000.00")
+
+    def test_a_refusal_is_noted_with_its_figures(self, journal, account):
+        journal.record_risk_event(account, Verdict("daily loss", False, 0.04, 0.03, "equity 96"), NOON, "RELIANCE")
+
+        [found] = journal.risk_events(account)
+        assert (found["rule"], found["measured"], found["limit_value"]) == ("daily loss", 0.04, 0.03)
+
+    def test_a_second_writer_is_refused_by_name(self, journal, account):
+        with journal.writer_lock(account), pytest.raises(AlreadyRunning, match=account), journal.writer_lock(account):
+            pass
+
+        with journal.writer_lock(account):
+            pass
+
+    def test_a_ladder_move_is_noted_and_audited(self, journal, account):
+        before = len(journal.audit_entries())
+
+        journal.record_policy_event(
+            model=account,
+            version="3",
+            from_stage=None,
+            to_stage="paper",
+            actor="asha",
+            reason="first",
+            evidence={"sharpe": 1.2},
+            at=NOON,
+        )
+
+        [event] = journal.policy_events(account)
+        assert (event["to_stage"], event["actor"], event["evidence"]) == ("paper", "asha", {"sharpe": 1.2})
+        assert len(journal.audit_entries()) == before + 1
+        assert journal.audit_broken_at() is None
+
+    def test_each_audit_entry_carries_the_hash_before_it(self, journal):
+        first = journal.audit("asha", "stopped trading", "executor", {"why": "news"}, NOON)
+        journal.audit("asha", "resumed", "executor", {}, NOON + timedelta(minutes=1))
+
+        entries = journal.audit_entries()
+        assert entries[-1].previous == first
+        assert journal.audit_broken_at() is None

@@ -1,0 +1,188 @@
+"""`ingest`: take a source's market, hold back the days to be played, pin the rest as what was known at T.
+
+T (`as_of`) is the close of the last bar kept. What came later lies in `data/00_world`, where no stage looks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS
+from pipelines.domain.errors import BadInput
+from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
+from pipelines.ingest.world import NEWS_COLUMNS, RAW_BAR_COLUMNS, World
+from pipelines.params import IngestParams, Params
+from pipelines.paths import Paths
+from pipelines.stages import StageReport
+from pipelines.tables import fresh_folder, write_json, write_table
+
+
+def run(params: Params, paths: Paths) -> StageReport:
+    """Read the source named in `params.ingest` and write `data/00_world` and `data/01_raw`, both or neither."""
+    world = only(read_world(params.ingest), params.ingest.symbols)
+    split = hold_back(world, params.ingest.session_days)
+    snapshot = _snapshot(params.ingest, world, split)
+    with fresh_folder(paths.world) as held_back, fresh_folder(paths.raw) as raw:
+        _write_world(world, split, paths, held_back)
+        _write_raw(world, split, snapshot, paths, raw)
+    return StageReport(
+        stage="ingest",
+        rows_in=sum(len(bars) for bars in world.bars.values()),
+        rows_out=sum(len(bars) for bars in split.raw.values()),
+        notes=_notes(world, split),
+    )
+
+
+def read_world(params: IngestParams) -> World:
+    """All that the source knows; sources are imported only when they are asked for."""
+    if params.source == "simulated":
+        from pipelines.ingest.simulated import simulate
+
+        return simulate(params.simulated, params.interval)
+    from pipelines.ingest.files import read_files
+
+    return read_files(params)
+
+
+def only(world: World, symbols: tuple[str, ...]) -> World:
+    """The world of these symbols; all of it if none are named.
+
+    Raises
+    ------
+    BadInput : if a symbol is not among those the source has.
+    """
+    if not symbols:
+        return world
+    unknown = [symbol for symbol in symbols if symbol not in world.bars]
+    if unknown:
+        raise BadInput(
+            f"ingest.symbols: {', '.join(unknown)} not found; the source has {', '.join(sorted(world.bars))}; "
+            "correct the spelling or take the symbol out"
+        )
+    return replace(
+        world,
+        bars={symbol: bars for symbol, bars in world.bars.items() if symbol in symbols},
+        instruments=world.instruments[world.instruments["symbol"].isin(symbols)].reset_index(drop=True),
+        news=world.news[world.news["symbol"].isin(symbols)].reset_index(drop=True),
+        truth=None if world.truth is None else world.truth[world.truth["symbol"].isin(symbols)].reset_index(drop=True),
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """A world cut at T."""
+
+    raw: Mapping[str, pd.DataFrame]  #: what was known at T, faults and all
+    session: Mapping[str, pd.DataFrame]  #: what came later and can be played; symbols without bars are not in it
+    as_of: pd.Timestamp  #: T, the close of the last bar kept
+    session_days: tuple[date, ...]
+    unplayable: int  #: later rows that no exchange could have shown: repeated, unsorted out, or with impossible prices
+
+
+def hold_back(world: World, session_days: int) -> Split:
+    """Split off the last `session_days` trading days found in the data.
+
+    A day counts if the market traded on it, as far as the calendar knows; stray rows of other days go to the side of T
+    on which they lie. Rows without a readable time stay, so that validation can name them.
+
+    Raises
+    ------
+    BadInput : if there are no bars, or no days would be left.
+    """
+    days = sorted({day for bars in world.bars.values() for day in _days(bars) if session_on(day) is not None})
+    if not days:
+        raise BadInput("the source holds no bar on a trading day; look at the folder's dates or name another one")
+    if session_days >= len(days):
+        raise BadInput(
+            f"ingest.session_days = {session_days} would leave no history: the source holds {len(days)} trading days; "
+            "hold back fewer or give a longer history"
+        )
+    kept_until = days[-session_days - 1]
+    raw, session, unplayable = {}, {}, 0
+    for symbol, bars in world.bars.items():
+        later = (bars["open_time"].dt.date > kept_until).fillna(False).to_numpy(dtype=bool)
+        raw[symbol] = bars.loc[~later, list(RAW_BAR_COLUMNS)].reset_index(drop=True)
+        playable = _playable(bars[later])
+        unplayable += int(later.sum()) - len(playable)
+        if len(playable):
+            session[symbol] = playable
+    as_of = max(bars["close_time"].max() for bars in raw.values() if bars["close_time"].notna().any())
+    return Split(raw, session, as_of, tuple(days[len(days) - session_days :]), unplayable)
+
+
+def _playable(bars: pd.DataFrame) -> pd.DataFrame:
+    """Rows an exchange could have shown: the first of each time, in order, with prices above zero inside the range."""
+    prices = bars[list(PRICE_COLUMNS)].to_numpy(dtype=float)
+    volume = bars["volume"].to_numpy(dtype=float, na_value=np.nan)
+    o, h, low, c = prices.T
+    sound = np.isfinite(prices).all(axis=1) & (low > 0) & (h >= np.maximum(o, c)) & (low <= np.minimum(o, c))
+    sound &= volume >= 0
+    rows = bars.loc[sound, list(BAR_COLUMNS)].drop_duplicates("open_time").sort_values("open_time", ignore_index=True)
+    return rows.astype({"volume": "int64"})
+
+
+def _days(bars: pd.DataFrame) -> set[date]:
+    return set(bars["open_time"].dropna().dt.date.unique())
+
+
+def _write_world(world: World, split: Split, paths: Paths, folder: Path) -> None:
+    session_bars = folder / paths.session_bars.relative_to(paths.world)
+    session_bars.mkdir()
+    for symbol, bars in split.session.items():
+        write_table(bars, session_bars / f"{symbol}.parquet")
+    write_table(_news_after(world.news, split), folder / paths.session_news.relative_to(paths.world))
+    if world.truth is not None:
+        write_table(world.truth, folder / paths.truth.relative_to(paths.world))
+
+
+def _write_raw(world: World, split: Split, snapshot: dict, paths: Paths, folder: Path) -> None:
+    for symbol, bars in split.raw.items():
+        write_table(bars, folder / paths.raw_bars.relative_to(paths.raw) / f"{symbol}.parquet")
+    write_table(world.instruments, folder / paths.raw_instruments.relative_to(paths.raw))
+    write_table(_news_until(world.news, split), folder / paths.raw_news.relative_to(paths.raw))
+    write_json(snapshot, folder / paths.snapshot.relative_to(paths.raw))
+
+
+def _news_until(news: pd.DataFrame, split: Split) -> pd.DataFrame:
+    return news.loc[news["time"] <= split.as_of, list(NEWS_COLUMNS)].reset_index(drop=True)
+
+
+def _news_after(news: pd.DataFrame, split: Split) -> pd.DataFrame:
+    return news.loc[news["time"] > split.as_of, list(NEWS_COLUMNS)].reset_index(drop=True)
+
+
+def _snapshot(params: IngestParams, world: World, split: Split) -> dict:
+    """What was pinned; nothing of it depends on where or when the stage ran."""
+    return {
+        "source": params.source,
+        "simulated": params.simulated.model_dump(mode="json") if params.source == "simulated" else None,
+        "interval": world.interval.value,
+        "as_of": split.as_of.isoformat(),
+        "session_days": [day.isoformat() for day in split.session_days],
+        "counts": {
+            "instruments": len(world.instruments),
+            "bars": sum(len(bars) for bars in split.raw.values()),
+            "news": len(_news_until(world.news, split)),
+            "session_bars": sum(len(bars) for bars in split.session.values()),
+            "session_news": len(_news_after(world.news, split)),
+        },
+        "files": dict(sorted(world.files.items())),
+        "left_out": list(world.left_out),
+    }
+
+
+def _notes(world: World, split: Split) -> tuple[str, ...]:
+    notes = [f"{world.interval} bars of {len(world.bars)} instruments, known as of {split.as_of:%Y-%m-%d %H:%M}"]
+    if split.session_days:
+        first, last = split.session_days[0], split.session_days[-1]
+        span = f"{first}" if first == last else f"{first} to {last}"
+        notes.append(f"held back: {len(split.session_days)} sessions ({span}) of {len(split.session)} instruments")
+    if split.unplayable:
+        notes.append(f"{split.unplayable} rows after T cannot be played (repeated or impossible prices): left out")
+    if not is_known(split.as_of.date()):
+        notes.append(f"the calendar covers {KNOWN_FROM} to {KNOWN_TO}; outside, every weekday counts as a session")
+    return (*notes, *world.left_out)

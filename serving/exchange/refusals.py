@@ -1,18 +1,18 @@
 """What Kite answers when it says no: an error type the client knows, an HTTP code and a sentence."""
 
-from dataclasses import dataclass
+from pipelines.domain.errors import TradeSageError
 
 
-@dataclass(frozen=True)
-class KiteError(Exception):
-    """Raised anywhere behind the HTTP edge, which answers it as `{"status": "error", ...}`."""
+class KiteError(TradeSageError):
+    """Raised anywhere behind the HTTP edge, which answers it as `{"status": "error", ...}`.
 
-    error_type: str  #: a class name of `kiteconnect.exceptions`; names it lacks reach a caller as GeneralException
-    http_status: int
-    message: str
+    `error_type` is a class name of `kiteconnect.exceptions`; one it lacks (MarginException, HoldingException) reaches
+    the caller of the official client as GeneralException.
+    """
 
-    def __str__(self) -> str:
-        return self.message
+    def __init__(self, error_type: str, http_status: int, message: str):
+        super().__init__(message)
+        self.error_type, self.http_status, self.message = error_type, http_status, message
 
 
 def token_error(message: str = "Incorrect `api_key` or `access_token`.") -> KiteError:

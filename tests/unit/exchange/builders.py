@@ -1,5 +1,6 @@
 """Small recorded days, and a venue that plays them."""
 
+import itertools
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -34,9 +35,16 @@ def bars_of(
     symbol: str, day: date, prices: list[tuple[float, float, float, float]], volume: int = 40_000, minutes: int = 5
 ) -> list[Bar]:
     """Bars from 09:15 on, one for each (open, high, low, close)."""
-    opens = [datetime(day.year, day.month, day.day, 9, 15, tzinfo=IST) + timedelta(minutes=minutes * k) for k in range(500)]
+    opens = [
+        datetime(day.year, day.month, day.day, 9, 15, tzinfo=IST) + timedelta(minutes=minutes * k) for k in range(500)
+    ]
     times = zip(opens, opens[1:], prices, strict=False)
     return [Bar(symbol, start, end, *price, volume) for start, end, price in times]
+
+
+def whole_day(symbol: str, day: date, prices: list[tuple[float, float, float, float]]) -> list[Bar]:
+    """A session of 75 bars: after the given ones the price stands still."""
+    return bars_of(symbol, day, prices + [(prices[-1][3],) * 4] * (75 - len(prices)))
 
 
 def flat_bars(symbol: str, day: date, level: float = 100.0, count: int = 75, volume: int = 40_000) -> list[Bar]:
@@ -47,11 +55,14 @@ def random_bars(symbol: str, day: date, level: float, seed: int, tick: float = 0
     rng = np.random.default_rng(seed)
     steps = np.round(level * (1 + np.cumsum(rng.normal(0, 0.001, count + 1))) / tick) * tick
     prices = []
-    for open_, close in zip(steps, steps[1:], strict=False):
+    for open_, close in itertools.pairwise(steps):
         high, low = max(open_, close) + tick * rng.integers(0, 8), min(open_, close) - tick * rng.integers(0, 8)
         prices.append(tuple(round(float(price), 2) for price in (open_, high, low, close)))
     bars = bars_of(symbol, day, prices)
-    return [Bar(b.symbol, b.open_time, b.close_time, b.open, b.high, b.low, b.close, int(rng.integers(2_000, 90_000))) for b in bars]
+    return [
+        Bar(b.symbol, b.open_time, b.close_time, b.open, b.high, b.low, b.close, int(rng.integers(2_000, 90_000)))
+        for b in bars
+    ]
 
 
 def a_frame(bars: list[Bar]) -> pd.DataFrame:
@@ -114,7 +125,9 @@ def write_workspace(
     (root / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     rows = [[getattr(instrument, name) for name in INSTRUMENT_COLUMNS] for instrument in instruments]
     table = pd.DataFrame(rows, columns=list(INSTRUMENT_COLUMNS))
-    write_table(table.assign(tick_size=table["tick_size"].astype(str), kind=table["kind"].astype(str)), paths.instruments)
+    write_table(
+        table.assign(tick_size=table["tick_size"].astype(str), kind=table["kind"].astype(str)), paths.instruments
+    )
     for folder, several in ((paths.validated_bars, history), (paths.session_bars, session)):
         by_symbol: dict[str, list[Bar]] = {}
         for bar in [bar for bars in several for bar in bars]:

@@ -112,7 +112,9 @@ def policy_process(params: Params, port: int | None = None, alias: str | None = 
             "TRADESAGE_ALIAS": alias or params.serving.alias,
             "TRADESAGE_MODEL": params.promotion.model,
             "BENTOML_DO_NOT_TRACK": "true",
-            "BENTOML_HOME": str(state_folder() / "bentoml"),
+            "BENTOML_HOME": str(
+                state_folder() / "bentoml" / ("up" if port == params.serving.policy_port else "session")
+            ),
             **ONE_THREAD,
         },
         port_key="serving.policy_port",
@@ -257,7 +259,7 @@ def hold_postgres() -> NoReturn:
         time.sleep(10.0)
 
 
-def prepare(params: Params) -> None:
+def prepare(params: Params, airflow: bool = True) -> None:
     """Bring the databases of journal and Airflow to the present schema; MLflow's server does so by itself."""
     from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url
@@ -266,7 +268,8 @@ def prepare(params: Params) -> None:
     for name in DATABASES:
         database_url(name)
     journal_at(database_url("journal"))
-    prepare_airflow(params)
+    if airflow:
+        prepare_airflow(params)
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------
@@ -293,7 +296,7 @@ def up(params: Params, only: tuple[str, ...] | None = None, timeout_s: float = 1
             if process.port:
                 require_free_port(process.port, process.name, process.port_key)
         with console.status("preparing the databases"):
-            prepare(params)
+            prepare(params, airflow=any(name.startswith("airflow") for name in wanted))
         _start_honcho(tuple(wanted))
     with console.status("starting") as progress:
         _wait_for_all(wanted, timeout_s, lambda name, seconds: progress.update(f"waiting for {name}: {seconds:.0f} s"))
@@ -379,7 +382,7 @@ def _start_honcho(names: tuple[str, ...]) -> None:
     import psutil
 
     _honcho_log().parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "honcho", "--no-colour", "-f", str(ROOT / "Procfile"), "-d", str(ROOT), "start"]
+    command = [sys.executable, "-m", "honcho", "--no-colour", "-f", str(_procfile()), "-d", str(ROOT), "start"]
     search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # the Procfile says `python`
     with _honcho_log().open("ab") as log:
         child = subprocess.Popen(
@@ -392,6 +395,10 @@ def _start_honcho(names: tuple[str, ...]) -> None:
         )
     created = psutil.Process(child.pid).create_time()
     _pid_file().write_text(f"{child.pid} {created}\n", encoding="ascii")
+
+
+def _procfile() -> Path:
+    return ROOT / "Procfile"
 
 
 def _pid_file() -> Path:

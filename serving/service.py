@@ -1,0 +1,321 @@
+"""The policy service: loads the policy that an alias names, answers `decide`, swaps it when the alias moves.
+
+Every request works on the policy that was there when it came; a swap replaces one reference, so no request is dropped
+or sees two policies. Requests need the bearer token `credential("policy_token")`; health and metrics do not.
+Configured by the environment: TRADESAGE_ALIAS, TRADESAGE_MODEL (by default those of `params.yaml`),
+TRADESAGE_POLL_SECONDS.
+"""
+
+import hmac
+import json
+import logging
+import os
+import random
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a single row gains nothing from threads, the neighbours lose
+
+import bentoml
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipelines.credentials import credential
+from pipelines.domain.bars import IST
+from pipelines.domain.errors import BadInput, FeatureMismatch, TradeSageError
+from pipelines.domain.signals import FeatureRow
+from pipelines.policy.bundle import Bundle
+from pipelines.policy.decide import decide
+from serving.wire import decision_to_wire, money_in, row_from_wire
+
+ROOT = Path(__file__).resolve().parents[1]  #: the checkout
+#: 500 instruments with 200 features each are about 2 MB
+LARGEST_BODY = 8_000_000
+WARM_UP_ROWS = 64
+log = logging.getLogger("bentoml.tradesage")
+
+DECISIONS = bentoml.metrics.Counter(
+    name="tradesage_decisions_total", documentation="Decisions by action", labelnames=["action"]
+)
+DECIDE_SECONDS = bentoml.metrics.Histogram(
+    name="tradesage_decide_seconds",
+    documentation="From the parsed request to the decisions of all its rows",
+    buckets=(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0),
+)
+SWAPS = bentoml.metrics.Counter(name="tradesage_policy_swaps_total", documentation="Policies loaded since the start")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A loaded policy."""
+
+    bundle: Bundle
+    registry_version: str
+
+
+class AliasWatch:
+    """Keeps the policy that an alias names; asks the registry again every few seconds in a thread of its own.
+
+    While the registry does not answer, the loaded policy stays. When the alias is taken away, there is none.
+    """
+
+    def __init__(self, alias: str, model: str, every_s: float):
+        self.alias, self._model, self._every_s = alias, model, every_s
+        self.served: Served | None = None
+        self._registry: Any = None
+        self._told = ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="alias-watch", daemon=True)
+
+    def start(self) -> None:
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join(5.0)
+
+    def look(self) -> None:
+        """Load the policy that the alias names now, if it is not the loaded one."""
+        try:
+            version = self._open().version_at(self.alias)
+            if version is None:
+                self._replace(None)
+                self._tell(f"no policy stands at the alias {self.alias!r} of {self._model}; waiting for one")
+            elif self.served is None or self.served.registry_version != version:
+                self._replace(self._load(version))
+                self._tell(f"serves {self._model} version {version} at the alias {self.alias!r}")
+        except TradeSageError as error:
+            self._tell(f"keeps {self._present()}: {type(error).__name__}: {error}")
+        except Exception as error:  # the watch must outlive whatever a broken registry throws
+            self._tell(f"keeps {self._present()}: unexpected {type(error).__name__}: {error}")
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._every_s):
+            self.look()
+
+    def _open(self) -> Any:
+        if self._registry is None:
+            from pipelines.journal.postgres import database_url
+            from pipelines.promotion.registry import Registry, artifact_folder
+
+            self._registry = Registry(database_url("mlflow"), artifact_folder(), self._model)
+        return self._registry
+
+    def _load(self, version: str) -> Served:
+        with tempfile.TemporaryDirectory() as folder:
+            bundle = Bundle.load(self._open().fetch(version, Path(folder) / "bundle"))
+        warm_up(bundle)
+        return Served(bundle, version)
+
+    def _replace(self, served: Served | None) -> None:
+        if served is not None:
+            SWAPS.inc()
+        self.served = served
+
+    def _present(self) -> str:
+        return f"version {self.served.registry_version}" if self.served else "no policy"
+
+    def _tell(self, line: str) -> None:
+        if line != self._told:  # once, not every few seconds
+            log.info(line)
+            self._told = line
+
+
+def warm_up(bundle: Bundle) -> None:
+    """Decide on made-up rows, so that the first real request does not pay for imports and first calls."""
+    generator = random.Random(0)
+    names = (*bundle.feature_names, *(f"regime_{name}" for name in ("bull", "bear", "range", "high_volatility")))
+    rows = [
+        FeatureRow(
+            symbol=f"WARM{number}",
+            close_time=datetime(2000, 1, 3, 10, 0, tzinfo=IST),
+            close=100.0,
+            tick_size=Decimal("0.05"),
+            lot_size=1,
+            catalogue_hash=bundle.catalogue_hash,
+            values={name: abs(generator.gauss(0.0, 1.0)) for name in names},
+        )
+        for number in range(WARM_UP_ROWS)
+    ]
+    decide(bundle, rows, Decimal(1_000_000))
+    for row in rows[:8]:
+        decide(bundle, [row], Decimal(1_000_000))
+
+
+class Guard:
+    """Refuses requests without the token (401) and bodies that are too large (413) before anything reads them."""
+
+    def __init__(self, app: ASGIApp, token: str):
+        self._app, self._expected = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
+            await _refusal(401, "the policy service wants its token: Authorization: Bearer <policy_token>")(
+                scope, receive, send
+            )
+            return
+        body = await _body(receive)
+        if body is None:
+            await _refusal(413, f"the request is larger than {LARGEST_BODY:,} bytes; send fewer rows at once")(
+                scope, receive, send
+            )
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, or None as soon as it grows too large."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(parts)
+        part = message.get("body", b"")
+        size += len(part)
+        if size > LARGEST_BODY:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _refusal(status: int, line: str) -> JSONResponse:
+    return JSONResponse({"error": line}, status_code=status)
+
+
+@bentoml.service(
+    name="policy",
+    workers=1,  # one worker swaps for all; more replicas are more processes
+    traffic={"timeout": 10},
+    logging={"access": {"enabled": False}},  # one line a request; the metrics count them
+)
+class PolicyService:
+    """Decisions of the policy that an alias names."""
+
+    def __init__(self) -> None:
+        alias, model = _configured()
+        self._watch = AliasWatch(alias, model, float(os.environ.get("TRADESAGE_POLL_SECONDS", "2")))
+        self._watch.start()
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        self._watch.stop()
+
+    async def __is_ready__(self) -> bool:
+        return self._watch.served is not None
+
+    @bentoml.api(route="/decide")
+    def decide(self, rows: Any = None, equity_inr: Any = None) -> Any:
+        """Decide for instruments at a bar's close.
+
+        `rows`: a list of feature rows; `equity_inr`: rupees as text, for the size of positions. Answers with
+        `decisions` in the order of the rows, `policy_version` and `latency_ms`.
+        """
+        began = time.perf_counter()
+        served = self._watch.served
+        if served is None:
+            return self._no_policy()
+        try:
+            read = _rows(rows)
+            decisions = decide(served.bundle, read, _equity(equity_inr))
+        except BadInput as error:
+            return _refusal(400, f"BadInput: {error}")
+        except FeatureMismatch as error:
+            return _refusal(409, f"FeatureMismatch: {error}")
+        except TradeSageError as error:
+            return _refusal(400, f"{type(error).__name__}: {error}")
+        seconds = time.perf_counter() - began
+        DECIDE_SECONDS.observe(seconds)
+        for decision in decisions:
+            DECISIONS.labels(action=decision.action.value).inc()
+        return JSONResponse(
+            {
+                "decisions": [decision_to_wire(decision) for decision in decisions],
+                "policy_version": served.bundle.version,
+                "latency_ms": round(seconds * 1000, 3),
+            }
+        )
+
+    @bentoml.api(route="/describe")
+    def describe(self) -> Any:
+        """What is served: versions, the features it wants and how its trades end."""
+        served = self._watch.served
+        if served is None:
+            return self._no_policy()
+        bundle = served.bundle
+        return JSONResponse(
+            {
+                "policy_version": bundle.version,
+                "registry_version": served.registry_version,
+                "alias": self._watch.alias,
+                "catalogue_hash": bundle.catalogue_hash,
+                "interval": bundle.interval.value,
+                "feature_names": list(bundle.feature_names),
+                "regime_model": _finite(bundle.regime_model),
+                "product": bundle.product.value,
+                "hold_bars": bundle.hold_bars,
+            }
+        )
+
+    def _no_policy(self) -> JSONResponse:
+        return _refusal(
+            503, f"NotFound: no policy stands at the alias {self._watch.alias!r}; register one and promote it to there"
+        )
+
+
+PolicyService.add_asgi_middleware(Guard, token=credential("policy_token"))  # type: ignore[attr-defined]
+
+
+def _configured() -> tuple[str, str]:
+    """Alias and model: from the environment, else from `params.yaml`."""
+    alias, model = os.environ.get("TRADESAGE_ALIAS"), os.environ.get("TRADESAGE_MODEL")
+    if not alias or not model:
+        from pipelines.params import load_params
+
+        params = load_params(ROOT / "params.yaml")
+        alias, model = alias or params.serving.alias, model or params.promotion.model
+    return alias, model
+
+
+def _rows(wire: Any) -> list[FeatureRow]:
+    if not isinstance(wire, list):
+        raise BadInput(f"rows is {type(wire).__name__}, a list of feature rows was expected")
+    return [row_from_wire(row, f"row {number}") for number, row in enumerate(wire)]
+
+
+def _equity(wire: Any) -> Decimal:
+    equity = money_in(wire, "equity_inr")
+    if equity <= 0:
+        raise BadInput(f"equity_inr = {wire!r:.80}, an amount above zero was expected")
+    return equity
+
+
+def _finite(content: Any) -> Any:
+    """The same with null for NaN and the infinities, which JSON does not know."""
+    return json.loads(json.dumps(content, default=dict), parse_constant=lambda _: None)

@@ -1,0 +1,54 @@
+"""Validated bars and news to features: one file an instrument, the market, the catalogue."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from pipelines.domain.bars import Interval
+from pipelines.domain.errors import BadInput
+from pipelines.params import Params
+from pipelines.paths import Paths
+from pipelines.stages import StageReport
+from pipelines.tables import fresh_folder, read_json, read_table, write_json, write_table
+
+
+class BarFolder(Mapping[str, pd.DataFrame]):
+    """Bars by symbol, read from a folder when asked for and not kept."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __getitem__(self, symbol: str) -> pd.DataFrame:
+        return read_table(self.folder / f"{symbol}.parquet")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(path.stem for path in self.folder.glob("*.parquet")))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def run(params: Params, paths: Paths) -> StageReport:
+    """Read `02_validated`, write `03_features`."""
+    from pipelines.features.batch import build_features
+    from pipelines.features.catalogue import CATALOGUE, catalogue_content
+
+    interval = Interval(read_json(paths.snapshot)["interval"])
+    tables = build_features(
+        BarFolder(paths.validated_bars), read_table(paths.news), read_table(paths.instruments), interval
+    )
+    rows = 0
+    with fresh_folder(paths.features) as folder:
+        for symbol, table in tables.rows:
+            write_table(table, folder / f"{symbol}.parquet")
+            rows += len(table)
+        if not rows:
+            raise BadInput(f"{paths.validated_bars} holds no stock; give the run at least one (indices are not traded)")
+        write_table(tables.market, folder / paths.market_features.name)
+        write_json(catalogue_content(interval), folder / paths.catalogue.name)
+    notes = [f"{len(CATALOGUE)} features, {len(tables.market):,} market bars"]
+    short = max(feature.look_back for feature in CATALOGUE)
+    if len(tables.market) <= short:
+        notes.append(f"the history is shorter than the longest look-back ({short} bars): some features are never known")
+    return StageReport("features", rows, rows, tuple(notes))

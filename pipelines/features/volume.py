@@ -1,0 +1,48 @@
+"""Volume and flow; all NaN where the source has no volume."""
+
+import math
+
+from pipelines.features.catalogue import AT
+from pipelines.features.windows import co_moments, compiled, mean, moments, ratio, total
+
+
+@compiled
+def write(s, out):
+    end = s.end
+    volume = s.volume[end - 1]
+    out[AT.relative_volume_20] = ratio(volume, mean(s.volume[end - 21 : end - 1]))
+    average, spread = moments(s.volume[end - 20 : end])
+    out[AT.volume_z_20] = ratio(volume - average, math.sqrt(spread / 20.0))
+    out[AT.volume_trend_5_20] = ratio(mean(s.volume[end - 5 : end]), average)
+    out[AT.obv_20] = _balance(s)
+    out[AT.mfi_14] = _money_flow_index(s)
+    out[AT.vwap_distance] = ratio(s.close[end - 1] - ratio(s.session_value, s.session_volume), s.atr)
+    product, returns, volumes = co_moments(s.log_return[end - 20 : end], s.volume[end - 20 : end])
+    out[AT.return_volume_correlation_20] = ratio(product, math.sqrt(returns * volumes))
+
+
+@compiled
+def _balance(s):
+    """On-balance volume of 20 bars over their volume: 1 when all of it traded in rising bars."""
+    flow = 0.0
+    for i in range(s.end - 20, s.end):
+        change = s.log_return[i]
+        if change > 0.0:
+            flow += s.volume[i]
+        elif change < 0.0:
+            flow -= s.volume[i]
+    return ratio(flow, total(s.volume[s.end - 20 : s.end]))
+
+
+@compiled
+def _money_flow_index(s):
+    up = down = 0.0
+    for i in range(s.end - 14, s.end):
+        flow = s.typical[i] * s.volume[i]
+        if s.typical[i] > s.typical[i - 1]:
+            up += flow
+        elif s.typical[i] < s.typical[i - 1]:
+            down += flow
+    if math.isnan(s.volume[s.end - 1]):
+        return math.nan
+    return 100.0 * up / (up + down) if up + down > 0.0 else 50.0

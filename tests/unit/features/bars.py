@@ -1,0 +1,130 @@
+"""Random-walk markets for tests: gaps overnight, missing bars, flat stretches, news."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+
+from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE, Bar, Interval
+from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.news import News
+
+SYMBOLS = ("INFY", "RELIANCE", "TCS")
+
+
+def random_bars(
+    symbol: str = "TCS",
+    bars: int = 200,
+    seed: int = 0,
+    interval: Interval = Interval.MIN_5,
+    missing: float = 0.0,
+    flat: float = 0.0,
+    start_price: float = 1500.0,
+) -> pd.DataFrame:
+    """Bars on a tick of 0.05 from a Monday on; a share `missing` of them never traded, a share `flat` did not move."""
+    random = np.random.default_rng([seed, *symbol.encode()])
+    opens, closes = _bar_times(bars, interval)
+    steps = random.standard_t(4, bars) * 0.002 * np.where(random.random(bars) < flat, 0.0, 1.0)
+    new_day = np.r_[False, opens[1:].date != opens[:-1].date] if interval.intraday else np.ones(bars, dtype=bool)
+    gaps = np.where(new_day, random.normal(0, 0.01, bars), 0.0)
+    close = start_price * np.exp(np.cumsum(steps + gaps))
+    open_ = np.r_[start_price, close[:-1]] * np.exp(gaps)
+    wide = np.where(steps == 0.0, 0.0, 0.002)
+    high = np.maximum(open_, close) * (1 + random.random(bars) * wide)
+    low = np.minimum(open_, close) * (1 - random.random(bars) * wide)
+    frame = pd.DataFrame({"symbol": symbol, "open_time": opens, "close_time": closes})
+    for name, values in zip(("open", "high", "low", "close"), (open_, high, low, close), strict=True):
+        frame[name] = np.maximum(np.round(values / 0.05) * 0.05, 0.05)
+    frame["volume"] = random.integers(0, 50_000, bars)
+    frame[["open_time", "close_time"]] = frame[["open_time", "close_time"]].astype(TIME_DTYPE)
+    kept = np.r_[True, random.random(bars - 1) >= missing]
+    return frame.loc[kept, list(BAR_COLUMNS)].reset_index(drop=True)
+
+
+def _bar_times(bars: int, interval: Interval) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    days = pd.bdate_range("2026-01-05", periods=bars // interval.bars_per_day + 2 if interval.intraday else bars)
+    opens: list[datetime] = []
+    closes: list[datetime] = []
+    for day in days:
+        first, last = day + timedelta(hours=9, minutes=15), day + timedelta(hours=15, minutes=30)
+        for i in range(interval.bars_per_day if interval.intraday else 1):
+            opens.append(first + timedelta(minutes=i * interval.minutes))
+            closes.append(min(opens[-1] + timedelta(minutes=interval.minutes), last))
+    zone = "Asia/Kolkata"
+    return pd.DatetimeIndex(opens[:bars]).tz_localize(zone), pd.DatetimeIndex(closes[:bars]).tz_localize(zone)
+
+
+def random_market(bars: int = 200, seed: int = 0, **how) -> dict[str, pd.DataFrame]:
+    return {symbol: random_bars(symbol, bars, seed, **how) for symbol in SYMBOLS}
+
+
+def instruments(symbols: tuple[str, ...] = SYMBOLS, has_volume: bool = True) -> list[Instrument]:
+    stocks = [
+        Instrument(symbol, 256 * (i + 1) + 1, Kind.STOCK, Decimal("0.05"), 1, "", has_volume)
+        for i, symbol in enumerate(symbols)
+    ]
+    return [*stocks, Instrument("NIFTY 50", 256265, Kind.INDEX, Decimal("0.05"), 1, "", False)]
+
+
+def instrument_table(of: list[Instrument]) -> pd.DataFrame:
+    return pd.DataFrame([{"symbol": i.symbol, "kind": i.kind.value, "has_volume": i.has_volume} for i in of])
+
+
+def no_news() -> pd.DataFrame:
+    return news_table([])
+
+
+def news_table(items: list[tuple[str, datetime, float]]) -> pd.DataFrame:
+    frame = pd.DataFrame(items, columns=["symbol", "time", "sentiment"])
+    frame["time"] = pd.to_datetime(frame["time"], utc=True).astype(TIME_DTYPE)
+    return frame.astype({"sentiment": float})
+
+
+def random_news(market: dict[str, pd.DataFrame], items: int, seed: int) -> pd.DataFrame:
+    """Items at any time between the first and the last close, at night too."""
+    random = np.random.default_rng(seed)
+    first = min(frame["open_time"].iloc[0] for frame in market.values())
+    last = max(frame["close_time"].iloc[-1] for frame in market.values())
+    times = [first + timedelta(seconds=float(s)) for s in random.uniform(0, (last - first).total_seconds(), items)]
+    symbols = random.choice(sorted(market), items)
+    return news_table(
+        [(str(s), t, float(v)) for s, t, v in zip(symbols, times, random.uniform(-1, 1, items), strict=True)]
+    )
+
+
+def closes_in_order(market: dict[str, pd.DataFrame]) -> list[tuple[datetime, dict[str, Bar]]]:
+    """The market as the executor sees it: at each close the bars that close there."""
+    found: dict[datetime, dict[str, Bar]] = {}
+    for symbol, frame in market.items():
+        for row in frame.itertuples(index=False):
+            close_time = row.close_time.to_pydatetime()
+            bar = Bar(
+                symbol,
+                row.open_time.to_pydatetime(),
+                close_time,
+                row.open,
+                row.high,
+                row.low,
+                row.close,
+                int(row.volume),
+            )
+            found.setdefault(close_time, {})[symbol] = bar
+    return sorted(found.items())
+
+
+def news_items(table: pd.DataFrame) -> list[News]:
+    return [News(row.symbol, row.time.to_pydatetime(), row.sentiment) for row in table.itertuples(index=False)]
+
+
+@st.composite
+def bar_histories(draw, min_bars: int = 90, max_bars: int = 190) -> dict[str, pd.DataFrame]:
+    """Markets of three stocks with missing bars and flat stretches."""
+    return random_market(
+        bars=draw(st.integers(min_bars, max_bars)),
+        seed=draw(st.integers(0, 10_000)),
+        interval=draw(st.sampled_from([Interval.MIN_5, Interval.MIN_60, Interval.DAY])),
+        missing=draw(st.sampled_from([0.0, 0.05, 0.3])),
+        flat=draw(st.sampled_from([0.0, 0.2, 0.9, 1.0])),
+    )

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections import namedtuple
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pipelines.domain.bars import Interval
 
@@ -177,8 +178,8 @@ FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE)
 MARKET_NAMES: tuple[str, ...] = tuple(feature.name for feature in MARKET)
 
 # Places of the values by name, e.g. AT.rsi_14; compiled code sees them as constants
-AT = namedtuple("AT", FEATURE_NAMES)(*range(len(FEATURE_NAMES)))  # type: ignore[misc]
-MARKET_AT = namedtuple("MARKET_AT", MARKET_NAMES)(*range(len(MARKET_NAMES)))  # type: ignore[misc]
+AT: Any = namedtuple("AT", FEATURE_NAMES)(*range(len(FEATURE_NAMES)))  # type: ignore[misc]
+MARKET_AT: Any = namedtuple("MARKET_AT", MARKET_NAMES)(*range(len(MARKET_NAMES)))  # type: ignore[misc]
 
 
 def catalogue_hash(interval: Interval) -> str:

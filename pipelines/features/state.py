@@ -1,6 +1,7 @@
 """What a step remembers: the last bars in rings, and the running figures that have no end."""
 
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ INPUTS = (
     "news_sentiment",  # sum over the items since the bar before
     "news_items",
 )
-IN = namedtuple("IN", INPUTS)(*range(len(INPUTS)))  # type: ignore[misc]
+IN: Any = namedtuple("IN", INPUTS)(*range(len(INPUTS)))  # type: ignore[misc]
 
 _RINGS = ("high", "low", "close", "log_return", "volume", "typical", "parkinson", "garman_klass")
 _MORE_RINGS = ("market_return", "stochastic", "news_items")

@@ -1,9 +1,9 @@
 """A seeded market like NSE's: sessions, ticks, volume curve, fat tails, clustered volatility, regimes, gaps, an edge.
 
 A stock's log return over a bar is the sum of a market, a sector and an own part, each Student-t; their size follows
-the time of day, the day's regime (a Markov chain over days, the same for all stocks) and a volatility that moves slowly.
-Nights bring gaps of the same make. Nothing of this can be earned: without a planted edge the increments are a martingale,
-but for a drift of bull and bear markets of half a per mille a day. The planted edge stands beside it as a parameter:
+the time of day, the day's regime (a Markov chain over days, the same for all stocks) and a volatility that moves
+slowly. Nights bring gaps of the same make. Nothing of this can be earned: without a planted edge the increments are a
+martingale, but for a drift of bull and bear markets of half a per mille a day. The edge is a parameter beside it:
 
 - momentum: a hidden drift of each stock that fades with a half-life of 30 bars; past returns carry it
 - reversion: a hidden mispricing that decays with a half-life of 10 bars
@@ -12,10 +12,9 @@ but for a drift of bull and bear markets of half a per mille a day. The planted 
 It is measured in a bar's usual volatility, so it is as plain at every interval; what it earns after charges is not.
 """
 
-import zlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -54,11 +53,12 @@ _SESSIONS_A_YEAR = 248
 # The edge, at strength 1, in standard deviations of a bar's usual return. Sizes were set so that a linear forecast from
 # past returns, or the headline alone, earns 25 to 50 bps before charges over 24 bars of 5 minutes in its better third.
 _MOMENTUM_HALF_LIFE, _MOMENTUM_SIZE = 30.0, 0.20  #: bars; standard deviation of the drift per bar
-_REVERSION_HALF_LIFE, _REVERSION_SIZE = 10.0, 5.0  #: bars; standard deviation of the mispricing
+_REVERSION_HALF_LIFE, _REVERSION_SIZE = 10.0, 4.5  #: bars; standard deviation of the mispricing
 _NEWS_BARS, _NEWS_SIZE = 24, 5.0  #: bars; the whole move after a headline of sentiment 1
 
 _HEADLINES_A_DAY = 0.6  #: of a stock
-_BEFORE_OPEN = 0.25  #: share of headlines that come before the open
+_BEFORE_OPEN = 0.25  #: share of headlines that come before the open ...
+_EARLY_HOURS = 2.0  #: ... by this many hours at most
 _HEADLINES = {
     1: ("{} wins a large order", "{} profit beats estimates", "Brokerages raise targets for {}", "{} cuts its debt"),
     0: ("{} to consider a dividend", "{} board meets next week", "{} names a new director", "{} in talks over a plant"),
@@ -218,13 +218,12 @@ class _Stock:
         """Headlines with the moment they were known: inside their bar, or in the hours before the session."""
         clock = self._clock
         came = ~np.isnan(headlines)
-        inside = (clock.closes - clock.opens) * 1.0 * self._uniform("moment")
+        inside = (clock.closes - clock.opens) * self._uniform("moment")
         early = clock.first & (
             self._uniform("early") < _BEFORE_OPEN / (_BEFORE_OPEN + (1 - _BEFORE_OPEN) * clock.length)
         )
-        moments = clock.opens + pd.TimedeltaIndex(
-            np.where(early, -timedelta(hours=2) * self._uniform("early moment"), inside)
-        )
+        before = pd.to_timedelta(-_EARLY_HOURS * self._uniform("early moment"), unit="h")
+        moments = clock.opens + before.where(early, inside)
         sentiment = headlines[came]
         wording = (4 * self._uniform("wording")[came]).astype(int)
         signs = np.where(np.abs(sentiment) < 0.2, 0, np.sign(sentiment)).astype(int)
@@ -342,7 +341,8 @@ def _plain(tick: Decimal) -> str:
 
 def _stream(seed: int, name: str) -> np.random.Generator:
     """A stream of its own for each name, so that one quantity more or less moves no other."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(name.encode())])))
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, key])))
 
 
 def _normal(seed: int, name: str, shape: int | tuple[int, ...]) -> Floats:

@@ -1,7 +1,7 @@
 """Which stocks a simulated market holds, and the tick sizes of NSE.
 
 `universe.csv` lists large stocks of NSE with their Kite tokens and the levels of late 2025: price (rupees), shares
-traded a day and volatility (a year, as a share; rounded, by sector). Prices that a simulation makes of them are invented.
+traded a day and volatility (a year, as a share; rounded, by sector). Prices a simulation makes of them are invented.
 """
 
 import csv

@@ -38,6 +38,7 @@ from serving.wire import decision_to_wire, money_in, row_from_wire
 ROOT = Path(__file__).resolve().parents[1]  #: the checkout
 #: 500 instruments with 200 features each are about 2 MB
 LARGEST_BODY = 8_000_000
+OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
 WARM_UP_ROWS = 64
 log = logging.getLogger("bentoml.tradesage")
 
@@ -151,45 +152,45 @@ def warm_up(bundle: Bundle) -> None:
 
 
 class Guard:
-    """Refuses requests without the token (401) and bodies that are too large (413) before anything reads them."""
+    """Refuses requests without the token (401), bodies that are too large (413) or no JSON object (400).
+
+    Health and metrics are open. BentoML's own pages are not: they load scripts from elsewhere, and nobody needs them.
+    """
 
     def __init__(self, app: ASGIApp, token: str):
         self._app, self._expected = app, f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
-            await _refusal(401, "the policy service wants its token: Authorization: Bearer <policy_token>")(
-                scope, receive, send
-            )
-            return
-        body = await _body(receive)
-        if body is None:
-            await _refusal(413, f"the request is larger than {LARGEST_BODY:,} bytes; send fewer rows at once")(
-                scope, receive, send
-            )
-            return
-        await self._app(scope, _replay(body, receive), send)
+        refusal, body = None, b""
+        if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):
+            refusal = _refusal(401, "the policy service wants its token: Authorization: Bearer <policy_token>")
+        elif scope["method"] == "POST":
+            body, refusal = await _body(receive)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, _replay(body, receive), send)
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body, or None as soon as it grows too large."""
+async def _body(receive: Receive) -> tuple[bytes, JSONResponse | None]:
+    """The whole body, or why it is refused; no more is kept of it than may come."""
     parts: list[bytes] = []
-    size = 0
-    while True:
+    size, more = 0, True
+    while more:
         message = await receive()
-        if message["type"] != "http.request":
-            return b"".join(parts)
         part = message.get("body", b"")
         size += len(part)
         if size > LARGEST_BODY:
-            return None
+            return b"", _refusal(413, f"the request is larger than {LARGEST_BODY:,} bytes; send fewer rows at once")
         parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
+        more = message.get("more_body", False)
+    body = b"".join(parts)
+    if not body.lstrip().startswith(b"{"):
+        return b"", _refusal(400, "BadInput: the body is no JSON object; send {} or what the API describes")
+    return body, None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,20 +1,27 @@
 """The registry on a real MLflow in a real PostgreSQL."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from pipelines.domain.errors import NotFound, ServiceUnavailable
 from pipelines.domain.verdicts import Verdict
-from pipelines.promotion.registry import BundleChanged, Registry, content_hash
+from pipelines.journal import journal_at
+from pipelines.journal.postgres import database_url
+from pipelines.params import Params
+from pipelines.paths import Paths
+from pipelines.promotion.ladder import Promotion, Refusal, Stage, promote
+from pipelines.promotion.register import commit_of, register_run
+from pipelines.promotion.registry import BundleChanged, Registry, content_hash, default_registry
+from pipelines.tables import write_json, write_text
+from tests.conftest import workspace_at
 
 VERDICTS = (Verdict("sharpe", False, 0.1, 0.5, "walk-forward", ("canary", "champion")),)
 
 
 @pytest.fixture(scope="module")
 def registry(own_postgres):
-    from pipelines.journal.postgres import database_url
-
     return Registry(database_url("mlflow"), own_postgres / "mlflow" / "artifacts", "test-registry")
 
 
@@ -125,3 +132,65 @@ def test_the_run_shows_its_evidence_and_no_secret(registry, tmp_path):
     assert shown == {"plots/evaluation.html", "evidence/verdicts.json"}
     assert run.info.status == "FINISHED"
     assert credential("policy_token") not in str(run.to_dictionary())
+
+
+def a_finished_run(folder: Path) -> tuple[Paths, Params]:
+    """A workspace as `dvc repro` leaves it, committed."""
+    paths, params = workspace_at(folder, {"promotion.model": "test-register-run"})
+    a_bundle(paths.bundle)
+    write_json({"sharpe": 0.1, "sharpe_ci": [-0.5, 0.7], "profit_factor": None}, paths.reports / "evaluation.json")
+    write_json([verdict.as_dict() for verdict in VERDICTS], paths.verdicts)
+    write_text("day,policy,buy_and_hold\n2026-10-29,1.0,1.0\n2026-10-30,1.01,0.99\n", paths.reports / "equity.csv")
+    write_text("schema: '2.0'\n", folder / "dvc.lock")
+    for command in (
+        ("git", "init", "--quiet"),
+        ("git", "add", "params.yaml", "dvc.lock"),
+        ("git", "-c", "user.name=Test", "-c", "user.email=test@localhost", "commit", "--quiet", "-m", "Run"),
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    return paths, params
+
+
+def test_a_finished_run_is_registered_once_and_is_the_candidate(own_postgres, tmp_path):
+    paths, params = a_finished_run(tmp_path / "run")
+
+    version = register_run(paths, params)
+    again = register_run(paths, params)
+    registry, journal = default_registry(params), journal_at(database_url("journal"))
+    tags = registry.tags(version)
+
+    assert again == version
+    assert registry.version_at("candidate") == version
+    assert [(event["version"], event["to_stage"]) for event in journal.policy_events(registry.model)] == [
+        (version, "candidate")
+    ]
+    assert tags["commit"] == commit_of(paths.root)
+    assert tags["uncommitted_inputs"] == "no"
+    assert tags["planted_edge"] == "momentum"
+    assert tags["kept_from_canary_by"] == "sharpe"
+
+
+def test_a_run_climbs_and_is_refused_with_its_record_in_the_journal(own_postgres, tmp_path):
+    paths, params = a_finished_run(tmp_path / "run")
+    version = register_run(paths, params)
+    registry, journal = default_registry(params), journal_at(database_url("journal"))
+    before = len(journal.policy_events(registry.model))
+
+    paper = promote(registry, journal, version, Stage.PAPER, VERDICTS, "demo", "demonstration")
+    canary = promote(registry, journal, version, Stage.CANARY, VERDICTS, "asha", "hopeful", approved_by="asha")
+    events = journal.policy_events(registry.model)[before:]
+
+    assert isinstance(paper, Promotion)
+    assert isinstance(canary, Refusal)
+    assert registry.aliases() == {"candidate": version, "paper": version}
+    assert [(event["from_stage"], event["to_stage"], event["actor"]) for event in events] == [
+        ("candidate", "paper", "demo")
+    ]
+    assert journal.audit_broken_at() is None
+
+
+def test_a_run_that_is_not_finished_names_what_is_missing(own_postgres, tmp_path):
+    paths, params = workspace_at(tmp_path / "empty", {})
+
+    with pytest.raises(NotFound, match=r"evaluation\.json is not there"):
+        register_run(paths, params)

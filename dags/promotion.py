@@ -33,15 +33,15 @@ def move(found: dict, approval, run_id: str | None) -> dict:
     from dataclasses import asdict
 
     from pipelines.domain.errors import TradeSageError
+    from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url
-    from pipelines.journal.store import Journal
     from pipelines.params import load_params
     from pipelines.promotion.approval import NotMoved, promote_as_shown
     from pipelines.promotion.registry import default_registry
 
     try:
         registry = default_registry(load_params(REPO / "params.yaml"))
-        journal = Journal(database_url("journal"))
+        journal = journal_at(database_url("journal"))
         done = promote_as_shown(registry, journal, found, REPO, approval, f"promotion/{run_id}")
     except TradeSageError as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from None

@@ -71,6 +71,7 @@ def airflow_environment(params: Params) -> dict[str, str]:
         "API__BASE_URL": url,
         "API__SECRET_KEY": credential("airflow_secret_key"),
         "API__WORKERS": "1",
+        "API__INSTANCE_NAME": "TradeSage",
         "API_AUTH__JWT_SECRET": _long(credential("airflow_jwt_secret")),
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # a worker waits out one interval before its next task
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",

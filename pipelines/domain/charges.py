@@ -42,6 +42,9 @@ class Charges:
     def __add__(self, other: "Charges") -> "Charges":
         return Charges(**{name: value + getattr(other, name) for name, value in self.as_dict().items()})
 
+    def __sub__(self, other: "Charges") -> "Charges":
+        return Charges(**{name: value - getattr(other, name) for name, value in self.as_dict().items()})
+
 
 @dataclass(frozen=True, slots=True)
 class ChargeRates:

@@ -70,8 +70,9 @@ def barrier_labels(panel: Panel, label: LabelParams, costs: Costs) -> pd.DataFra
     -------
     DataFrame, rows as `panel.table`; for `long` and `short` each
         `_gross`: return per rupee after slippage, before charges; `_net`: after charges; `_how`: 1 stop, 2 target,
-        3 time, 4 square-off, 0 none; `_end`: close time of the bar that decided it, `_end_row`: that bar's row, -1 if none. NaN and NaT where there was no
-        trade to enter (last bars of a session, no ATR) or where the bars end before the trade does.
+        3 time, 4 square-off, 0 none; `_end`: close time of the bar that decided it; `_end_row`: that bar's row, -1 if
+        none. NaN and NaT where there was no trade to enter (last bars of a session, no ATR) or where the bars end
+        before the trade does.
     """
     table = panel.table
     days, squared = session_days(panel), squared_off(panel, label.square_off_minutes)

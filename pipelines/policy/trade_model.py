@@ -91,7 +91,8 @@ def fit_trade_model(signals: Signals, columns: tuple[str, ...], params: PolicyPa
         Folds, embargo, size and number of trees, seed.
     """
     count = len(signals.net)
-    if count < 4 * params.min_leaf or min(np.ptp(signals.net > 0), np.ptp(signals.stopped)) == 0:
+    one_sided = any(len(np.unique(truth)) < 2 for truth in (signals.net > 0, signals.stopped))
+    if count < 4 * params.min_leaf or one_sided:
         return _base_rates(signals, columns)
     targets = {
         "success": (signals.net > 0).astype(np.float64),

@@ -1,0 +1,445 @@
+"""The backtest: decisions meet bars one by one, with one purse, real charges and the paper exchange's own matching.
+
+A decision at a bar's close is a market order that meets the instrument's next bar. What that bar's volume does not give
+is cancelled. From the fill on a stop rests; inside a bar the stop comes before the target. The time barrier and the
+square-off are market orders at an open. Whatever is left when an instrument's session (intraday) or the period ends is
+closed at that bar's close. Cash is `Decimal` and moves by fills and charges alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.charges import Charges, order_charges
+from pipelines.domain.fills import FillModel, Match, PriceBar, WorkingOrder, match
+from pipelines.domain.instruments import Instrument
+from pipelines.domain.orders import OrderType, Product
+from pipelines.domain.outcomes import ExitReason, Outcome
+from pipelines.domain.signals import Action, Side
+from pipelines.policy.labels import session_days, squared_off
+from pipelines.policy.panel import Panel
+from pipelines.policy.sizing import size_position, stop_and_target
+
+PLACES = 2  #: prices are whole paise; adjusted prices of a source are rounded to them
+ZERO = Decimal("0.00")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the engine trades; thresholds and sizes are the policy's."""
+
+    opening_equity_inr: Decimal
+    fills: FillModel
+    max_gross: float  #: of equity
+    risk_per_trade: float
+    max_position: float
+    hold_bars: int
+    square_off_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A closed trade and the judgement it was entered on."""
+
+    outcome: Outcome
+    entry_row: int  #: row of the panel whose open was paid
+    exit_row: int
+    share: float  #: value at entry over equity at the decision
+    signal: float
+    probability: float
+    expected_return: float
+
+
+@dataclass(frozen=True)
+class Backtest:
+    equity: pd.DataFrame  #: day, equity (rupees, marked at the day's last closes), exposure (gross over equity)
+    trades: tuple[Trade, ...]
+    cash: Decimal  #: at the end, when nothing is held
+    traded_inr: Decimal  #: value of all fills
+
+
+@dataclass
+class _Pending:
+    row: int  #: decided at this row's close
+    side: Side
+    quantity: int
+    stop: Decimal
+    target: Decimal
+    value: float
+    equity: float
+
+
+@dataclass
+class _Position:
+    side: Side
+    quantity: int  #: still held
+    entered: int  #: row
+    entry_price: Decimal
+    bought: int  #: shares at entry
+    stop: Decimal
+    target: Decimal
+    pending: _Pending
+    charges: Charges
+    best: Decimal
+    worst: Decimal
+    exit_value: Decimal = ZERO
+    leaving: ExitReason | None = None  #: set once an exit is under way but not wholly filled
+    order_day: date | None = None  #: of the exit order, whose charges are per order and so per day
+    order_value: Decimal = ZERO
+    order_charges: Charges = field(default_factory=Charges)
+
+
+def run_backtest(panel: Panel, decisions: pd.DataFrame, rules: Rules, first_us: int, last_us: int) -> Backtest:
+    """Trade decisions over the bars that close within [first_us, last_us].
+
+    Parameters
+    ----------
+    panel : Panel
+    decisions : DataFrame
+        What `judge` says, for any rows of the panel (index = row number of the panel), plus `policy_version`; rows that
+        are skipped, or outside of the period, are ignored.
+    rules : Rules
+    first_us, last_us : int
+        Close times, microseconds since 1970 UTC.
+
+    Returns
+    -------
+    Backtest : flat at the end, so that cash = opening equity + gross - charges, to the paisa.
+    """
+    return _Engine(panel, decisions, rules, first_us, last_us).run()
+
+
+class _Engine:
+    def __init__(self, panel: Panel, decisions: pd.DataFrame, rules: Rules, first_us: int, last_us: int) -> None:
+        self.panel, self.rules = panel, rules
+        table = panel.table
+        self.open, self.high, self.low, self.close = (
+            table[name].to_numpy(np.float64) for name in ("open", "high", "low", "close")
+        )
+        self.volume = table["volume"].to_numpy()
+        self.symbols = table["symbol"].to_numpy()
+        self.days = session_days(panel)
+        self.squared = squared_off(panel, rules.square_off_minutes)
+        self.intraday = panel.product is Product.MIS
+        self.first_us, self.last_us = first_us, last_us
+        self.rows = np.flatnonzero((panel.closes >= first_us) & (panel.closes <= last_us))
+        self.last_row = {str(s): int(r) for s, r in zip(self.symbols[self.rows], self.rows, strict=True)}
+        chosen = decisions[decisions["action"] != Action.SKIP]
+        self.decisions: dict[int, Mapping] = dict(zip(chosen.index, chosen.to_dict("records"), strict=True))
+        self.cash = rules.opening_equity_inr
+        self.traded = ZERO
+        self.pending: dict[str, _Pending] = {}
+        self.positions: dict[str, _Position] = {}
+        self.mark: dict[str, float] = {}
+        self.trades: list[Trade] = []
+        self.delivered: set[tuple[str, date]] = set()
+
+    def run(self) -> Backtest:
+        order = self.rows[np.argsort(self.panel.closes[self.rows], kind="stable")]
+        closes = self.panel.closes[order]
+        starts = np.flatnonzero(np.r_[True, closes[1:] != closes[:-1]]) if len(order) else np.array([], int)
+        ends = np.r_[starts[1:], len(order)]
+        books, exposures = [], []
+        for i, (a, b) in enumerate(zip(starts, ends, strict=True)):
+            rows = [int(r) for r in order[a:b]]
+            for row in rows:
+                self._meet(row)
+            self._decide_at([row for row in rows if row in self.decisions])
+            exposures.append(self._gross() / max(self._equity_estimate(), 1.0))
+            if i + 1 == len(starts) or self.days[order[starts[i + 1]]] != self.days[rows[0]]:
+                books.append((self._day(rows[0]), float(self._equity()), float(np.mean(exposures))))
+                exposures = []
+        equity = pd.DataFrame(books, columns=["day", "equity", "exposure"])
+        return Backtest(equity, tuple(self.trades), self.cash, self.traded)
+
+    # one bar of one instrument
+
+    def _meet(self, row: int) -> None:
+        symbol = self.symbols[row]
+        self.mark[symbol] = self.close[row]
+        pending = self.pending.pop(symbol, None)
+        if pending is not None and (not self.intraday or self._same_session(pending.row, row)):
+            self._enter(symbol, pending, row)
+        position = self.positions.get(symbol)
+        if position is None:
+            return
+        self._advance(position, row)
+        ends_here = row == self.last_row[symbol] or (self.intraday and self.days[row + 1] != self.days[row])
+        if position.quantity and ends_here:
+            self._close_at_close(position, row)
+        if not position.quantity:
+            del self.positions[symbol]
+            self.trades.append(self._closed(position, row))
+
+    def _same_session(self, decided: int, row: int) -> bool:
+        return self.days[decided] == self.days[row] and not self.squared[row]
+
+    def _enter(self, symbol: str, pending: _Pending, row: int) -> None:
+        order = WorkingOrder(pending.side, pending.quantity, OrderType.MARKET)
+        found = match(order, self._bar(row), self._instrument(symbol), self.rules.fills)
+        if found is None:
+            return
+        charges = self._charges(pending.side, found.price * found.quantity, row, Charges())
+        self._pay(pending.side, found, charges)
+        self.positions[symbol] = _Position(
+            side=pending.side,
+            quantity=found.quantity,
+            entered=row,
+            entry_price=found.price,
+            bought=found.quantity,
+            stop=pending.stop,
+            target=pending.target,
+            pending=pending,
+            charges=charges,
+            best=found.price,
+            worst=found.price,
+        )
+
+    def _advance(self, position: _Position, row: int) -> None:
+        """What this bar does to a position: an exit under way, an exit at the open, the stop, the target."""
+        held = row - position.entered
+        if position.leaving is not None:
+            self._leave(position, row, position.leaving, OrderType.MARKET)
+        elif held > 0 and self.squared[row]:
+            self._leave(position, row, ExitReason.SQUARE_OFF, OrderType.MARKET)
+        elif held >= self.rules.hold_bars:
+            self._leave(position, row, ExitReason.TIME, OrderType.MARKET)
+        elif self._touches(position.stop, row, below=position.side is Side.BUY):
+            self._leave(position, row, ExitReason.STOP, OrderType.SL_M)
+        if (
+            position.quantity
+            and position.leaving is None
+            and self._touches(position.target, row, below=position.side is Side.SELL)
+        ):
+            self._take_target(position, row)
+        if position.quantity:
+            bar = self._bar(row)
+            position.best, position.worst = self._extremes(position, bar.high, bar.low)
+
+    def _touches(self, price: Decimal, row: int, *, below: bool) -> bool:
+        """A quick look with a paisa of tolerance; `match` decides exactly."""
+        return self.low[row] <= float(price) + 0.01 if below else self.high[row] >= float(price) - 0.01
+
+    def _leave(self, position: _Position, row: int, reason: ExitReason, order_type: OrderType) -> None:
+        trigger = position.stop if order_type is OrderType.SL_M else None
+        order = WorkingOrder(position.side.opposite, position.quantity, order_type, None, trigger)
+        found = match(order, self._bar(row), self._instrument(self.symbols[row]), self.rules.fills)
+        if found is not None:
+            position.leaving = reason
+            self._fill_exit(position, found, row)
+        elif order_type is OrderType.MARKET:
+            position.leaving = reason
+
+    def _take_target(self, position: _Position, row: int) -> None:
+        """Traded through the target: sent to the market at that price, so slippage comes on top."""
+        bar, instrument = self._bar(row), self._instrument(self.symbols[row])
+        side = position.side.opposite
+        limit = WorkingOrder(side, position.quantity, OrderType.LIMIT, position.target)
+        reached = match(limit, bar, instrument, self.rules.fills)
+        if reached is None:
+            return
+        market = WorkingOrder(side, position.quantity, OrderType.MARKET)
+        found = match(market, replace(bar, open=reached.price), instrument, self.rules.fills)
+        if found is not None:
+            position.leaving = ExitReason.TARGET
+            self._fill_exit(position, found, row)
+
+    def _close_at_close(self, position: _Position, row: int) -> None:
+        """The last bar there is: closed at its close, whatever its volume, as the broker would."""
+        bar = self._bar(row)
+        order = WorkingOrder(position.side.opposite, position.quantity, OrderType.MARKET)
+        found = match(
+            order, replace(bar, open=bar.close, volume=None), self._instrument(self.symbols[row]), self.rules.fills
+        )
+        assert found is not None
+        if position.leaving is None:
+            position.leaving = ExitReason.SQUARE_OFF if self.intraday else ExitReason.FLATTEN
+        self._fill_exit(position, found, row)
+
+    def _fill_exit(self, position: _Position, found: Match, row: int) -> None:
+        if not found.quantity:
+            return
+        day = self._day(row)
+        if position.order_day != day:
+            position.order_day, position.order_value, position.order_charges = day, ZERO, Charges()
+        position.order_value += found.price * found.quantity
+        side = position.side.opposite
+        due = self._charges(side, position.order_value, row, position.order_charges)
+        position.order_charges += due
+        position.charges += due
+        position.exit_value += found.price * found.quantity
+        position.quantity -= found.quantity
+        position.best, position.worst = self._extremes(position, found.price, found.price)
+        self._pay(side, found, due)
+
+    def _extremes(self, position: _Position, high: Decimal, low: Decimal) -> tuple[Decimal, Decimal]:
+        if position.side is Side.BUY:
+            return max(position.best, high), min(position.worst, low)
+        return min(position.best, low), max(position.worst, high)
+
+    # decisions
+
+    def _decide_at(self, rows: Sequence[int]) -> None:
+        """Orders for the next bar, the most promising first, as long as gross exposure allows."""
+        if not rows:
+            return
+        equity, gross = float(self._equity()), self._gross()
+        for row in sorted(rows, key=lambda r: (-self.decisions[r]["expected_return"], self.symbols[r])):
+            symbol, judged = self.symbols[row], self.decisions[row]
+            if symbol in self.positions or symbol in self.pending or row == self.last_row[symbol]:
+                continue
+            if self.intraday and not self._same_session(row, row + 1):
+                continue
+            instrument = self._instrument(symbol)
+            quantity = size_position(
+                equity_inr=equity,
+                price=float(self.close[row]),
+                stop_distance=float(judged["stop_distance"]),
+                risk_per_trade=self.rules.risk_per_trade,
+                max_position=self.rules.max_position,
+                action=Action(judged["action"]),
+                instrument_lot=instrument.lot_size,
+            )
+            value = quantity * float(self.close[row])
+            if not quantity or gross + value > self.rules.max_gross * equity:
+                continue
+            gross += value
+            side = Side.BUY if judged["side"] > 0 else Side.SELL
+            stop, target = stop_and_target(
+                float(self.close[row]),
+                side.sign,
+                float(judged["stop_distance"]),
+                float(judged["target_distance"]),
+                instrument,
+            )
+            self.pending[symbol] = _Pending(row, side, quantity, stop, target, value, equity)
+
+    # books
+
+    def _pay(self, side: Side, found: Match, charges: Charges) -> None:
+        value = found.price * found.quantity
+        self.cash -= side.sign * value + charges.total
+        self.traded += value
+
+    def _charges(self, side: Side, order_value: Decimal, row: int, charged: Charges) -> Charges:
+        """What an order owes now that it has filled `order_value` rupees, less what it was charged before."""
+        day, symbol = self._day(row), self.symbols[row]
+        delivered = self.panel.product is Product.CNC and side is Side.SELL
+        first = delivered and (charged.dp > 0 or (symbol, day) not in self.delivered)
+        if delivered:
+            self.delivered.add((symbol, day))
+        due = order_charges(
+            product=self.panel.product, side=side, value=order_value, day=day, first_delivery_sale=first
+        )
+        return due - charged
+
+    def _equity(self) -> Decimal:
+        held = (p.side.sign * p.quantity * _paise(self.mark[s]) for s, p in self.positions.items())
+        return self.cash + sum(held, ZERO)
+
+    def _equity_estimate(self) -> float:
+        return float(self.cash) + sum(p.side.sign * p.quantity * self.mark[s] for s, p in self.positions.items())
+
+    def _gross(self) -> float:
+        held = sum(p.quantity * self.mark[s] for s, p in self.positions.items())
+        return held + sum(p.value for p in self.pending.values())
+
+    def _closed(self, position: _Position, row: int) -> Trade:
+        pending, judged = position.pending, self.decisions[position.pending.row]
+        shares, sign = position.bought, position.side.sign
+        gross = sign * (position.exit_value - position.entry_price * shares)
+        outcome = Outcome(
+            symbol=str(self.symbols[row]),
+            side=position.side,
+            quantity=shares,
+            decision_id=None,
+            policy_version=str(judged["policy_version"]),
+            catalogue_hash=str(self.panel.catalogue["hash"]),
+            regime=str(judged["regime"]),
+            decision_price=_paise(self.close[pending.row]),
+            entry_price=position.entry_price,
+            exit_price=position.exit_value / shares,
+            entered_at=self._time(position.entered, "open_time"),
+            exited_at=self._time(row, "close_time"),
+            exit_reason=position.leaving or ExitReason.FLATTEN,
+            gross_inr=gross,
+            charges=position.charges.as_dict(),
+            net_inr=gross - position.charges.total,
+            mfe_inr=max(ZERO, sign * (position.best - position.entry_price) * shares),
+            mae_inr=min(ZERO, sign * (position.worst - position.entry_price) * shares),
+            hold_bars=row - position.entered,
+        )
+        return Trade(
+            outcome=outcome,
+            entry_row=position.entered,
+            exit_row=row,
+            share=float(position.entry_price) * shares / max(pending.equity, 1.0),
+            signal=float(judged["signal"]),
+            probability=float(judged["probability"]),
+            expected_return=float(judged["expected_return"]),
+        )
+
+    # looking things up
+
+    def _bar(self, row: int) -> PriceBar:
+        return PriceBar.from_floats(
+            self.open[row], self.high[row], self.low[row], self.close[row], int(self.volume[row]), PLACES
+        )
+
+    def _instrument(self, symbol: str) -> Instrument:
+        return self.panel.instruments[symbol]
+
+    def _day(self, row: int) -> date:
+        return date.fromordinal(date(1970, 1, 1).toordinal() + int(self.days[row]))
+
+    def _time(self, row: int, column: str) -> datetime:
+        return self.panel.table[column].iloc[row].to_pydatetime()
+
+
+def _paise(price: float) -> Decimal:
+    return Decimal(repr(float(price))).quantize(Decimal("0.01"))
+
+
+def trades_table(trades: Sequence[Trade]) -> pd.DataFrame:
+    """One row a trade; rupees as float64, exact to the paisa."""
+    rows = []
+    for trade in trades:
+        o = trade.outcome
+        rows.append(
+            {
+                "symbol": o.symbol,
+                "side": o.side.value,
+                "quantity": o.quantity,
+                "entered_at": o.entered_at,
+                "entry_price": float(o.entry_price),
+                "exited_at": o.exited_at,
+                "exit_price": float(o.exit_price),
+                "exit_reason": o.exit_reason.value,
+                "gross_inr": float(o.gross_inr),
+                **{f"charges_{item}": float(amount) for item, amount in o.charges.items()},
+                "charges_inr": float(sum(o.charges.values(), ZERO)),
+                "net_inr": float(o.net_inr),
+                "mfe_inr": float(o.mfe_inr),
+                "mae_inr": float(o.mae_inr),
+                "hold_bars": o.hold_bars,
+                "share": trade.share,
+                "signal": trade.signal,
+                "probability": trade.probability,
+                "expected_return": trade.expected_return,
+                "regime": o.regime,
+                "policy_version": o.policy_version,
+            }
+        )
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else TRADE_COLUMNS)
+
+
+TRADE_COLUMNS = [
+    "symbol", "side", "quantity", "entered_at", "entry_price", "exited_at", "exit_price", "exit_reason", "gross_inr",
+    *(f"charges_{item}" for item in Charges().as_dict()),
+    "charges_inr", "net_inr", "mfe_inr", "mae_inr", "hold_bars", "share", "signal", "probability", "expected_return",
+    "regime", "policy_version",
+]  # fmt: skip

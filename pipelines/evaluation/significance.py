@@ -1,0 +1,73 @@
+"""How likely a Sharpe ratio is luck: probabilistic and deflated Sharpe ratios.
+
+References
+----------
+Bailey and Lopez de Prado (2012), The Sharpe Ratio Efficient Frontier, Journal of Risk 15(2).
+Bailey and Lopez de Prado (2014), The Deflated Sharpe Ratio, Journal of Portfolio Management 40(5), 94-107.
+"""
+
+from statistics import NormalDist
+
+import numpy as np
+
+EULER_MASCHERONI = 0.5772156649015329
+_NORMAL = NormalDist()
+
+
+def probabilistic_sharpe(
+    observed: float, benchmark: float, periods: int, skewness: float = 0.0, kurtosis: float = 3.0
+) -> float | None:
+    """Probability that the true Sharpe ratio is above a benchmark.
+
+    Parameters
+    ----------
+    observed, benchmark : Sharpe ratios per period, not annualised
+    periods : number of returns
+    skewness, kurtosis : of the returns; a normal distribution has 0 and 3
+
+    Returns
+    -------
+    float in [0, 1]; None for under two periods or moments that no distribution has at this ratio.
+    """
+    spread = 1 - skewness * observed + (kurtosis - 1) / 4 * observed**2
+    if periods < 2 or not spread > 0:
+        return None
+    return _NORMAL.cdf((observed - benchmark) * np.sqrt(periods - 1) / np.sqrt(spread))
+
+
+def expected_best_sharpe(trials: int, variance: float) -> float:
+    """Sharpe ratio that the best of `trials` useless strategies is expected to show, per period.
+
+    Parameters
+    ----------
+    trials : independent configurations tried, at least 1; with one there was no choice, so 0
+    variance : of the trials' Sharpe ratios, per period
+    """
+    if trials <= 1:
+        return 0.0
+    high = _NORMAL.inv_cdf(1 - 1 / trials)
+    higher = _NORMAL.inv_cdf(1 - 1 / (trials * np.e))
+    return float(np.sqrt(variance) * ((1 - EULER_MASCHERONI) * high + EULER_MASCHERONI * higher))
+
+
+def deflated_sharpe(returns: np.ndarray, trials: int, variance: float | None = None) -> float | None:
+    """Probability that the true Sharpe ratio is above that of the best of `trials` useless strategies.
+
+    Parameters
+    ----------
+    returns : one a period
+    trials : configurations tried, this one included
+    variance : of the trials' Sharpe ratios per period; if it is not known, that of useless strategies over as many
+        periods, 1 / (n - 1), is taken
+
+    Returns
+    -------
+    float in [0, 1], or None where no Sharpe ratio is defined.
+    """
+    periods = len(returns)
+    if periods < 3 or not returns.std(ddof=1) > 1e-12:
+        return None
+    centred = (returns - returns.mean()) / returns.std()
+    observed = float(returns.mean() / returns.std(ddof=1))
+    benchmark = expected_best_sharpe(trials, 1 / (periods - 1) if variance is None else variance)
+    return probabilistic_sharpe(observed, benchmark, periods, float((centred**3).mean()), float((centred**4).mean()))

@@ -1,0 +1,94 @@
+"""The evaluation stage: walk forward over the run's history, measure, and write figures, tables and the report."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.fills import FillModel
+from pipelines.evaluation.assessment import Assessment, assess
+from pipelines.evaluation.engine import Rules
+from pipelines.evaluation.report import evaluation_report
+from pipelines.evaluation.walk_forward import walk_forward
+from pipelines.params import Params
+from pipelines.paths import Paths
+from pipelines.policy.bundle import Bundle
+from pipelines.policy.decide import judge
+from pipelines.policy.labels import hold_limit
+from pipelines.policy.panel import Panel, read_panel
+from pipelines.policy.stage import costs_from
+from pipelines.stages import StageReport
+from pipelines.tables import fresh_folder, read_json, write_json, write_table, write_text
+
+RELOAD_ROWS = 500  #: last rows on which the saved policy must decide alike after another save and load
+
+
+def run(params: Params, paths: Paths) -> StageReport:
+    from pipelines.heads import heads_from
+
+    panel = read_panel(paths)
+    costs = costs_from(params)
+    walked = walk_forward(
+        panel, heads_from(params.heads), params.policy, params.evaluation, costs, read_json(paths.regime_model)
+    )
+    assessed = assess(panel, walked, rules_from(params, panel), costs, params.policy, params.evaluation)
+    bundle = Bundle.load(paths.bundle)
+    assessed.figures["policy_version"] = bundle.version
+    assessed.figures["policy_reloads"] = reloads_identically(bundle, panel.table.tail(RELOAD_ROWS))
+    write_assessment(assessed, paths)
+    return StageReport(
+        stage="evaluation",
+        rows_in=len(panel.table),
+        rows_out=len(assessed.trades),
+        notes=_notes(assessed.figures),
+    )
+
+
+def rules_from(params: Params, panel: Panel) -> Rules:
+    return Rules(
+        opening_equity_inr=params.evaluation.opening_equity_inr,
+        fills=FillModel(params.evaluation.slippage_bps, params.evaluation.participation),
+        max_gross=params.evaluation.max_gross,
+        risk_per_trade=params.policy.risk_per_trade,
+        max_position=params.policy.max_position,
+        hold_bars=hold_limit(params.policy.label, panel.interval),
+        square_off_minutes=params.policy.label.square_off_minutes,
+    )
+
+
+def reloads_identically(bundle: Bundle, table: pd.DataFrame) -> bool:
+    """Whether a policy that is saved and loaded again has the same version and judges the same, to the bit."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundle.save(Path(folder) / "bundle")
+        again = Bundle.load(Path(folder) / "bundle")
+    return bundle.version == again.version and judge(bundle, table).equals(judge(again, table))
+
+
+def write_assessment(assessed: Assessment, paths: Paths) -> None:
+    """Write the tables, the figures, the curves that DVC plots, and the report."""
+    with fresh_folder(paths.evaluation) as folder:
+        write_table(assessed.equity, folder / "equity.parquet")
+        write_table(assessed.trades, folder / "trades.parquet")
+        write_table(assessed.views, folder / "views.parquet")
+        write_json(assessed.summary["folds"], folder / "folds.json")
+        write_json({k: v for k, v in assessed.summary.items() if k != "folds"}, folder / "summary.json")
+    write_json(assessed.figures, paths.reports / "evaluation.json")
+    curve = assessed.equity[["day", "equity", "buy_and_hold"]].rename(columns={"equity": "policy"}).round(2)
+    write_text(curve.to_csv(index=False), paths.reports / "equity.csv")
+    write_text(assessed.equity[["day", "drawdown"]].round(6).to_csv(index=False), paths.reports / "drawdown.csv")
+    evaluation_report(paths, paths.evaluation / "evaluation.html", with_gates=False)
+
+
+def _notes(figures: dict[str, Any]) -> tuple[str, ...]:
+    def shown(name: str) -> str:
+        value = figures[name]
+        return "undefined" if value is None or not np.isfinite(value) else f"{value:.2f}"
+
+    return (
+        f"{figures['first_day']} to {figures['last_day']}: {figures['trades']} trades, "
+        f"net Rs {figures['net_inr']:,.2f} after Rs {figures['charges_inr']:,.2f} of charges",
+        f"Sharpe {shown('sharpe')}, deflated {shown('deflated_sharpe')} for {figures['trials']} trials, "
+        f"at double costs {shown('double_cost_sharpe')}, buy and hold {shown('buy_and_hold_sharpe')}",
+    )

@@ -1,0 +1,114 @@
+"""Small panels with a known edge, and heads that only look at them."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.bars import TIME_DTYPE, Interval
+from pipelines.domain.instruments import Instrument, Kind
+from pipelines.params import Params, load_params
+from pipelines.policy.labels import Costs
+from pipelines.policy.panel import REGIME_COLUMNS, Panel
+
+PARAMS: Params = load_params(Path(__file__).parents[3] / "params.yaml")
+COSTS = Costs(slippage_bps=2.0, position_inr=100_000.0)
+FEATURES = ("momentum", "reversal", "noise_1", "noise_2", "noise_3", "volume_ratio", "bar_of_day", "atr_pct_14")
+
+
+@dataclass(frozen=True)
+class FollowHead:
+    """Follows one feature through a tanh."""
+
+    name: str
+    feature: str
+    slope: float = 1.0
+
+    @property
+    def uses(self):
+        return (self.feature,)
+
+    def views(self, table):
+        value = np.tanh(self.slope * table[self.feature].to_numpy(np.float64))
+        known = np.isfinite(value)
+        return pd.DataFrame(
+            {"direction": np.where(known, value, 0.0), "confidence": known.astype(float)}, index=table.index
+        )
+
+    def reasons(self, values, direction):
+        return (f"{self.feature} is {values[self.feature]:.2f}",)
+
+
+HEADS = (FollowHead("momentum", "momentum"), FollowHead("noise", "noise_1"))
+
+
+def params_with(**policy):
+    """The policy section with a few numbers changed; `label` may be given as a dict."""
+    label = PARAMS.policy.label.model_copy(update=policy.pop("label", {}))
+    return PARAMS.policy.model_copy(update={"label": label, **policy})
+
+
+SMALL = params_with(folds=3, trees=30, leaves=7, min_leaf=20, max_rows=4000, embargo_bars=12, label={"hold_bars": 12})
+
+
+def an_instrument(symbol="S0", tick="0.05", has_volume=True):
+    return Instrument(symbol, 257, Kind.STOCK, Decimal(tick), 1, "", has_volume)
+
+
+def a_panel(
+    days=40, instruments=3, edge=0.0, seed=1, interval=Interval.MIN_15, regimes=True, first="2026-01-05"
+) -> Panel:
+    """Random walks in which the feature `momentum` foretells the next bars' drift, `edge` ATRs a bar."""
+    rng = np.random.default_rng(seed)
+    dates = pd.bdate_range(first, periods=days)
+    bars_a_day = interval.bars_per_day if interval.intraday else 1
+    times = _times(dates, interval, bars_a_day)
+    parts = [_an_instruments_table(f"S{i}", times, bars_a_day, edge, rng) for i in range(instruments)]
+    table = pd.concat(parts, ignore_index=True)
+    raw = rng.dirichlet(np.ones(4), size=len(times["close_time"]))
+    for i, name in enumerate(REGIME_COLUMNS):
+        column = raw[:, i] if regimes else np.full(len(raw), np.nan)
+        table[name] = np.tile(column, instruments)
+    catalogue = {"hash": "c0ffee", "interval": interval.value, "features": [{"name": name} for name in FEATURES]}
+    return Panel(table, {f"S{i}": an_instrument(f"S{i}") for i in range(instruments)}, interval, catalogue)
+
+
+def _times(dates, interval, bars_a_day):
+    opens, closes, ends = [], [], []
+    for day in dates:
+        start = day.tz_localize("Asia/Kolkata") + pd.Timedelta(hours=9, minutes=15)
+        end = start + pd.Timedelta(minutes=375)
+        for i in range(bars_a_day):
+            opened = start + pd.Timedelta(minutes=i * interval.minutes)
+            opens.append(opened)
+            closes.append(min(opened + pd.Timedelta(minutes=interval.minutes), end))
+            ends.append(end)
+    return pd.DataFrame({"open_time": opens, "close_time": closes, "session_end": ends}).astype(TIME_DTYPE)
+
+
+def _an_instruments_table(symbol, times, bars_a_day, edge, rng):
+    n, sigma = len(times), 0.002
+    momentum = np.zeros(n)
+    for i in range(1, n):
+        momentum[i] = 0.9 * momentum[i - 1] + np.sqrt(1 - 0.81) * rng.normal()
+    drift = np.r_[0.0, momentum[:-1]] * edge * sigma
+    close = 500 * np.exp(np.cumsum(drift + sigma * rng.standard_normal(n)))
+    open_ = np.r_[500.0, close[:-1]] * np.exp(0.0002 * rng.standard_normal(n))
+    high = np.maximum(open_, close) * np.exp(np.abs(0.0007 * rng.standard_normal(n)))
+    low = np.minimum(open_, close) * np.exp(-np.abs(0.0007 * rng.standard_normal(n)))
+    prices = {"open": open_, "high": high, "low": low, "close": close}
+    grid = {name: np.round(np.round(price / 0.05) * 0.05, 2) for name, price in prices.items()}
+    features = {
+        "momentum": momentum,
+        "reversal": -np.r_[0.0, np.diff(np.log(close))] / sigma,
+        "noise_1": rng.standard_normal(n),
+        "noise_2": rng.standard_normal(n),
+        "noise_3": rng.standard_normal(n),
+        "volume_ratio": rng.lognormal(size=n),
+        "bar_of_day": np.arange(n) % bars_a_day / bars_a_day,
+        "atr_pct_14": np.where(np.arange(n) < 14, np.nan, sigma * 1.3),
+    }
+    volume = rng.integers(50_000, 500_000, n)
+    return pd.DataFrame({"symbol": symbol, **times, **grid, "volume": volume, **features})

@@ -136,7 +136,7 @@ MARKET = _family(
         ("market_return_12", 12, "log return", "equal-weighted stocks of the run"),
         ("market_return_48", 48, "log return", "equal-weighted stocks of the run"),
         ("market_volatility_24", 24, "log return per bar", "equal-weighted stocks of the run"),
-        ("market_volatility_72", 72, "log return per bar", "equal-weighted stocks of the run"),
+        ("market_activity_72", 72, "log return per bar", "mean absolute return: one overnight gap moves it little"),
         ("market_trend_72", 72, "volatilities", _MOSKOWITZ),
         ("market_breadth", 1, "share", "stocks of the run that rose in the bar"),
         ("market_breadth_12", 12, "share", "mean of market_breadth"),

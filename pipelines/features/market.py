@@ -25,12 +25,20 @@ def market_step(m, summed, stocks, rose, out):
     out[MARKET_AT.market_return_12] = total(m.log_return[end - 12 : end])
     out[MARKET_AT.market_return_48] = total(m.log_return[end - 48 : end])
     out[MARKET_AT.market_volatility_24] = deviation(m.log_return[end - 24 : end])
+    out[MARKET_AT.market_activity_72] = _mean_size(m.log_return[end - 72 : end])
     spread = deviation(m.log_return[end - 72 : end])
-    out[MARKET_AT.market_volatility_72] = spread
     moved = total(m.log_return[end - 72 : end])
     out[MARKET_AT.market_trend_72] = moved / (spread * math.sqrt(72.0)) if spread > STILL else math.nan
     out[MARKET_AT.market_breadth] = m.breadth[end - 1]
     out[MARKET_AT.market_breadth_12] = mean(m.breadth[end - 12 : end])
+
+
+@compiled
+def _mean_size(values):
+    summed = 0.0
+    for value in values:
+        summed += abs(value)
+    return summed / values.shape[0]
 
 
 @compiled

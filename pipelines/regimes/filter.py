@@ -15,7 +15,7 @@ UNKNOWN = "unknown"
 
 #: What is observed of the market at a close, see `observe`
 RETURN_OBSERVATION, VOLATILITY_OBSERVATION = 0, 1
-OBSERVATIONS = ("market_trend_72", "log_market_volatility_72", "market_return_12_scaled")
+OBSERVATIONS = ("market_trend_72", "log_market_activity_72")
 #: Standardised observations are cut here, in fit and filter alike: one crash must not be a state of its own
 LIMIT = 4.0
 
@@ -89,15 +89,8 @@ class Filter:
 
 def observe(market: Mapping[str, float]) -> np.ndarray:
     """Observations of one market row, shape (d,); NaN while the market's features warm up."""
-    volatility = market["market_volatility_72"]
-    known = volatility > 0.0
-    return np.array(
-        [
-            market["market_trend_72"],
-            math.log(volatility) if known else math.nan,
-            market["market_return_12"] / (volatility * math.sqrt(12.0)) if known else math.nan,
-        ]
-    )
+    activity = market["market_activity_72"]
+    return np.array([market["market_trend_72"], math.log(activity) if activity > 0.0 else math.nan])
 
 
 class RegimeFilter:

@@ -9,10 +9,12 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS
 from pipelines.domain.errors import BadInput
+from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
 from pipelines.ingest.world import NEWS_COLUMNS, RAW_BAR_COLUMNS, World
 from pipelines.params import IngestParams, Params
@@ -23,7 +25,7 @@ from pipelines.tables import fresh_folder, write_json, write_table
 
 def run(params: Params, paths: Paths) -> StageReport:
     """Read the source named in `params.ingest` and write `data/00_world` and `data/01_raw`, both or neither."""
-    world = only(read_world(params.ingest), params.ingest.symbols)
+    world = read_world(params.ingest)
     split = hold_back(world, params.ingest.session_days)
     snapshot = _snapshot(params.ingest, world, split)
     with fresh_folder(paths.world) as held_back, fresh_folder(paths.raw) as raw:
@@ -38,11 +40,11 @@ def run(params: Params, paths: Paths) -> StageReport:
 
 
 def read_world(params: IngestParams) -> World:
-    """All that the source knows; sources are imported only when they are asked for."""
+    """What the source knows of the symbols asked for; sources are imported only when they are asked for."""
     if params.source == "simulated":
         from pipelines.ingest.simulated import simulate
 
-        return simulate(params.simulated, params.interval)
+        return only(simulate(params.simulated, params.interval), params.symbols)
     from pipelines.ingest.files import read_files
 
     return read_files(params)
@@ -80,20 +82,21 @@ class Split:
     session: Mapping[str, pd.DataFrame]  #: what came later and can be played; symbols without bars are not in it
     as_of: pd.Timestamp  #: T, the close of the last bar kept
     session_days: tuple[date, ...]
-    unplayable: int  #: later rows that no exchange could have shown: repeated, unsorted out, or with impossible prices
+    unplayable: int  #: later rows that no exchange could have shown: off session, repeated, or with impossible prices
 
 
 def hold_back(world: World, session_days: int) -> Split:
     """Split off the last `session_days` trading days found in the data.
 
-    A day counts if the market traded on it, as far as the calendar knows; stray rows of other days go to the side of T
-    on which they lie. Rows without a readable time stay, so that validation can name them.
+    A day counts if the market traded on it, as far as the calendar knows, and a stock has bars (an index alone cannot
+    be played). Stray rows of other days are kept before T and left out after it. Rows without a readable time stay, so
+    that validation can name them.
 
     Raises
     ------
     BadInput : if there are no bars, or no days would be left.
     """
-    days = sorted({day for bars in world.bars.values() for day in _days(bars) if session_on(day) is not None})
+    days = _trading_days(world)
     if not days:
         raise BadInput("the source holds no bar on a trading day; look at the folder's dates or name another one")
     if session_days >= len(days):
@@ -101,32 +104,43 @@ def hold_back(world: World, session_days: int) -> Split:
             f"ingest.session_days = {session_days} would leave no history: the source holds {len(days)} trading days; "
             "hold back fewer or give a longer history"
         )
-    kept_until = days[-session_days - 1]
+    kept_until, played = days[-session_days - 1], tuple(days[len(days) - session_days :])
     raw, session, unplayable = {}, {}, 0
     for symbol, bars in world.bars.items():
         later = (bars["open_time"].dt.date > kept_until).fillna(False).to_numpy(dtype=bool)
         raw[symbol] = bars.loc[~later, list(RAW_BAR_COLUMNS)].reset_index(drop=True)
-        playable = _playable(bars[later])
+        playable = _playable(bars[later], played)
         unplayable += int(later.sum()) - len(playable)
         if len(playable):
             session[symbol] = playable
     as_of = max(bars["close_time"].max() for bars in raw.values() if bars["close_time"].notna().any())
-    return Split(raw, session, as_of, tuple(days[len(days) - session_days :]), unplayable)
+    return Split(raw, session, as_of, played, unplayable)
 
 
-def _playable(bars: pd.DataFrame) -> pd.DataFrame:
-    """Rows an exchange could have shown: the first of each time, in order, with prices above zero inside the range."""
+def _trading_days(world: World) -> list[date]:
+    """Sessions on which a stock has bars; of indices only where the source holds no stock."""
+    stocks = set(world.instruments.loc[world.instruments["kind"] == Kind.STOCK.value, "symbol"])
+    bars = [frame for symbol, frame in world.bars.items() if symbol in stocks or not stocks]
+    days = {day for frame in bars for day in frame["open_time"].dropna().dt.date.unique()}
+    return sorted(day for day in days if session_on(day) is not None)
+
+
+def _playable(bars: pd.DataFrame, days: tuple[date, ...]) -> pd.DataFrame:
+    """Rows an exchange could have shown: inside a session of `days`, the first of each time, prices that can be."""
     prices = bars[list(PRICE_COLUMNS)].to_numpy(dtype=float)
     volume = bars["volume"].to_numpy(dtype=float, na_value=np.nan)
     o, h, low, c = prices.T
     sound = np.isfinite(prices).all(axis=1) & (low > 0) & (h >= np.maximum(o, c)) & (low <= np.minimum(o, c))
-    sound &= volume >= 0
+    sound &= (volume >= 0) & _in_sessions(bars, days)
     rows = bars.loc[sound, list(BAR_COLUMNS)].drop_duplicates("open_time").sort_values("open_time", ignore_index=True)
     return rows.astype({"volume": "int64"})
 
 
-def _days(bars: pd.DataFrame) -> set[date]:
-    return set(bars["open_time"].dropna().dt.date.unique())
+def _in_sessions(bars: pd.DataFrame, days: tuple[date, ...]) -> npt.NDArray[np.bool_]:
+    inside = np.zeros(len(bars), dtype=bool)
+    for session in filter(None, map(session_on, days)):
+        inside |= ((bars["open_time"] >= session.open) & (bars["close_time"] <= session.end)).to_numpy()
+    return inside
 
 
 def _write_world(world: World, split: Split, paths: Paths, folder: Path) -> None:
@@ -144,6 +158,8 @@ def _write_raw(world: World, split: Split, snapshot: dict, paths: Paths, folder:
         write_table(bars, folder / paths.raw_bars.relative_to(paths.raw) / f"{symbol}.parquet")
     write_table(world.instruments, folder / paths.raw_instruments.relative_to(paths.raw))
     write_table(_news_until(world.news, split), folder / paths.raw_news.relative_to(paths.raw))
+    if world.rejected is not None and len(world.rejected):
+        write_table(world.rejected, folder / paths.raw_rejected.relative_to(paths.raw))
     write_json(snapshot, folder / paths.snapshot.relative_to(paths.raw))
 
 
@@ -182,7 +198,9 @@ def _notes(world: World, split: Split) -> tuple[str, ...]:
         span = f"{first}" if first == last else f"{first} to {last}"
         notes.append(f"held back: {len(split.session_days)} sessions ({span}) of {len(split.session)} instruments")
     if split.unplayable:
-        notes.append(f"{split.unplayable} rows after T cannot be played (repeated or impossible prices): left out")
+        notes.append(
+            f"{split.unplayable} rows after T cannot be played (off session, repeated or impossible): left out"
+        )
     if not is_known(split.as_of.date()):
         notes.append(f"the calendar covers {KNOWN_FROM} to {KNOWN_TO}; outside, every weekday counts as a session")
     return (*notes, *world.left_out)

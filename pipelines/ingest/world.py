@@ -24,6 +24,7 @@ class World:
     interval: Interval
     truth: pd.DataFrame | None = None  #: TRUTH_COLUMNS, of a simulated market only
     left_out: tuple[str, ...] = ()  #: sentences: what the source holds that is not used, and why
+    rejected: pd.DataFrame | None = None  #: rows no bar could be made of, see `pipelines/ingest/rejects.py`
     files: Mapping[str, str] = field(default_factory=dict)  #: SHA-256 by name relative to the folder read
 
 

@@ -26,7 +26,7 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def a_world(*rows: tuple[str, float], symbol: str = "TCS") -> World:
+def a_world(*rows: tuple[str, float], symbol: str = "TCS", kind: str = "stock") -> World:
     """Daily bars of one stock, all prices of a day alike."""
     opens = pd.Series(pd.to_datetime([f"{day} 09:15" for day, _ in rows])).dt.tz_localize("Asia/Kolkata")
     frame = pd.DataFrame({"symbol": symbol, "open_time": opens.astype(TIME_DTYPE)})
@@ -39,7 +39,7 @@ def a_world(*rows: tuple[str, float], symbol: str = "TCS") -> World:
     listed = {
         "symbol": symbol,
         "token": 257,
-        "kind": "stock",
+        "kind": kind,
         "tick_size": "0.05",
         "lot_size": 1,
         "sector": "",
@@ -167,7 +167,7 @@ def test_a_source_without_trading_days_is_refused():
         stage.hold_back(a_world(("2023-06-03", 100.0)), 0)
 
 
-def test_a_day_off_is_no_session_but_falls_on_its_side_of_t():
+def test_a_day_off_is_no_session_and_is_not_played():
     world = a_world(("2023-06-02", 100.0), ("2023-06-04", 100.5), ("2023-06-05", 101.0))
     assert session_on(date(2023, 6, 4)) is None
 
@@ -175,7 +175,19 @@ def test_a_day_off_is_no_session_but_falls_on_its_side_of_t():
 
     assert split.as_of.date() == date(2023, 6, 2)
     assert len(split.raw["TCS"]) == 1
-    assert len(split.session["TCS"]) == 2
+    assert split.session["TCS"]["close"].tolist() == [101.0]
+    assert split.unplayable == 1
+
+
+def test_days_of_an_index_alone_are_not_held_back():
+    stock = a_world(("2023-06-01", 100.0), ("2023-06-02", 101.0))
+    index = a_world(("2023-06-01", 9.0), ("2023-06-02", 9.0), ("2023-06-05", 9.0), symbol="NIFTY 50", kind="index")
+    both = pd.concat([stock.instruments, index.instruments], ignore_index=True)
+
+    split = stage.hold_back(World(stock.bars | index.bars, both, empty_news(), Interval.DAY), 1)
+
+    assert split.session_days == (date(2023, 6, 2),)
+    assert {symbol: len(bars) for symbol, bars in split.session.items()} == {"TCS": 1, "NIFTY 50": 1}
 
 
 def test_rows_without_a_time_stay_for_validation():

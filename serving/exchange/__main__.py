@@ -5,12 +5,14 @@ import logging
 import socket
 import sys
 from pathlib import Path
+from typing import Literal
 
 from pipelines.credentials import credential
 from pipelines.domain.errors import BadParams, PortTaken, TradeSageError
 from pipelines.params import load_params
 from pipelines.paths import Paths
-from serving.exchange.conductor import LOG, PATIENCE_SECONDS, Conductor, Pace
+
+LOG = logging.getLogger("tradesage.exchange")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,20 +35,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="serving.exchange_port of params.yaml if not given")
     parser.add_argument("--pace", help="lockstep, or how many times faster than real time; exchange.pace if not given")
     parser.add_argument("--orders-per-second", type=int, default=10, help="of one client, as at Kite")
-    parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help="seconds a lockstep step may take")
+    parser.add_argument("--patience", type=float, default=30.0, help="seconds a lockstep step may take")
     return parser
 
 
 def _serve(given: argparse.Namespace) -> None:
-    import uvicorn  # late: a wrong argument is answered at once
-
-    from serving.exchange.app import Keys, create_app
-    from serving.exchange.recording import read_recording, rules_from
-
     params = load_params(given.root / "params.yaml")
     host, port = given.host or params.serving.host, given.port or params.serving.exchange_port
     pace = _pace(given.pace) if given.pace is not None else params.exchange.pace
     listener = _listener(host, port)
+
+    import uvicorn  # late, as what imports it: a wrong argument is answered at once
+
+    from serving.exchange.app import Keys, create_app
+    from serving.exchange.conductor import Conductor
+    from serving.exchange.recording import read_recording, rules_from
+
     recording = read_recording(Paths(given.root))
     keys = Keys(credential("kite_api_key"), credential("kite_api_secret"), credential("exchange_admin_token"))
     conductor = Conductor(recording.venue(rules_from(params)), pace, given.patience)
@@ -60,7 +64,7 @@ def _serve(given: argparse.Namespace) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _pace(text: str) -> Pace:
+def _pace(text: str) -> float | Literal["lockstep"]:
     if text == "lockstep":
         return "lockstep"
     try:

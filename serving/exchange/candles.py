@@ -20,6 +20,7 @@ INTERVALS = {
     "60minute": (60, 400),
     "day": (0, 2000),
 }
+_DAY = timedelta(days=1)
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
 
 
@@ -52,7 +53,7 @@ class Candles:
             raise input_error(f"interval exceeds max limit: {longest} days")
         bars = self._bars_of(symbol)
         bars = bars[bars["close_time"] <= clock]
-        bars = bars[(bars["open_time"] >= _midnight(since)) & (bars["open_time"] <= until)]
+        bars = bars[(bars["open_time"] >= _midnight(since)) & (bars["open_time"] < _midnight(until) + _DAY)]
         if minutes != self._native:
             bars = _gathered(bars, minutes)
         stamps = bars["open_time"].dt.normalize() if minutes == 0 else bars["open_time"]

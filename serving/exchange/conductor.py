@@ -21,7 +21,6 @@ from serving.exchange.packets import Mode
 from serving.exchange.venue import State, Step, Venue
 
 LOG = logging.getLogger("tradesage.exchange")
-PATIENCE_SECONDS = 30.0  #: a lockstep client may think this long before the market goes on without it
 HEARTBEAT_SECONDS = 1.0
 NIGHT = timedelta(minutes=30)  #: longer gaps between frames are skipped at a numeric pace
 
@@ -63,9 +62,17 @@ class Subscriber:
 
 
 class Conductor:
-    """Plays a venue at a pace and tells its subscribers."""
+    """Plays a venue at a pace and tells its subscribers.
 
-    def __init__(self, venue: Venue, pace: Pace, patience: float = PATIENCE_SECONDS):
+    Parameters
+    ----------
+    venue : Venue
+    pace : "lockstep", or how many times faster than the wall clock
+    patience : float
+        Seconds that a lockstep client may be silent before the market goes on without it.
+    """
+
+    def __init__(self, venue: Venue, pace: Pace, patience: float):
         self.venue, self.pace, self.patience = venue, pace, patience
         self.subscribers: set[Subscriber] = set()
         self._lock = asyncio.Lock()

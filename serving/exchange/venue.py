@@ -148,9 +148,9 @@ class Venue:
         if missing:
             self._tell(self.book.reject(order, self.clock, missing))
             raise margin_error(missing)
-        outside = self._outside_band(request)
-        if outside:
-            return self._tell(self.book.reject(order, self.clock, outside))
+        wrong = self._outside_band(request) or self._stop_beyond_market(request)
+        if wrong:
+            return self._tell(self.book.reject(order, self.clock, wrong))
         return self._tell(self.book.accept(order, self.clock))
 
     def modify(self, order_id: str, changes: Mapping[str, Any]) -> Order:
@@ -228,6 +228,14 @@ class Venue:
             if price < lower:
                 return f"Your order price is lower than the current lower circuit limit of {lower}."
         return None
+
+    def _stop_beyond_market(self, request: OrderRequest) -> str | None:
+        """A stop whose trigger the market has passed already is not taken: it would protect nothing."""
+        last = self.board.quotes[request.instrument.symbol].last_price
+        if request.trigger_price is None or (request.trigger_price - last) * request.side.sign > 0:
+            return None
+        where = "higher" if request.side is Side.BUY else "lower"
+        return f"Trigger price for stoploss {request.side.lower()} orders should be {where} than the last price {last}."
 
     # matching
 

@@ -257,6 +257,17 @@ def test_a_price_beyond_the_circuit_is_rejected_by_the_exchange(price, side):
     assert "circuit limit" in order.status_message
 
 
+@pytest.mark.parametrize(("side", "trigger"), [(Side.SELL, "100.00"), (Side.BUY, "99.00")])
+def test_a_stop_on_the_wrong_side_of_the_market_is_rejected(side, trigger):
+    venue = a_venue(flat_bars("ALPHA", DAY))
+    play(venue, FrameKind.OPENING)
+
+    order = venue.place(a_request(side=side, order_type=OrderType.SL_M, trigger_price=Decimal(trigger)))
+
+    assert order.status is Status.REJECTED
+    assert "Trigger price" in order.status_message
+
+
 # the account
 
 

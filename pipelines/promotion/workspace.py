@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from pipelines.paths import state_folder
 
 #: What may name a folder and a branch alike
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+#: A compiled file that was written longer ago than this is complete
+SETTLED_S = 5.0
 #: Author of a run's commit where git knows none, as on a fresh machine
 FALLBACK_AUTHOR = {"NAME": "TradeSage", "EMAIL": "tradesage@localhost"}
 
@@ -71,6 +74,7 @@ class RunWorkspace:
             if text != committed:
                 (path / "params.yaml").write_text(text, encoding="utf-8")
             self._share_cache(path)
+            self._carry_compiled(path)
             if (path / "dvc.lock").exists():  # what the commit has computed already need not be computed again
                 _dvc(path, "checkout", "--quiet", "--allow-missing")
         except BaseException:
@@ -141,6 +145,27 @@ class RunWorkspace:
         cache = config.setdefault("cache", {})
         cache["dir"] = str((ours / cache.get("dir", "cache")).resolve())  # a relative one counts from its `.dvc`
         config.write()
+
+    def _carry_compiled(self, path: Path) -> None:
+        """Take along what numba compiled in the checkout from the same source: compiling outlasts most stages.
+
+        Numba knows a source by its content, and a function's files by their number in its index. Files that are being
+        written are left alone: with another index it would load other code.
+        """
+        for index in self.repo.glob("pipelines/**/__pycache__/*.nbi"):
+            source = index.parent.parent / f"{index.name.partition('.')[0]}.py"
+            copy = path / source.relative_to(self.repo)
+            if not (source.exists() and copy.exists() and source.read_bytes() == copy.read_bytes()):
+                continue
+            before, code = index.read_bytes(), sorted(index.parent.glob(f"{index.stem}.*.nbc"))
+            if any(time.time() - each.stat().st_mtime < SETTLED_S for each in (index, *code)):
+                continue
+            folder = copy.parent / "__pycache__"
+            folder.mkdir(exist_ok=True)
+            for each in code:
+                shutil.copyfile(each, folder / each.name)
+            if index.read_bytes() == before:
+                (folder / index.name).write_bytes(before)
 
     def _free_branch(self, run_name: str) -> str:
         taken = set(self._git("branch", "--list", "runs/*", "--format", "%(refname:short)").split())

@@ -1,5 +1,6 @@
 """A run's workspace: one commit, its own parameters, the checkout's cache, and at the end a commit to stand by."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,28 @@ def test_a_folder_without_git_is_refused_in_one_line(tmp_path, state):
 
     with pytest.raises(BadInput, match="needs a git clone"):
         RunWorkspace(tmp_path / "plain").create("run", {})
+
+
+def test_compiled_functions_of_the_same_source_are_taken_along(repo):
+    package = repo / "pipelines" / "features"
+    package.mkdir(parents=True)
+    for name in ("same", "edited"):
+        (package / f"{name}.py").write_text("a = 1\n", encoding="utf-8")
+    (repo / ".gitignore").write_text("__pycache__/\n.dvc/config.local\n", encoding="utf-8")
+    git(repo, "add", ".")
+    git(repo, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "sources")
+    (package / "edited.py").write_text("a = 2\n", encoding="utf-8")
+    (package / "__pycache__").mkdir()
+    for name in (
+        "same.run-1.py311.nbi",
+        "same.run-1.py311.1.nbc",
+        "edited.run-1.py311.nbi",
+        "edited.run-1.py311.1.nbc",
+    ):
+        (package / "__pycache__" / name).write_text(name, encoding="utf-8")
+        os.utime(package / "__pycache__" / name, (0, 0))
+
+    path = RunWorkspace(repo).create("run", {})
+
+    carried = sorted(each.name for each in (path / "pipelines" / "features" / "__pycache__").iterdir())
+    assert carried == ["same.run-1.py311.1.nbc", "same.run-1.py311.nbi"]

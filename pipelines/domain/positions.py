@@ -1,4 +1,4 @@
-"""What is held of one instrument because of one decision: from the first fill to the last, with how good and bad it got."""
+"""What is held of one instrument because of one decision, from the first fill to the last, and how it fared."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
 from pipelines.domain.verdicts import Verdict
 
@@ -36,6 +37,7 @@ class Proposal:
     side: Side
     quantity: int  #: shares the policy asks for
     lot_size: int
+    product: Product
     reference_price: Decimal  #: the price it was decided at
     stop: Decimal | None
     last_price: Decimal | None  #: of the last trade; None if there was none in this session
@@ -89,6 +91,7 @@ def review(proposal: Proposal, exposure: Exposure, limits: RiskLimits) -> Review
         fresh_price(proposal, limits),
         sane_price(proposal, limits),
         sane_stop(proposal),
+        delivery_is_long(proposal),
         one_per_instrument(proposal, exposure),
         position_count(exposure, limits),
         daily_loss(exposure, limits),
@@ -136,6 +139,11 @@ def sane_stop(proposal: Proposal) -> Verdict:
     price = proposal.last_price or proposal.reference_price
     distance = float((price - proposal.stop) * proposal.side.sign / price)
     return Verdict("stop", distance > 0, distance, 0.0, f"stop {proposal.stop} for {proposal.side} at {price}")
+
+
+def delivery_is_long(proposal: Proposal) -> Verdict:
+    short = proposal.product is Product.CNC and proposal.side is Side.SELL
+    return Verdict("short delivery", not short, float(short), 0.0, f"{proposal.side} for {proposal.product}")
 
 
 def one_per_instrument(proposal: Proposal, exposure: Exposure) -> Verdict:

@@ -1,0 +1,97 @@
+"""Trades become bars. A bar closes when any packet is stamped at or after its close time, whoever it is of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipelines.domain.bars import Bar, Interval
+from pipelines.domain.market_calendar import bar_times, session_on
+
+Grid = Callable[[datetime], tuple[datetime, datetime] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one packet tells of one instrument."""
+
+    symbol: str
+    price: float  #: of the last trade, rupees
+    volume_today: int  #: shares since the session's open; 0 where the source has no volume
+    at: datetime  #: market time
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedBars:
+    open_time: datetime
+    close_time: datetime
+    bars: dict[str, Bar]  #: of the instruments that traded, by symbol
+
+
+class BarBuilder:
+    """Builds the bars of all instruments at once.
+
+    Parameters
+    ----------
+    grid : function of a time to the open and close of the bar it lies in, None outside of sessions
+    """
+
+    def __init__(self, grid: Grid):
+        self._grid = grid
+        self._open: dict[tuple[datetime, datetime], dict[str, Bar]] = {}
+        self._totals: dict[str, tuple[datetime, int]] = {}  # the running volume of the day when it was last seen
+
+    def add(self, tick: Tick) -> None:
+        """Take a trade into the bar it was made in; one that comes after its bar was closed is left out."""
+        slot = self._grid(tick.at)
+        if slot is None:
+            return
+        shares = self._shares_since_last(tick)
+        bars = self._open.setdefault(slot, {})
+        before = bars.get(tick.symbol)
+        if before is None:
+            bars[tick.symbol] = Bar(tick.symbol, *slot, tick.price, tick.price, tick.price, tick.price, shares)
+        else:
+            bars[tick.symbol] = Bar(
+                tick.symbol,
+                *slot,
+                before.open,
+                max(before.high, tick.price),
+                min(before.low, tick.price),
+                tick.price,
+                before.volume + shares,
+            )
+
+    def advance(self, now: datetime) -> list[ClosedBars]:
+        """Bars that are over by `now`, oldest first."""
+        over = sorted(slot for slot in self._open if slot[1] <= now)
+        return [ClosedBars(*slot, self._open.pop(slot)) for slot in over]
+
+    def volume_seen(self, symbol: str, total: int, at: datetime) -> None:
+        """Begin in mid-session: shares up to `total` belong to bars that are known from elsewhere."""
+        self._totals[symbol] = (at, total)
+
+    def _shares_since_last(self, tick: Tick) -> int:
+        at, total = self._totals.get(tick.symbol, (tick.at, 0))
+        self._totals[tick.symbol] = (tick.at, tick.volume_today)
+        same_day = at.date() == tick.at.date()
+        return max(tick.volume_today - (total if same_day else 0), 0)
+
+
+def session_grid(interval: Interval) -> Grid:
+    """The bars of NSE's sessions. Stocks that trade on after a session's `close` get bars up to its `end`."""
+
+    def slot_of(moment: datetime) -> tuple[datetime, datetime] | None:
+        session = session_on(moment.date())
+        if session is None:
+            return None
+        times = bar_times(session, interval)
+        for opened, closed in times:
+            if opened <= moment < closed:
+                return opened, closed
+        if interval.intraday and session.close <= moment < session.end:
+            step = timedelta(minutes=interval.minutes)
+            opened = times[-1][0] + step * ((moment - times[-1][0]) // step)
+            return opened, min(opened + step, session.end)
+        return None
+
+    return slot_of

@@ -1,0 +1,54 @@
+"""Our own books: charges of every ended order and the cash that must be left, from orders and fills alone. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+
+from pipelines.domain.charges import Charges, order_charges
+from pipelines.domain.orders import BookedOrder, Fill, Product
+from pipelines.domain.signals import Side
+
+
+def charges_by_order(orders: Iterable[BookedOrder], fills: Iterable[Fill]) -> dict[str, Charges]:
+    """Charges of each ended order that filled, by its id.
+
+    The DP charge is taken once per scrip and day, when more was sold for delivery than was bought on that day: then
+    shares of an earlier day leave.
+    """
+    by_order: dict[str, list[Fill]] = defaultdict(list)
+    for fill in fills:
+        by_order[fill.order_id].append(fill)
+    ended = [order for order in orders if order.status.ended and by_order[order.order_id]]
+    ended.sort(key=lambda order: (max(fill.filled_at for fill in by_order[order.order_id]), order.order_id))
+    charged: dict[str, Charges] = {}
+    bought_today: dict[tuple[str, date], int] = defaultdict(int)
+    delivered: set[tuple[str, date]] = set()
+    for order in ended:
+        own = by_order[order.order_id]
+        scrip_day = (order.symbol, own[-1].filled_at.date())
+        first = False
+        if order.product is Product.CNC:
+            bought_today[scrip_day] += order.side.sign * sum(fill.quantity for fill in own)
+            first = order.side is Side.SELL and bought_today[scrip_day] < 0 and scrip_day not in delivered
+        value = sum((fill.price * fill.quantity for fill in own), Decimal(0))
+        charged[order.order_id] = order_charges(
+            product=order.product, side=order.side, value=value, day=scrip_day[1], first_delivery_sale=first
+        )
+        if charged[order.order_id].dp:
+            delivered.add(scrip_day)
+    return charged
+
+
+def cash_after(opening: Decimal, fills: Iterable[Fill], charges: Mapping[str, Charges]) -> Decimal:
+    """Opening cash less purchases, plus sales, less charges: exact rupees."""
+    traded = sum((-fill.side.sign * fill.price * fill.quantity for fill in fills), Decimal(0))
+    return opening + traded - sum((taken.total for taken in charges.values()), Decimal(0))
+
+
+def shares_by_symbol(fills: Iterable[Fill]) -> dict[str, int]:
+    """Shares that all fills leave open, below zero when short; symbols with none are left out."""
+    held: dict[str, int] = defaultdict(int)
+    for fill in fills:
+        held[fill.symbol] += fill.side.sign * fill.quantity
+    return {symbol: quantity for symbol, quantity in held.items() if quantity}

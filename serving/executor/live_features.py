@@ -1,0 +1,223 @@
+"""Rows for the policy: history is fetched from the broker and replayed, then each closed bar makes its rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from pipelines.domain.bars import BAR_COLUMNS, IST, TIME_DTYPE, Bar, Interval
+from pipelines.domain.errors import FeatureMismatch
+from pipelines.domain.instruments import Instrument
+from pipelines.domain.market_calendar import session_on
+from pipelines.domain.news import News
+from pipelines.domain.signals import FeatureRow
+from serving.executor.bar_builder import ClosedBars, session_grid
+
+#: Kite's word for an interval and the days that one request may span (forum 3105, 2020; not re-verified since)
+KITE_INTERVALS = {
+    Interval.MIN_1: ("minute", 60),
+    Interval.MIN_5: ("5minute", 100),
+    Interval.MIN_15: ("15minute", 200),
+    Interval.MIN_60: ("60minute", 400),
+    Interval.DAY: ("day", 2000),
+}
+MOST_REQUESTS = 6  #: per instrument; five-minute bars then go back 600 days
+Fetch = Callable[[int, datetime, datetime, str], list[dict[str, Any]]]  #: token, from, to, Kite's interval → candles
+
+
+class LiveFeatures:
+    """Feature rows bar by bar.
+
+    Parameters
+    ----------
+    instruments : those that are traded
+    interval : of the bars
+    regime_model : the policy's
+    wanted_hash : of the policy's feature catalogue; another one here is a FeatureMismatch
+    news : columns symbol, time, sentiment, of the past and, where a market is replayed, of its future
+    fetch : the broker's history
+    began_at : market time from which ticks were seen; a bar that was open then is asked of `fetch` once it has closed
+    """
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        interval: Interval,
+        regime_model: Mapping[str, Any],
+        wanted_hash: str,
+        news: pd.DataFrame,
+        fetch: Fetch,
+        began_at: datetime,
+    ):
+        from pipelines.features.online import OnlineFeatures
+        from pipelines.regimes.filter import OnlineRegimes
+
+        self._instruments = {instrument.symbol: instrument for instrument in instruments if instrument.tradable}
+        self._interval = interval
+        self._features = OnlineFeatures(list(instruments), interval)
+        self._regimes = OnlineRegimes(regime_model)
+        self._hash = self._features.catalogue_hash
+        if self._hash != wanted_hash:
+            raise FeatureMismatch(
+                f"the policy wants feature catalogue {wanted_hash}, this release builds {self._hash}; "
+                "retrain with the present code or serve a newer policy"
+            )
+        self._news = news.sort_values("time", ignore_index=True)
+        self._fetch, self._began_at = fetch, began_at
+        self._known_until: datetime | None = None
+        self.last_close: datetime | None = None
+
+    def warm_up(self, history: Mapping[str, pd.DataFrame]) -> list[FeatureRow]:
+        """Take in all history but its last close in one stroke; the rows of the last close are returned.
+
+        Parameters
+        ----------
+        history : by symbol a DataFrame of the bar columns, sorted by time; may be empty
+        """
+        from pipelines.features.batch import market_history, market_table
+
+        history = {symbol: frame for symbol, frame in history.items() if len(frame)}
+        if not history:
+            return []
+        last = max(frame["close_time"].iloc[-1] for frame in history.values())
+        before = {symbol: frame[frame["close_time"] < last] for symbol, frame in history.items()}
+        before = {symbol: frame for symbol, frame in before.items() if len(frame)}
+        if before:
+            until = max(frame["close_time"].iloc[-1] for frame in before.values())
+            self._features.replay(before, self._news[self._news["time"] <= until])
+            self._known_until = until.to_pydatetime()
+            market = market_table(market_history(before, sorted(before)))
+            for row in market.to_dict("records"):
+                self._regimes.update(row.pop("close_time").to_pydatetime(), row)
+        return self._rows(_bars_at(last, history))
+
+    def update(self, closed: ClosedBars) -> list[FeatureRow]:
+        """Rows of the instruments that traded in the bars just closed; bars that are known already give none."""
+        if self.last_close is not None and closed.close_time <= self.last_close:
+            return []
+        if closed.open_time < self._began_at:
+            closed = self._completed(closed)
+        return self._rows(closed)
+
+    def _completed(self, closed: ClosedBars) -> ClosedBars:
+        """The bars of a time that we did not see from its beginning, as the broker recorded them."""
+        last = closed.close_time - timedelta(seconds=1)
+        stocks = list(self._instruments.values())
+        word = KITE_INTERVALS[self._interval][0]
+        first = closed.open_time
+        if self._interval is Interval.DAY:
+            first = first.replace(hour=0, minute=0)
+        found = {
+            stock.symbol: _frame(
+                stock.symbol, self._fetch(stock.token, first, last, word), self._interval, closed.close_time
+            )
+            for stock in stocks
+        }
+        bars = {symbol: _bar(frame.iloc[-1]) for symbol, frame in found.items() if len(frame)}
+        return ClosedBars(closed.open_time, closed.close_time, bars)
+
+    def _rows(self, closed: ClosedBars) -> list[FeatureRow]:
+        online = self._features.update(closed.close_time, closed.bars, self._news_until(closed.close_time))
+        regimes = self._regimes.update(closed.close_time, online.market)
+        self.last_close = closed.close_time
+        named = {f"regime_{name}": value for name, value in regimes.items()}
+        return [
+            FeatureRow(
+                symbol=symbol,
+                close_time=closed.close_time,
+                close=closed.bars[symbol].close,
+                tick_size=self._instruments[symbol].tick_size,
+                lot_size=self._instruments[symbol].lot_size,
+                catalogue_hash=self._hash,
+                values=values | named,
+            )
+            for symbol, values in online.rows.items()
+        ]
+
+    def _news_until(self, close_time: datetime) -> list[News]:
+        """News learnt since the last close: nothing later than the bar's close can reach its rows."""
+        due = self._news[self._news["time"] <= close_time]
+        if self._known_until is not None:
+            due = due[due["time"] > self._known_until]
+        self._known_until = close_time
+        return [News(row.symbol, row.time.to_pydatetime(), float(row.sentiment)) for row in due.itertuples(index=False)]
+
+
+def fetch_history(
+    fetch: Fetch, instruments: Sequence[Instrument], interval: Interval, until: datetime, min_bars: int
+) -> dict[str, pd.DataFrame]:
+    """Bars closed by `until`, in requests as long as the broker allows, back to where it knows nothing earlier.
+
+    Parameters
+    ----------
+    fetch : function of token, from, to and Kite's interval to candles
+    min_bars : an instrument with fewer is warned of by having NaN features; nothing is refused for it
+    """
+    return {
+        instrument.symbol: _history_of(fetch, instrument, interval, until, min_bars)
+        for instrument in instruments
+        if instrument.tradable
+    }
+
+
+def _history_of(
+    fetch: Fetch, instrument: Instrument, interval: Interval, until: datetime, min_bars: int
+) -> pd.DataFrame:
+    word, days = KITE_INTERVALS[interval]
+    candles: list[dict[str, Any]] = []
+    last = until
+    for _ in range(MOST_REQUESTS):
+        first = last - timedelta(days=days - 1)
+        found = fetch(instrument.token, first, last, word)
+        candles = found + candles
+        if not found and len(candles) >= min_bars:
+            break
+        if not found and last < until:
+            break
+        last = first - timedelta(seconds=1)
+    return _frame(instrument.symbol, candles, interval, until)
+
+
+def _frame(symbol: str, candles: list[dict[str, Any]], interval: Interval, until: datetime) -> pd.DataFrame:
+    rows = []
+    for candle in candles:
+        times = _times_of(candle["date"], interval)
+        if times is not None and times[1] <= until:
+            prices = [float(candle[name]) for name in ("open", "high", "low", "close")]
+            rows.append((symbol, *times, *prices, int(candle["volume"])))
+    frame = pd.DataFrame(rows, columns=list(BAR_COLUMNS)).drop_duplicates("open_time")
+    frame = frame.astype({"open_time": TIME_DTYPE, "close_time": TIME_DTYPE, "volume": "int64"})
+    return frame.sort_values("open_time", ignore_index=True)
+
+
+def _times_of(stamp: datetime, interval: Interval) -> tuple[datetime, datetime] | None:
+    """Open and close of a candle: Kite stamps one with its open, a daily one with midnight."""
+    opened = stamp.astimezone(IST)
+    if interval is Interval.DAY:
+        session = session_on(opened.date())
+        return (session.open, session.close) if session else None
+    return session_grid(interval)(opened)
+
+
+def _bars_at(close_time: pd.Timestamp, history: Mapping[str, pd.DataFrame]) -> ClosedBars:
+    bars = {}
+    for symbol, frame in history.items():
+        row = frame.iloc[-1]
+        if row["close_time"] == close_time:
+            bars[symbol] = _bar(row)
+    opened = min(bar.open_time for bar in bars.values())
+    return ClosedBars(opened, close_time.to_pydatetime(), bars)
+
+
+def _bar(row: pd.Series) -> Bar:
+    return Bar(
+        row["symbol"],
+        row["open_time"].to_pydatetime(),
+        row["close_time"].to_pydatetime(),
+        float(row["open"]),
+        float(row["high"]),
+        float(row["low"]),
+        float(row["close"]),
+        int(row["volume"]),
+    )

@@ -1,0 +1,60 @@
+"""What a session came to, for `reports/session.json`."""
+
+from collections import Counter
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from pipelines.journal import AnyJournal
+from pipelines.tables import write_json
+from serving.executor.broker import Broker
+from serving.executor.session import Session
+
+
+def session_summary(session: Session, broker: Broker, journal: AnyJournal) -> dict[str, Any]:
+    """Counts from the journal, cash from both books, what was refused and what looked wrong."""
+    account = session.terms.account
+    counts = journal.counts(account)
+    outcomes = journal.outcomes(account)
+    refused = Counter(event["rule"] for event in journal.risk_events(account))
+    return {
+        "account": account,
+        **{name: counts[name] for name in ("decisions", "intents", "orders", "fills", "outcomes")},
+        "open_positions": session.open_positions,
+        "shares_at_broker": sum(abs(quantity) for quantity in broker.shares().values()),
+        "cash_exchange": str(broker.cash()),
+        "cash_journal": str(session.cash),
+        "gross_inr": str(sum(outcome.gross_inr for outcome in outcomes)),
+        "charges_inr": str(sum(sum(outcome.charges.values()) for outcome in outcomes)),
+        "net_inr": str(sum(outcome.net_inr for outcome in outcomes)),
+        "exits": dict(sorted(Counter(outcome.exit_reason.value for outcome in outcomes).items())),
+        "trades": [
+            {
+                "symbol": outcome.symbol,
+                "side": outcome.side.value,
+                "quantity": outcome.quantity,
+                "entered_at": outcome.entered_at.isoformat(),
+                "exited_at": outcome.exited_at.isoformat(),
+                "entry_price": str(outcome.entry_price),
+                "exit_price": str(outcome.exit_price),
+                "exit_reason": outcome.exit_reason.value,
+                "net_inr": str(outcome.net_inr),
+            }
+            for outcome in outcomes
+        ],
+        "decide_ms": _latency(session.latencies_ms),
+        "refused": [{"rule": rule, "times": times} for rule, times in sorted(refused.items())],
+        "alarms": list(session.alarms),
+    }
+
+
+def write_summary(summary: dict[str, Any], reports: Path) -> None:
+    reports.mkdir(parents=True, exist_ok=True)
+    write_json(summary, reports / "session.json")
+
+
+def _latency(found: list[float]) -> dict[str, float] | None:
+    if not found:
+        return None
+    p99 = quantiles(found, n=100)[98] if len(found) > 1 else found[0]
+    return {"median": round(median(found), 3), "p99": round(p99, 3), "most": round(max(found), 3)}

@@ -355,6 +355,7 @@ def _add_paper(app: FastAPI, conductor: Conductor, keys: Keys) -> None:
         check(request)
         return JSONResponse(
             {
+                "run": conductor.run_id,
                 "clock": venue.clock.isoformat(),
                 "state": venue.state.value,
                 "step": venue.steps,

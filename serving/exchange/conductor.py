@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,7 @@ class Conductor:
 
     def __init__(self, venue: Venue, pace: Pace, patience: float):
         self.venue, self.pace, self.patience = venue, pace, patience
+        self.run_id = secrets.token_hex(4)  # a new exchange is a new account: its books begin empty
         self.subscribers: set[Subscriber] = set()
         self._lock = asyncio.Lock()
         self._started = asyncio.Event()

@@ -43,7 +43,7 @@ class IngestParams(Section):
     folder: Path | None
     interval: Literal["auto"] | Interval
     symbols: tuple[str, ...]
-    session_days: Annotated[int, Field(ge=0, le=250)]
+    session_days: Literal["auto"] | Annotated[int, Field(ge=0, le=250)]
     simulated: SimulatedParams
 
     @model_validator(mode="after")

@@ -58,6 +58,10 @@ class Paths:
         return self.raw / "news.parquet"
 
     @property
+    def raw_rejected(self) -> Path:  # rows no bar could be made of; absent if there are none
+        return self.raw / "rejected.parquet"
+
+    @property
     def snapshot(self) -> Path:  # what was pinned: source, interval, T, files and their hashes
         return self.raw / "snapshot.json"
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS
+from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
@@ -22,11 +23,13 @@ from pipelines.paths import Paths
 from pipelines.stages import StageReport
 from pipelines.tables import fresh_folder, write_json, write_table
 
+DAYS_OF_DAILY_BARS = 20  #: about a month: twice the time barrier of a trade on daily bars
+
 
 def run(params: Params, paths: Paths) -> StageReport:
     """Read the source named in `params.ingest` and write `data/00_world` and `data/01_raw`, both or neither."""
     world = read_world(params.ingest)
-    split = hold_back(world, params.ingest.session_days)
+    split = hold_back(world, days_to_play(params.ingest.session_days, world.interval))
     snapshot = _snapshot(params.ingest, world, split)
     with fresh_folder(paths.world) as held_back, fresh_folder(paths.raw) as raw:
         _write_world(world, split, paths, held_back)
@@ -72,6 +75,13 @@ def only(world: World, symbols: tuple[str, ...]) -> World:
         news=world.news[world.news["symbol"].isin(symbols)].reset_index(drop=True),
         truth=None if world.truth is None else world.truth[world.truth["symbol"].isin(symbols)].reset_index(drop=True),
     )
+
+
+def days_to_play(session_days: int | Literal["auto"], interval: Interval) -> int:
+    """Trading days to hold back; `auto` is one, or a month of daily bars, on which a trade lasts for weeks."""
+    if session_days != "auto":
+        return session_days
+    return 1 if interval.intraday else DAYS_OF_DAILY_BARS
 
 
 @dataclass(frozen=True)

@@ -206,3 +206,11 @@ def test_later_rows_that_cannot_be_played_are_left_out_and_counted():
 
     assert split.session["TCS"]["close"].tolist() == [101.0]
     assert split.unplayable == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "interval", "held_back"),
+    [("auto", Interval.MIN_5, 1), ("auto", Interval.DAY, 20), (3, Interval.DAY, 3), (0, Interval.MIN_5, 0)],
+)
+def test_a_session_is_a_day_of_intraday_bars_and_a_month_of_daily_ones(asked, interval, held_back):
+    assert stage.days_to_play(asked, interval) == held_back

@@ -111,14 +111,14 @@ def tick_path(bar: Bar, instrument: Instrument, count: int, seed: int) -> list[t
 
 
 def tick_times(open_time: datetime, close_time: datetime, count: int) -> list[datetime]:
-    """When the ticks of a bar happen: evenly spread, of a day's bar denser towards the close. Whole seconds.
+    """When the `count` >= 4 ticks of a bar happen: evenly spread, whole seconds, before its close.
 
-    A day's last two ticks lie after 15:10, so that who leaves before the close still meets a price.
+    Of a whole day's bar the last two lie in its last twentieth, so that who leaves before the close meets a price.
     """
     length = (close_time - open_time).total_seconds()
     shares = [(k + 0.5) / count for k in range(count)]
     if close_time - open_time > timedelta(hours=2):
-        shares = [1 - (1 - share) ** 2 for share in shares]
+        shares = [0.9 * k / (count - 2) for k in range(count - 2)] + [0.965, 0.995]
     return [open_time + timedelta(seconds=int(length * share)) for share in shares]
 
 

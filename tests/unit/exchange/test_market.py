@@ -71,12 +71,15 @@ def test_a_day_is_an_opening_then_ticks_and_a_clock_frame_for_each_bar():
     assert not any(frame.ticks for frame in played if frame.kind is not FrameKind.TICKS)
 
 
-def test_ticks_lie_inside_their_bar_and_the_last_of_a_daily_bar_after_ten_past_three():
-    intraday = tick_times(at(9, 15), at(9, 20), 8)
-    daily = tick_times(at(9, 15), at(15, 30), 8)
+@pytest.mark.parametrize("count", [4, 8, 50])
+def test_ticks_lie_inside_their_bar_and_two_of_a_daily_bar_between_ten_past_three_and_the_close(count):
+    intraday = tick_times(at(9, 15), at(9, 20), count)
+    daily = tick_times(at(9, 15), at(15, 30), count)
 
     assert at(9, 15) <= min(intraday) <= max(intraday) < at(9, 20)
+    assert intraday == sorted(intraday)
     assert [time for time in daily if time > at(15, 10)] == daily[-2:]
+    assert daily[0] == at(9, 15)
     assert daily[-1] < at(15, 30)
 
 

@@ -3,8 +3,10 @@ from decimal import Decimal
 
 import pytest
 
+from pipelines.domain.bars import Bar
 from pipelines.domain.charges import order_charges
 from pipelines.domain.fills import FillModel
+from pipelines.domain.instruments import Kind
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
 from serving.exchange.book import Status, Validity
@@ -13,9 +15,11 @@ from serving.exchange.refusals import KiteError
 from serving.exchange.venue import RMS_TAG, State
 from tests.unit.exchange.builders import (
     ALPHA,
+    BETA,
     DAY,
     NEXT_DAY,
     a_request,
+    a_stock,
     a_venue,
     at,
     bars_of,
@@ -408,3 +412,49 @@ def test_the_clock_index_follows_the_stocks_when_the_data_has_none():
 
     assert before == Decimal(20_000)
     assert venue.board.quotes["NIFTY 50"].last_price == Decimal("22000.00")
+
+
+def test_an_index_of_the_data_is_the_clock_itself():
+    index = a_stock(symbol="NIFTY50", token=256265, kind=Kind.INDEX, has_volume=False)
+    bars = whole_day("NIFTY50", DAY, [(19_000, 19_010, 18_990, 19_005)])
+    venue = a_venue(flat_bars("ALPHA", DAY), bars, instruments=(ALPHA, index), close="19100.00")
+
+    play(venue, FrameKind.BOUNDARY)
+
+    clock = venue.board.quotes["NIFTY50"]
+    assert set(venue.listed) == {"ALPHA", "NIFTY50"}
+    assert (clock.last_price, clock.high, clock.previous_close) == (19_005, 19_010, 19_100)
+
+
+def test_a_daily_bar_is_a_session_in_which_a_position_can_be_left_before_the_close():
+    day, tomorrow = (Bar("ALPHA", at(9, 15, d), at(15, 30, d), 100, 110, 95, 105, 80_000) for d in (DAY, NEXT_DAY))
+    venue = a_venue([day], [tomorrow], ticks_per_bar=8)
+    play(venue, FrameKind.OPENING)
+    venue.place(a_request(product=Product.CNC))
+    play(venue, FrameKind.OPENING)
+
+    play(venue, at(15, 10, NEXT_DAY))
+    venue.place(a_request(product=Product.CNC, side=Side.SELL))
+    play(venue, FrameKind.CLOSING)
+
+    assert [(trade.at.date(), trade.price) for trade in venue.book.trades] == [(DAY, 100), (NEXT_DAY, 105)]
+    assert venue.account.sellable("ALPHA", []) == 0
+
+
+def test_a_stop_at_the_close_expires_and_one_turned_into_the_exit_meets_the_next_opening():
+    venue = a_venue(flat_bars("ALPHA", DAY, count=2), flat_bars("M&B", DAY, count=2), flat_bars("ALPHA", NEXT_DAY))
+    play(venue, FrameKind.OPENING)
+    for instrument in (ALPHA, BETA):
+        venue.place(a_request(product=Product.CNC, instrument=instrument))
+    venue.advance()
+    terms = {"product": Product.CNC, "side": Side.SELL, "order_type": OrderType.SL_M, "trigger_price": Decimal(95)}
+    turned, left = (venue.place(a_request(instrument=i, **terms)) for i in (ALPHA, BETA))
+    play(venue, FrameKind.CLOSING)
+
+    venue.modify(turned.order_id, {"order_type": OrderType.MARKET})
+    venue.advance()
+    venue.advance()
+
+    assert venue.book.find(turned.order_id).status is Status.COMPLETE
+    assert venue.book.find(left.order_id).status is Status.CANCELLED
+    assert "expired" in venue.book.find(left.order_id).status_message

@@ -1,7 +1,7 @@
 """Trend: exponential means, MACD, fitted lines, Wilder's directional movement; distances in ATR."""
 
 from pipelines.features.catalogue import AT
-from pipelines.features.windows import compiled, exponential, line, ratio, wilder
+from pipelines.features.windows import SAME, compiled, exponential, line, ratio, wilder
 
 
 @compiled
@@ -44,8 +44,9 @@ def _directional(s, out):
     up = s.high[end - 1] - s.high[end - 2]
     down = s.low[end - 2] - s.low[end - 1]
     changes = s.count - 1
-    s.plus_move = wilder(s.plus_move, up if up > down and up > 0.0 else 0.0, 14, changes)
-    s.minus_move = wilder(s.minus_move, down if down > up and down > 0.0 else 0.0, 14, changes)
+    tie = SAME * s.close[end - 1]
+    s.plus_move = wilder(s.plus_move, up if up > down + tie and up > 0.0 else 0.0, 14, changes)
+    s.minus_move = wilder(s.minus_move, down if down > up + tie and down > 0.0 else 0.0, 14, changes)
     moves = s.plus_move + s.minus_move
     if changes >= 14:
         index = abs(s.plus_move - s.minus_move) / moves if moves > 0.0 else 0.0

@@ -3,7 +3,7 @@
 import math
 
 from pipelines.features.catalogue import AT
-from pipelines.features.windows import co_moments, compiled, mean, moments, ratio, total
+from pipelines.features.windows import SAME, co_moments, compiled, mean, moments, ratio, total
 
 
 @compiled
@@ -39,9 +39,10 @@ def _money_flow_index(s):
     up = down = 0.0
     for i in range(s.end - 14, s.end):
         flow = s.typical[i] * s.volume[i]
-        if s.typical[i] > s.typical[i - 1]:
+        change = s.typical[i] - s.typical[i - 1]
+        if change > SAME * s.typical[i]:
             up += flow
-        elif s.typical[i] < s.typical[i - 1]:
+        elif change < -SAME * s.typical[i]:
             down += flow
     if math.isnan(s.volume[s.end - 1]):
         return math.nan

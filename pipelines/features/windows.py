@@ -12,6 +12,10 @@ from numba import njit
 compiled = njit(error_model="numpy")
 
 
+#: Differences under this share of the price are rounding: on a grid of ticks equal sums may differ in the last bit
+SAME = 1e-9
+
+
 @compiled
 def ratio(numerator, denominator):
     """The quotient; NaN where the denominator is not above zero."""

@@ -1,0 +1,96 @@
+"""Where moments lie among the bars of their sessions, for whole columns of times at once."""
+
+from datetime import date, timedelta
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.bars import TIME_DTYPE, Interval
+from pipelines.domain.market_calendar import is_known, session_on
+
+_MINUTE = 60_000_000  # microseconds, as are all plain numbers below
+_DAY = 24 * 60 * _MINUTE
+_IST_OFFSET = 330 * _MINUTE  # no daylight saving
+_EPOCH = date(1970, 1, 1)
+_OPEN, _CLOSE = 555 * _MINUTE, 930 * _MINUTE  # 09:15 and 15:30: what a day outside every session is measured against
+
+
+def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
+    """The bar each moment belongs to.
+
+    Parameters
+    ----------
+    times : Series of `TIME_DTYPE`, shape (n,), without NaT
+    interval : Interval
+        For `DAY` every moment of a day belongs to that day's bar.
+
+    Returns
+    -------
+    DataFrame of shape (n, 4), indexed as `times`: `open_time` and `close_time` of the bar, `trades` (False on a day
+    known to be closed; True outside the calendar's tables on weekdays) and `inside` (False before the session's open,
+    in a pause, and from its end on, where `open_time` means nothing).
+    """
+    moments = times.astype(TIME_DTYPE).astype("int64").to_numpy()
+    days, position = np.unique((moments + _IST_OFFSET) // _DAY, return_inverse=True)
+    hours = np.array([_hours(int(day)) for day in days], dtype="int64").reshape(-1, 6)[position]
+    start, close, end, pause_from, pause_to, trades = hours.T
+    if interval is Interval.DAY:
+        open_, close_, inside = start, close, np.ones(len(moments), dtype=bool)
+    else:
+        step = interval.minutes * _MINUTE
+        base = np.where(moments >= pause_to, pause_to, start)
+        limit = np.where(moments >= pause_to, end, np.minimum(pause_from, end))
+        inside = (moments >= base) & (moments < limit)
+        open_ = base + (moments - base) // step * step
+        close_ = np.minimum(open_ + step, limit)
+    return pd.DataFrame(
+        {
+            "open_time": _times(open_),
+            "close_time": _times(np.where(inside, close_, open_ + interval.minutes * _MINUTE)),
+            "trades": trades.astype(bool),
+            "inside": inside,
+        },
+        index=times.index,
+    )
+
+
+def bars_in_sessions(first: date, last: date, interval: Interval) -> dict[date, int]:
+    """How many bars each session from `first` to `last` holds, by day; days without a session are absent."""
+    counts = {}
+    for number in range((first - _EPOCH).days, (last - _EPOCH).days + 1):
+        start, close, _, pause_from, pause_to, trades = _hours(number)
+        if not trades:
+            continue
+        day = _EPOCH + timedelta(days=number)
+        step = interval.minutes * _MINUTE
+        if not interval.intraday:
+            counts[day] = 1
+        elif pause_from < close:
+            counts[day] = -(-(pause_from - start) // step) - (-(close - pause_to) // step)
+        else:
+            counts[day] = -(-(close - start) // step)
+    return counts
+
+
+def _times(moments: np.ndarray) -> pd.Series:
+    return pd.Series(pd.to_datetime(moments, unit="us", utc=True).tz_convert("Asia/Kolkata").astype(TIME_DTYPE)).array
+
+
+@lru_cache(maxsize=20_000)
+def _hours(number: int) -> tuple[int, int, int, int, int, int]:
+    """Open, close, end, pause from, pause to and whether it trades, of the n-th day since 1970."""
+    day = _EPOCH + timedelta(days=number)
+    midnight = number * _DAY - _IST_OFFSET
+    session = session_on(day)
+    if session is None:
+        # Outside the tables nothing is known to be closed but weekends, on which special sessions do happen
+        open_, close = midnight + _OPEN, midnight + _CLOSE
+        return open_, close, close, close, close + _DAY, int(not is_known(day))
+    open_, close, end = (_microseconds(moment) for moment in (session.open, session.close, session.end))
+    pause = (_microseconds(session.pause[0]), _microseconds(session.pause[1])) if session.pause else (end, end + _DAY)
+    return open_, close, end, *pause, 1
+
+
+def _microseconds(moment: object) -> int:
+    return pd.Timestamp(moment).value // 1000  # type: ignore[arg-type]

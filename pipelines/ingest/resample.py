@@ -1,0 +1,47 @@
+"""Finer bars joined to coarser ones inside their session: open of the first, close of the last, never over a break."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.bars import Interval
+from pipelines.domain.session_grid import slots
+
+
+@dataclass(frozen=True)
+class Resampled:
+    bars: pd.DataFrame  #: open_time, close_time, open, high, low, close, volume, source, source_row (of the first row)
+    outside: int  #: rows before the open, in a pause or from the session's end on: in no bar
+
+
+def resample(rows: pd.DataFrame, interval: Interval) -> Resampled:
+    """Join rows to bars of `interval`.
+
+    Parameters
+    ----------
+    rows : DataFrame with open_time, open, high, low, close, volume, source, source_row
+        Sound, sorted bars without repeated times, each inside one bar of `interval`.
+    interval : Interval
+
+    Returns
+    -------
+    Resampled. A bar's close time is the end of its interval, not that of its last row, so nothing in it is told early.
+    Rows of days without a session are joined on the regular hours, for validation to judge.
+    """
+    place = slots(rows["open_time"], interval)
+    if interval is Interval.DAY:
+        place["inside"] = slots(rows["open_time"], Interval.MIN_1)["inside"]
+    inside = place["inside"].to_numpy()
+    kept = rows[inside].assign(open_time=place.loc[inside, "open_time"], close_time=place.loc[inside, "close_time"])
+    bars = kept.groupby("open_time", sort=True, as_index=False).agg(
+        close_time=("close_time", "first"),
+        open=("open", "first"),
+        high=("high", "max"),
+        low=("low", "min"),
+        close=("close", "last"),
+        volume=("volume", "sum"),
+        source=("source", "first"),
+        source_row=("source_row", "first"),
+    )
+    return Resampled(bars, int(np.count_nonzero(~inside)))

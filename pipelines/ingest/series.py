@@ -1,0 +1,188 @@
+"""The bars of one instrument in one file, typed: times in Asia/Kolkata at the bar's open, prices as numbers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from pipelines.domain.errors import BadInput
+from pipelines.ingest.names import canonical, symbol_of_file
+from pipelines.ingest.rejects import no_rejects, rejected_rows
+from pipelines.ingest.shapes import PRICES, Sheet
+from pipelines.ingest.stamps import read_stamps, stamped_at_end
+
+DAY_MINUTES = 24 * 60
+_MISSING = {"", "-", "na", "n/a", "nan", "null", "none"}
+_SPACING_SAMPLE = 20_000
+
+
+@dataclass(frozen=True)
+class Series:
+    """One instrument as one file tells it; rows that no bar can be made of are in `rejected`."""
+
+    symbol: str
+    file: str
+    minutes: int  #: spacing of its bars; DAY_MINUTES for daily ones
+    frame: pd.DataFrame  #: open_time, open, high, low, close, volume, source, source_row; in the file's order
+    has_volume: bool
+    rejected: pd.DataFrame  #: REJECTED_COLUMNS
+    rows_read: int
+    notes: tuple[str, ...] = field(default=())
+
+
+def series_of(sheet: Sheet) -> list[Series]:
+    """The instruments of a sheet; a company that was renamed inside its file stays one series.
+
+    Raises
+    ------
+    BadInput : if times cannot be read or mix zones, or bars are neither daily nor evenly spaced within the day.
+    """
+    columns = sheet.columns
+    stamps = read_stamps(columns["stamp"].rename(sheet.stamp_header), sheet.file, sheet.source_row)
+    numbers, unreadable = _numbers(columns)
+    frame = pd.concat([stamps.times.rename("open_time"), numbers], axis=1)
+    frame["source"] = sheet.file
+    frame["source_row"] = sheet.source_row
+    notes = [f"{sheet.file}: epoch seconds read as UTC"] if stamps.zone.startswith("epoch") else []
+    frame, foreign = _normal_market(frame, columns, sheet.file)
+    notes += foreign
+    if not len(frame):
+        return []
+    return [_one(sheet, symbol, part, unreadable, notes) for symbol, part in _by_symbol(sheet, frame)]
+
+
+def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, notes: list[str]) -> Series:
+    unreadable = unreadable.loc[frame.index]
+    timeless = frame["open_time"].isna()
+    rejected = [
+        _reject(sheet, symbol, "unreadable_time", _no_times(sheet, frame.index[timeless])),
+        _reject(sheet, symbol, "unreadable_number", unreadable[~timeless & (unreadable != "")]),
+    ]
+    sound = frame[~timeless & (unreadable == "")]
+    if not len(sound):
+        first = rejected[0] if len(rejected[0]) else rejected[1]
+        raise BadInput(
+            f"{sheet.file}: no row can be read, e.g. row {first['source_row'].iloc[0]}: {first['reason'].iloc[0]}"
+        )
+    sound, said = _oldest_first(sound.reset_index(drop=True), sheet.file)
+    minutes = spacing(sound["open_time"], sheet.file)
+    if minutes == DAY_MINUTES:
+        sound["open_time"] = sound["open_time"].dt.normalize()
+    elif stamped_at_end(sound["open_time"], minutes):
+        sound["open_time"] -= pd.Timedelta(minutes=minutes)
+        said.append(
+            f"{sheet.file}: stamps mark the end of bars (first 09:{15 + minutes:02d}, last 15:30); "
+            f"moved back by {minutes} min"
+        )
+    has_volume = "volume" in sheet.columns and bool((sound["volume"] > 0).any())
+    sound["volume"] = sound["volume"].round().astype("int64")
+    gone = [table for table in rejected if len(table)]
+    return Series(
+        symbol=symbol,
+        file=sheet.file,
+        minutes=minutes,
+        frame=sound,
+        has_volume=has_volume,
+        rejected=pd.concat(gone, ignore_index=True) if gone else no_rejects(),
+        rows_read=len(frame),
+        notes=(*notes, *said),
+    )
+
+
+def spacing(times: pd.Series, file: str) -> int:
+    """Minutes between bars: the commonest step within a day, DAY_MINUTES if days hold one stamp each.
+
+    Raises
+    ------
+    BadInput : if daily stamps lie a week or more apart, or the step is no whole number of minutes below a day.
+    """
+    stamps = pd.DatetimeIndex(times.iloc[:_SPACING_SAMPLE].drop_duplicates().sort_values())
+    days = stamps.normalize()
+    if len(stamps) <= 1.05 * days.nunique():
+        step = np.median(np.diff(days.unique().asi8)) / 86_400e6 if days.nunique() > 1 else 1
+        if step > 4:
+            raise BadInput(f"{file} holds bars of about {step:.0f} days; daily or finer bars are wanted")
+        return DAY_MINUTES
+    within = np.diff(stamps.asi8)[np.diff(days.asi8) == 0]
+    steps, counts = np.unique(within, return_counts=True)
+    step = steps[counts.argmax()] / 60e6
+    if step < 1 or step != int(step):
+        raise BadInput(
+            f"{file} has a row every {step * 60:g} seconds: ticks or unsorted stamps; bars of whole minutes are wanted"
+        )
+    return int(step)
+
+
+def _numbers(columns: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Prices and volume as float64 (missing prices NaN), and for each row what is no number (empty: all is)."""
+    numbers, problem = {}, pd.Series("", index=columns.index)
+    for name in (*PRICES, "volume"):
+        if name not in columns:
+            numbers[name] = pd.Series(0.0, index=columns.index)
+            continue
+        values = columns[name]
+        if pd.api.types.is_numeric_dtype(values):
+            found, text = values.astype("float64"), values
+            missing = values.isna()
+        else:
+            text = values.astype("str").str.replace(",", "").str.strip()
+            missing = text.str.lower().isin(_MISSING)
+            found = pd.to_numeric(text.where(~missing), errors="coerce").astype("float64")
+        bad = (found.isna() & ~missing) | np.isinf(found)
+        if name == "volume":
+            bad |= missing & ~missing.all()
+            found = found.fillna(0.0)
+        new = bad & (problem == "")
+        if new.any():
+            problem[new] = f"{name} is no number: " + text[new].astype("str")
+        numbers[name] = found.where(~np.isinf(found))
+    return pd.DataFrame(numbers), problem
+
+
+def _normal_market(frame: pd.DataFrame, columns: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[str]]:
+    """Rows of the series EQ; block deals, odd lots and the like are other markets."""
+    if "series" not in columns:
+        return frame, []
+    other = columns["series"].astype("str").str.strip().str.upper() != "EQ"
+    if not other.any():
+        return frame, []
+    kinds = ", ".join(sorted(columns.loc[other, "series"].astype("str").str.strip().unique()))
+    return frame[~other], [f"{file}: {int(other.sum())} rows of other trading series ({kinds}) are left out"]
+
+
+def _by_symbol(sheet: Sheet, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    by_name = symbol_of_file(sheet.file)
+    if "symbol" not in sheet.columns:
+        yield canonical(sheet.ticker) if sheet.ticker else by_name, frame
+        return
+    names = sheet.columns["symbol"].loc[frame.index].astype("str")
+    names = names.map({name: canonical(name) for name in names.unique()})
+    if names.nunique() > 1 and _side_by_side(frame["open_time"], names):
+        yield from frame.groupby(names, sort=True)
+        return
+    latest = names.loc[frame["open_time"].idxmax()]
+    yield by_name if (names == by_name).any() else latest, frame
+
+
+def _side_by_side(times: pd.Series, names: pd.Series) -> bool:
+    """Whether several symbols share stamps: then they are different instruments, not one that was renamed."""
+    pairs = pd.DataFrame({"time": times, "name": names}).dropna().drop_duplicates()
+    return bool(pairs["time"].duplicated().mean() > 0.05)
+
+
+def _oldest_first(frame: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[str]]:
+    times = frame["open_time"]
+    if len(frame) > 1 and times.is_monotonic_decreasing and times.iloc[0] > times.iloc[-1]:
+        return frame.iloc[::-1].reset_index(drop=True), [f"{file} is newest first: turned round"]
+    return frame, []
+
+
+def _no_times(sheet: Sheet, index: pd.Index) -> pd.Series:
+    return f"{sheet.stamp_header} is no time: " + sheet.columns["stamp"].loc[index].astype("str")
+
+
+def _reject(sheet: Sheet, symbol: str, rule: str, reasons: pd.Series) -> pd.DataFrame:
+    """The rows that `reasons` are about, by its index."""
+    rows, numbers = sheet.rows.loc[reasons.index], sheet.source_row.loc[reasons.index]
+    return rejected_rows(rows, symbol, rule, reasons.tolist(), [sheet.file] * len(rows), numbers.tolist())

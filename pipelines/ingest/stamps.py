@@ -1,0 +1,117 @@
+"""Stamps of bars: many ways to write a time, one meaning (Asia/Kolkata, the bar's open)."""
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipelines.domain.bars import IST, TIME_DTYPE
+from pipelines.domain.errors import BadInput
+
+#: Ways to write a time besides ISO 8601; the day goes first, as in India.
+_FORMATS = (
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%d-%m-%Y",
+    "%d/%m/%Y",
+    "%Y/%m/%d",
+    "%Y%m%d",
+    "%d-%b-%Y %H:%M:%S",
+    "%d-%m-%Y %H:%M",
+    "%d-%m-%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%d/%m/%Y %H:%M:%S",
+    "%Y%m%d %H:%M",
+    "%Y%m%d %H:%M:%S",
+)
+_ZONE = re.compile(r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})$")
+_SAMPLE = 300  # rows on which the way of writing is tried out
+
+
+@dataclass(frozen=True)
+class Stamps:
+    times: pd.Series  #: TIME_DTYPE; NaT where the text is no time
+    zone: str  #: in words, e.g. "no zone (taken as IST)"
+
+
+def read_stamps(values: pd.Series, file: str, source_row: pd.Series) -> Stamps:
+    """Times from what a file holds: timestamps, ISO or Indian dates, yyyymmdd, epoch seconds or milliseconds (UTC).
+
+    Raises
+    ------
+    BadInput : if the column mixes time zones, or no value at all is a time.
+    """
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return _from_timestamps(values)
+    text = values.astype("str").str.strip()
+    zones = _zones(text, file, source_row)
+    if _mostly(text, r"\d{10}|\d{13}"):
+        times, zone = _from_epoch(text), "epoch seconds, UTC"
+    elif zones is not None:
+        found = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+        times, zone = found.dt.tz_convert(IST).astype(TIME_DTYPE), f"zone {zones}"
+    else:
+        found = pd.to_datetime(text, format=_format_of(text), errors="coerce")
+        times, zone = found.dt.tz_localize(IST).astype(TIME_DTYPE), "no zone, taken as IST"
+    if times.isna().all():
+        raise BadInput(
+            f"{file}: column {values.name} holds no readable time, e.g. row {source_row.iloc[0]}: "
+            f"{text.iloc[0]!r}; write times as 2024-01-31 or 2024-01-31 09:15:00+05:30"
+        )
+    return Stamps(times, zone)
+
+
+def stamped_at_end(times: pd.Series, minutes: int) -> bool:
+    """Whether intraday stamps mark the end of their bars.
+
+    A bar stamped at its start makes 09:15 the first regular stamp and has nothing at 15:30; one stamped at its end
+    starts at 09:15 plus one interval and has 15:30. Both must hold on most days, so that stray rows decide nothing.
+    """
+    days = times.dt.normalize()
+    clock = times.dt.hour * 60 + times.dt.minute
+    number = days.nunique()
+
+    def share(minute: int) -> float:
+        return days[clock == minute].nunique() / number
+
+    return share(555) < 0.1 and share(555 + minutes) > 0.5 and share(930) > 0.5
+
+
+def _from_timestamps(values: pd.Series) -> Stamps:
+    if values.dt.tz is None:
+        return Stamps(values.dt.tz_localize(IST).astype(TIME_DTYPE), "no zone, taken as IST")
+    return Stamps(values.dt.tz_convert(IST).astype(TIME_DTYPE), f"zone {values.dt.tz}")
+
+
+def _zones(text: pd.Series, file: str, source_row: pd.Series) -> str | None:
+    """The one offset written behind the times, None if none is."""
+    found = text.str.extract(_ZONE, expand=False).fillna("")
+    found = found.where(found != "Z", "+00:00").str.replace(r"^([+-]\d{2})(\d{2})$", r"\1:\2", regex=True)
+    with_clock = text.str.contains(r"\d{2}:\d{2}", regex=True)
+    kinds = found[with_clock].drop_duplicates()
+    if len(kinds) > 1:
+        first, second = kinds.index[0], kinds.index[1]
+        raise BadInput(
+            f"{file}: mixed time zones: row {source_row[first]} is {text[first]!r}, row {source_row[second]} is "
+            f"{text[second]!r}; write all times of a file in one zone"
+        )
+    return kinds.iloc[0] or None if len(kinds) else None
+
+
+def _mostly(text: pd.Series, pattern: str) -> bool:
+    return bool(text.head(_SAMPLE).str.fullmatch(pattern).mean() > 0.5)
+
+
+def _from_epoch(text: pd.Series) -> pd.Series:
+    number = pd.to_numeric(text.where(text.str.fullmatch(r"\d{10}|\d{13}")), errors="coerce")
+    seconds = number.where(number < 1e11, number / 1000)
+    return pd.to_datetime(seconds, unit="s", utc=True).dt.tz_convert(IST).astype(TIME_DTYPE)
+
+
+def _format_of(text: pd.Series) -> str:
+    """The one way of writing that reads most of the column; guessing row by row would swap days and months."""
+    sample = text.iloc[:: max(1, len(text) // _SAMPLE)]
+    counts = {way: pd.to_datetime(sample, format=way, errors="coerce").notna().sum() for way in (*_FORMATS, "ISO8601")}
+    if counts["%Y%m%d"]:
+        counts["ISO8601"] = 0  # ISO would read 20240131 too, but also less
+    return max(counts, key=lambda way: counts[way])

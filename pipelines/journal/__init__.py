@@ -4,9 +4,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines.journal.journal import Journal
-    from pipelines.journal.memory import MemoryJournal
-
-    AnyJournal = Journal | MemoryJournal
 
 
 def journal_at(url: str) -> "Journal":

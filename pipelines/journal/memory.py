@@ -16,7 +16,7 @@ from pipelines.domain.positions import Position
 from pipelines.domain.signals import Decision
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.chain import FIRST, AuditEntry, broken_at, linked
-from pipelines.journal.journal import no_arrow
+from pipelines.journal.journal import Journal, no_arrow
 
 
 class MemoryJournal:
@@ -186,3 +186,6 @@ class MemoryJournal:
 
 def _bar_of(decision: Decision) -> tuple[str, datetime, str]:
     return decision.symbol, decision.close_time, decision.policy_version
+
+
+AnyJournal = Journal | MemoryJournal

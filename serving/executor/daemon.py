@@ -15,7 +15,7 @@ from pipelines.domain.errors import BooksDiffer, FeatureMismatch
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
 from pipelines.domain.risk import RiskLimits
-from pipelines.journal import AnyJournal
+from pipelines.journal.memory import AnyJournal
 from pipelines.params import ExecutorParams, Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table

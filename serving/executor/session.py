@@ -35,7 +35,7 @@ from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.risk import Exposure, Proposal, RiskLimits, review
 from pipelines.domain.signals import Action, Decision, FeatureRow
 from pipelines.domain.verdicts import Verdict
-from pipelines.journal import AnyJournal
+from pipelines.journal.memory import AnyJournal
 from pipelines.journal.rows import features_hash
 from serving.executor.bar_builder import BarBuilder, ClosedBars, Tick
 from serving.executor.broker import LOOKS, Broker, Refused

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from pipelines.journal import AnyJournal
+from pipelines.journal.memory import AnyJournal
 from pipelines.tables import write_json
 from serving.executor.broker import Broker
 from serving.executor.session import Session

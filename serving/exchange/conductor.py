@@ -23,6 +23,8 @@ from serving.exchange.venue import State, Step, Venue
 
 LOG = logging.getLogger("tradesage.exchange")
 HEARTBEAT_SECONDS = 1.0
+SETTLED_SECONDS = 0.05  #: after a subscription message another one may follow: subscribe, then the mode
+MUTE_SECONDS = 1.0  #: a ticker that has not subscribed for so long does not want to
 NIGHT = timedelta(minutes=30)  #: longer gaps between frames are skipped at a numeric pace
 
 Pace = Literal["lockstep"] | float
@@ -42,9 +44,18 @@ class Subscriber:
 
     wire: Wire
     modes: dict[int, Mode] = field(default_factory=dict)
+    connected_at: float = field(default_factory=time.monotonic)
+    spoke_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def still_subscribing(self) -> bool:
+        """Whether its wishes may still be under way: it has just connected or just spoken."""
+        now = time.monotonic()
+        return now - self.spoke_at < SETTLED_SECONDS or (not self.modes and now - self.connected_at < MUTE_SECONDS)
 
     def obey(self, message: Mapping) -> str | None:
         """Follow a subscribe, unsubscribe or mode message; gives the complaint if it cannot be understood."""
+        self.spoke_at = time.monotonic()
         try:
             match message["a"]:
                 case "subscribe":
@@ -91,6 +102,8 @@ class Conductor:
         self._last_sign = time.monotonic()
         self._started.set()
         if self.lockstep:
+            while any(subscriber.still_subscribing for subscriber in self.subscribers):
+                await asyncio.sleep(0.01)  # its continue has overtaken what it asked for on the other connection
             await self._step()
         return {"step": self.venue.steps, "finished": self.venue.state is State.FINISHED}
 

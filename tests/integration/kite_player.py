@@ -44,7 +44,7 @@ class Player:
         tokens = [*self.tokens, CLOCK]
         ticker.subscribe(tokens)
         ticker.set_mode(ticker.MODE_FULL, tokens)
-        ticker.ws.factory.reactor.callLater(0.2, self.go_on)
+        ticker.ws.factory.reactor.callLater(0.05, self.go_on)  # first the reactor has to send the above
 
     def frame(self, ticker: KiteTicker, ticks: list[dict]) -> None:
         self.frames.append([self.noted(tick) for tick in ticks])

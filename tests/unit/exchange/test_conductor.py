@@ -129,6 +129,26 @@ def test_at_a_numeric_pace_the_market_runs_to_its_end_without_the_night(wires):
     assert venue.session.day == NEXT_DAY
 
 
+def test_the_first_step_waits_for_a_ticker_that_is_still_subscribing():
+    venue = a_venue(flat_bars("ALPHA", DAY))
+    conductor = Conductor(venue, "lockstep", 60.0)
+    subscriber = Subscriber(Wire())
+    conductor.subscribers.add(subscriber)
+
+    async def late_subscription():
+        going = asyncio.create_task(conductor.go_on())
+        await asyncio.sleep(0.1)
+        subscriber.obey({"a": "subscribe", "v": [CLOCK]})
+        await asyncio.sleep(0.02)
+        subscriber.obey({"a": "mode", "v": ["full", [CLOCK]]})
+        await going
+
+    asyncio.run(late_subscription())
+
+    (tick,) = parsed(subscriber.wire.sent[-1])
+    assert tick["mode"] == "full"
+
+
 def test_a_dead_ticker_is_dropped_and_the_market_goes_on():
     venue = a_venue(flat_bars("ALPHA", DAY))
     conductor, _ = conducted(venue, broken=True)

@@ -26,13 +26,14 @@ STATES = len(REGIMES)
 STARTS = 3  #: starting points of the expectation maximisation
 ROUNDS = 60  #: at most, for each start
 LEAST_OBSERVATIONS = 50  #: with fewer nothing is fitted
-LEAST_OCCUPANCY = 0.01  #: share of the bars a state must explain; less is a state for a few outliers
+LEAST_OCCUPANCY = 0.01  #: share of the bars a state should explain: such fits are preferred to those with an idle state
+PRIOR_BARS = 5.0  #: pseudo-bars that hold a state's mean and covariance at its start, so that an idle state stays sound
 STICKINESS = 20.0  #: pseudo-counts of staying: regimes that flicker from bar to bar are of no use
 MIN_COVARIANCE = 1e-2  #: of standardised observations, added to the diagonal
 
 
 class DegenerateFit(TradeSageError):
-    """No start of the expectation maximisation led to four proper states."""
+    """The observations do not vary, or no start of the expectation maximisation led to finite states."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ def fit_history(times: Sequence[datetime], observations: np.ndarray, min_bars: i
 
 def _first_fit(available: int, min_bars: int) -> tuple[int, list[str]]:
     first = min_bars
-    while first >= available:
+    while first >= max(available, LEAST_OBSERVATIONS):
         first //= 2
-    if first < LEAST_OBSERVATIONS:
+    if first < LEAST_OBSERVATIONS or first >= available:
         return 0, [
             f"regimes stay unknown: a fit needs more than {LEAST_OBSERVATIONS} warm market bars, found {available:,}"
         ]
@@ -94,16 +95,13 @@ def fit_past(observations: np.ndarray, valid_from: datetime, seed: int) -> Fit:
     if not (scale > 1e-12).all():
         raise DegenerateFit("the market did not move; check the bars")
     standard = np.clip((observations - mean) / scale, -LIMIT, LIMIT)
-    best = None
-    for start in range(STARTS):
-        model = _maximise(standard, np.random.default_rng([seed, start]) if start else None)
-        if model is not None and (best is None or model[0] > best[0]):
-            best = model
-    if best is None:
+    tried = [_maximise(standard, np.random.default_rng([seed, start]) if start else None) for start in range(STARTS)]
+    found = [attempt for attempt in tried if attempt is not None]
+    if not found:
         raise DegenerateFit(
             f"none of {STARTS} starts found four states in {len(standard):,} bars; give a longer history"
         )
-    likelihood, hmm = best
+    _, likelihood, hmm = max(found, key=lambda attempt: attempt[:2])
     order = regime_order(hmm.means_)
     return Fit(
         valid_from=valid_from,
@@ -131,14 +129,20 @@ def regime_order(means: np.ndarray) -> np.ndarray:
 
 
 def _maximise(standard: np.ndarray, random: np.random.Generator | None):
-    """A fitted model and its likelihood per bar from one start; None if it is degenerate."""
+    """From one start: are all states in use, likelihood per bar, the fitted model; None if it is not finite."""
     from hmmlearn.hmm import GaussianHMM
     from threadpoolctl import threadpool_limits
 
+    means = _starting_means(standard, random)
+    spread = np.cov(standard.T) * 0.5 + MIN_COVARIANCE * np.eye(standard.shape[1])
     hmm = GaussianHMM(
         n_components=STATES,
         covariance_type="full",
         min_covar=MIN_COVARIANCE,
+        covars_prior=PRIOR_BARS * spread,
+        covars_weight=PRIOR_BARS + standard.shape[1],  # hmmlearn takes the dimensions off again
+        means_prior=means,
+        means_weight=PRIOR_BARS,
         n_iter=ROUNDS,
         tol=0.1,
         init_params="",  # our own start: hmmlearn's k-means sums in an order that threads decide
@@ -146,8 +150,8 @@ def _maximise(standard: np.ndarray, random: np.random.Generator | None):
     )
     hmm.startprob_ = np.full(STATES, 1.0 / STATES)
     hmm.transmat_ = np.full((STATES, STATES), 0.02 / (STATES - 1)) + np.eye(STATES) * (0.98 - 0.02 / (STATES - 1))
-    hmm.means_ = _starting_means(standard, random)
-    hmm.covars_ = np.tile(np.cov(standard.T) * 0.5 + MIN_COVARIANCE * np.eye(standard.shape[1]), (STATES, 1, 1))
+    hmm.means_ = means
+    hmm.covars_ = np.tile(spread, (STATES, 1, 1))
     logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # a start that does not converge is judged below
     try:
         with threadpool_limits(1), warnings.catch_warnings():
@@ -156,8 +160,9 @@ def _maximise(standard: np.ndarray, random: np.random.Generator | None):
             likelihood, shares = hmm.score_samples(standard)
     except (ValueError, np.linalg.LinAlgError):
         return None
-    proper = np.isfinite(likelihood) and shares.mean(axis=0).min() >= LEAST_OCCUPANCY
-    return (float(likelihood) / len(standard), hmm) if proper else None
+    if not (np.isfinite(likelihood) and np.isfinite(hmm.means_).all() and np.isfinite(hmm.covars_).all()):
+        return None
+    return bool(shares.mean(axis=0).min() >= LEAST_OCCUPANCY), float(likelihood) / len(standard), hmm
 
 
 def _starting_means(standard: np.ndarray, random: np.random.Generator | None) -> np.ndarray:

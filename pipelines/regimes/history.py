@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipelines.domain.bars import IST
+from pipelines.domain.bars import IST, TIME_DTYPE
 from pipelines.params import RegimeParams
 from pipelines.regimes.filter import OBSERVATIONS, REGIMES, Fit, RegimeFilter, most_probable, observe
 from pipelines.regimes.fit import fit_history
@@ -46,7 +46,7 @@ def filter_history(times: list, observations: np.ndarray, fits: tuple[Fit, ...])
     running = RegimeFilter(fits)
     steps = [running.update(time, row) for time, row in zip(times, observations, strict=True)]
     table = pd.DataFrame(np.array(steps).reshape(-1, len(REGIMES)), columns=list(REGIMES))
-    table.insert(0, "close_time", times)
+    table.insert(0, "close_time", pd.Series(times, dtype=TIME_DTYPE))
     table["regime"] = [most_probable(row) for row in table[list(REGIMES)].to_dict("records")]
     return table
 

@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]  #: the checkout
 #: 500 instruments with 200 features each are about 2 MB
 LARGEST_BODY = 8_000_000
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
+RETRY_S = 30.0
 WARM_UP_ROWS = 64
 log = logging.getLogger("bentoml.tradesage")
 
@@ -72,6 +73,7 @@ class AliasWatch:
         self.served: Served | None = None
         self._registry: Any = None
         self._told = ""
+        self._broken, self._retry_at = "", 0.0  # what cannot be loaded is not fetched again at every look
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="alias-watch", daemon=True)
 
@@ -87,16 +89,30 @@ class AliasWatch:
         """Load the policy that the alias names now, if it is not the loaded one."""
         try:
             version = self._open().version_at(self.alias)
-            if version is None:
-                self._replace(None)
-                self._tell(f"no policy stands at the alias {self.alias!r} of {self._model}; waiting for one")
-            elif self.served is None or self.served.registry_version != version:
-                self._replace(self._load(version))
-                self._tell(f"serves {self._model} version {version} at the alias {self.alias!r}")
-        except TradeSageError as error:
-            self._tell(f"keeps {self._present()}: {type(error).__name__}: {error}")
         except Exception as error:  # the watch must outlive whatever a broken registry throws
-            self._tell(f"keeps {self._present()}: unexpected {type(error).__name__}: {error}")
+            self._tell(f"keeps {self._present()}: {type(error).__name__}: {error}")
+            return
+        if version is None:
+            self.served = None
+            self._tell(f"no policy stands at the alias {self.alias!r} of {self._model}; waiting for one")
+        elif self._wants(version):
+            self._swap(version)
+
+    def _wants(self, version: str) -> bool:
+        if self.served is not None and self.served.registry_version == version:
+            return False
+        return version != self._broken or time.monotonic() >= self._retry_at
+
+    def _swap(self, version: str) -> None:
+        try:
+            self.served = self._load(version)
+        except Exception as error:  # a policy that cannot be loaded must not end the one that is served
+            self._broken, self._retry_at = version, time.monotonic() + RETRY_S
+            self._tell(f"keeps {self._present()}, version {version} was not loaded: {type(error).__name__}: {error}")
+        else:
+            self._broken = ""
+            SWAPS.inc()
+            self._tell(f"serves {self._model} version {version} at the alias {self.alias!r}")
 
     def _watch(self) -> None:
         while not self._ended.wait(self._every_s):
@@ -115,11 +131,6 @@ class AliasWatch:
             bundle = Bundle.load(self._open().fetch(version, Path(folder) / "bundle"))
         warm_up(bundle)
         return Served(bundle, version)
-
-    def _replace(self, served: Served | None) -> None:
-        if served is not None:
-            SWAPS.inc()
-        self.served = served
 
     def _present(self) -> str:
         return f"version {self.served.registry_version}" if self.served else "no policy"

@@ -1,7 +1,7 @@
 """Rows and decisions as they cross the wire to and from the policy service: JSON, money as text, NaN as null.
 
 Both sides use these four functions, so a value that leaves one process arrives in the other as the same value: a
-`Decimal` keeps every digit, a time its offset, a float its last bit (JSON writes the shortest text that reads back so).
+`Decimal` keeps every digit, a time its moment (in IST), a float its last bit (JSON writes the shortest such text).
 """
 
 import math
@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput
 from pipelines.domain.signals import Action, Decision, FeatureRow, Side, View
 
@@ -171,7 +172,7 @@ class _Fields:
             raise self.wrong(name, "an ISO 8601 time with its zone") from None
         if found.tzinfo is None:
             raise self.wrong(name, "a time with its zone, e.g. 2026-10-30T09:20:00+05:30,")
-        return found
+        return found.astimezone(IST)
 
 
 def money_in(found: Any, where: str) -> Decimal:

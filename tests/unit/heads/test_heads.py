@@ -142,8 +142,8 @@ def test_many_rows_get_the_views_that_each_gets_alone(head):
 
     together = head.views(table)
 
-    alone = pd.concat([head.views(table.iloc[[i]]) for i in range(0, 500, 50)])
-    pd.testing.assert_frame_equal(together.loc[alone.index], alone)
+    alone = pd.concat([head.views(table.iloc[[i]]) for i in range(0, 500, 7)])
+    pd.testing.assert_frame_equal(together.loc[alone.index], alone, check_exact=True)
     assert list(together.index) == list(table.index)
 
 

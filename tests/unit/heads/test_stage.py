@@ -26,7 +26,8 @@ def test_the_stage_writes_every_heads_view_of_every_row(tmp_path):
 
 def test_views_of_the_past_stay_when_later_bars_arrive(tmp_path):
     market = random_market(bars=300, missing=0.05)
-    past = {symbol: frame.iloc[:200] for symbol, frame in market.items()}
+    cut = market["TCS"]["close_time"].iloc[200]
+    past = {symbol: frame[frame["close_time"] <= cut] for symbol, frame in market.items()}
 
     then, now = (_views(tmp_path / name, bars) for name, bars in (("then", past), ("now", market)))
 

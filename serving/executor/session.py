@@ -129,6 +129,7 @@ class Session:
         self._fills: dict[tuple[str, str], Fill] = {}
         self._intents: dict[str, Intent] = {}  # by tag
         self._charges: dict[str, Charges] = {}
+        self._ended = 0  # orders that had ended when the charges were reckoned
         self._opening_cash = Decimal(0)
         self._day: TradingDay | None = None
         self._final = False
@@ -601,7 +602,9 @@ class Session:
             self.trades[order.symbol] = trade.with_leg(_foreign_leg(order))
 
     def _refresh_trades(self) -> None:
-        self._charges = charges_by_order(self._orders.values(), self._our_fills())
+        ended = sum(order.status.ended for order in self._orders.values())
+        if ended != self._ended:  # charges are taken when an order ends
+            self._ended, self._charges = ended, charges_by_order(self._orders.values(), self._our_fills())
         by_order: dict[str, list[Fill]] = {}
         for fill in self._fills.values():
             by_order.setdefault(fill.order_id, []).append(fill)

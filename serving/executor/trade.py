@@ -281,7 +281,7 @@ def outcome_of(trade: Trade, charges: Charges) -> Outcome:
         gross_inr=gross,
         charges=charges.as_dict(),
         net_inr=gross - charges.total,
-        mfe_inr=position.mfe_inr,
-        mae_inr=position.mae_inr,
+        mfe_inr=max(position.mfe_inr, gross),  # the exit's own price counts, too
+        mae_inr=min(position.mae_inr, gross),
         hold_bars=position.bars_held,
     )

@@ -1,22 +1,22 @@
 """The executor as a process of its own, against the real paper exchange and PostgreSQL; the policy takes every bar."""
 
 import json
+import os
+import signal
 import threading
 import time
-from datetime import datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import httpx
+import numpy as np
+import pandas as pd
 import pytest
 
 from pipelines.credentials import credential
-from pipelines.domain.bars import BAR_COLUMNS
+from pipelines.domain.bars import BAR_COLUMNS, Interval
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.signals import Action, Decision, Side
-from pipelines.journal import journal_at
-from pipelines.journal.postgres import database_url
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table, write_table
 from serving.process import Process
@@ -24,13 +24,19 @@ from serving.processes import exchange_process, executor_process, free_port
 from serving.wire import decision_to_wire, row_from_wire
 from tests.conftest import run_stages, workspace_at
 
-MARKET = {"ingest.simulated.days": 14, "ingest.simulated.instruments": 3, "regimes.refits": 1}
+MARKET = {
+    "ingest.interval": "15min",
+    "ingest.simulated.days": 22,
+    "ingest.simulated.instruments": 2,
+    "regimes.refits": 1,
+    "exchange.ticks_per_bar": 6,
+}
 
 
 class EagerPolicy:
-    """Speaks the policy service's protocol and takes every row: every second instrument short where that is possible."""
+    """Speaks the policy service's protocol and takes every row, every second instrument short."""
 
-    def __init__(self, paths: Paths, interval: str = "5min", product: str = "MIS"):
+    def __init__(self, paths: Paths, interval: str = "15min", product: str = "MIS"):
         self.describes = {
             "policy_version": "eager",
             "registry_version": "1",
@@ -108,7 +114,7 @@ def _handler(policy: EagerPolicy) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory, own_postgres):
-    """Three instruments, five-minute bars, one day held back."""
+    """Two instruments, bars of fifteen minutes, one day held back."""
     paths, params = workspace_at(tmp_path_factory.mktemp("market"), MARKET)
     run_stages(paths, params, ("ingest",))
     for path in paths.raw_bars.glob("*.parquet"):  # a simulated market has no faults to find
@@ -165,3 +171,57 @@ def test_a_session_ends_flat_with_books_equal_to_the_paisa(market):
     assert told["outcomes"] > 5
     assert told["alarms"] == []
     assert Decimal(told["net_inr"]) == Decimal(told["cash_journal"]) - market[1].exchange.opening_cash_inr
+
+
+def test_a_daemon_killed_in_mid_session_takes_up_its_trades_and_ends_flat(market):
+    policy = EagerPolicy(market[0])
+
+    with exchange_at(market).start() as exchange:
+        exchange.wait_until_healthy()
+        with executor_at(market, exchange, policy) as first:
+            wait_for(lambda: health(first).get("open_positions"))
+            os.kill(first.pid, signal.SIGKILL)
+            first.wait(10)
+        with executor_at(market, exchange, policy) as second:
+            code = second.wait(150)
+
+    told = read_json(market[0].reports / "session.json")
+    assert code == 0, second.tail(30)
+    assert told["open_positions"] == told["shares_at_broker"] == 0
+    assert told["cash_exchange"] == told["cash_journal"]
+    assert told["alarms"] == []
+    assert told["intents"] == told["orders"], "every intent became one order, none became two"
+
+
+def test_bars_built_live_give_the_rows_of_the_recorded_bars(market):
+    paths, _ = market
+    policy = EagerPolicy(paths)
+    policy.decide = lambda content: (  # looks and does nothing
+        policy.rows_seen.extend(row_from_wire(row) for row in content["rows"])
+        or {"decisions": [], "policy_version": "eager", "latency_ms": 0.1}
+    )
+
+    with exchange_at(market).start() as exchange:
+        exchange.wait_until_healthy()
+        with executor_at(market, exchange, policy) as executor:
+            assert executor.wait(150) == 0, executor.tail(30)
+
+    expected = {symbol: recorded_rows(paths, symbol) for symbol in {row.symbol for row in policy.rows_seen}}
+    assert len(policy.rows_seen) >= 40
+    for row in policy.rows_seen:
+        recorded = expected[row.symbol].loc[row.close_time]
+        live = {name: row.values[name] for name in recorded.index}
+        np.testing.assert_allclose(list(live.values()), recorded.to_numpy(), rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def recorded_rows(paths: Paths, symbol: str) -> pd.DataFrame:
+    """Batch features over history and session together, by close time."""
+    from pipelines.features.batch import build_features
+
+    bars = {}
+    for path in sorted(paths.validated_bars.glob("*.parquet")):
+        parts = [read_table(path), read_table(paths.session_bars / path.name)]
+        bars[path.stem] = pd.concat(parts, ignore_index=True)[list(BAR_COLUMNS)]
+    news = pd.concat([read_table(paths.news), read_table(paths.session_news)], ignore_index=True)
+    built = build_features(bars, news, read_table(paths.instruments), Interval.MIN_15)
+    return dict(built.rows)[symbol].set_index("close_time").drop(columns="symbol")

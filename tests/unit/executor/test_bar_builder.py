@@ -1,0 +1,109 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from pipelines.domain.bars import IST, Interval
+from serving.executor.bar_builder import BarBuilder, Tick, session_grid
+
+OPEN = datetime(2026, 10, 30, 9, 15, tzinfo=IST)
+
+
+def a_tick(seconds: float, price: float, total: int, symbol: str = "TCS") -> Tick:
+    return Tick(symbol, price, total, OPEN + timedelta(seconds=seconds))
+
+
+def a_builder(interval: Interval = Interval.MIN_5) -> BarBuilder:
+    return BarBuilder(session_grid(interval))
+
+
+def test_ticks_make_the_bar_they_came_from():
+    builder = a_builder()
+    for tick in (a_tick(1, 100.0, 10), a_tick(60, 103.0, 30), a_tick(120, 99.0, 35), a_tick(299, 101.0, 50)):
+        builder.add(tick)
+
+    [closed] = builder.advance(OPEN + timedelta(minutes=5))
+
+    bar = closed.bars["TCS"]
+    assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (100.0, 103.0, 99.0, 101.0, 50)
+    assert (bar.open_time, bar.close_time) == (OPEN, OPEN + timedelta(minutes=5))
+
+
+def test_a_bar_stays_open_until_a_packet_is_stamped_at_its_close():
+    builder = a_builder()
+    builder.add(a_tick(1, 100.0, 10))
+
+    assert builder.advance(OPEN + timedelta(seconds=299)) == []
+    assert len(builder.advance(OPEN + timedelta(seconds=300))) == 1
+    assert builder.advance(OPEN + timedelta(seconds=300)) == []
+
+
+def test_a_trade_at_the_close_time_belongs_to_the_next_bar():
+    builder = a_builder()
+    builder.add(a_tick(1, 100.0, 10))
+    builder.add(a_tick(300, 105.0, 20))
+
+    first, second = builder.advance(OPEN + timedelta(minutes=10))
+
+    assert (first.bars["TCS"].close, second.bars["TCS"].open) == (100.0, 105.0)
+
+
+def test_volume_is_what_the_days_total_grew_by():
+    builder = a_builder()
+    for tick in (a_tick(1, 100.0, 10), a_tick(301, 100.0, 25), a_tick(400, 100.0, 40)):
+        builder.add(tick)
+
+    volumes = [closed.bars["TCS"].volume for closed in builder.advance(OPEN + timedelta(minutes=10))]
+
+    assert volumes == [10, 30]
+
+
+def test_a_new_day_counts_volume_from_its_own_open():
+    builder = a_builder()
+    builder.add(a_tick(1, 100.0, 1000))
+    builder.add(Tick("TCS", 101.0, 1200, OPEN + timedelta(days=3, seconds=1)))
+
+    volumes = [closed.bars["TCS"].volume for closed in builder.advance(OPEN + timedelta(days=4))]
+
+    assert volumes == [1000, 1200]
+
+
+def test_who_begins_in_mid_session_counts_only_what_is_traded_from_then_on():
+    builder = a_builder()
+    builder.volume_seen("TCS", 1000, OPEN)
+    builder.add(a_tick(1, 100.0, 1010))
+
+    assert builder.advance(OPEN + timedelta(minutes=5))[0].bars["TCS"].volume == 10
+
+
+def test_an_instrument_without_trades_has_no_bar():
+    builder = a_builder()
+    builder.add(a_tick(1, 100.0, 10))
+
+    assert set(builder.advance(OPEN + timedelta(minutes=5))[0].bars) == {"TCS"}
+
+
+@pytest.mark.parametrize(
+    ("interval", "at", "minutes"),
+    [(Interval.MIN_1, 0, 1), (Interval.MIN_15, 20, 15), (Interval.MIN_60, 200, 60), (Interval.DAY, 100, 360)],
+)
+def test_the_grid_knows_every_interval(interval, at, minutes):
+    moment = OPEN + timedelta(minutes=at)
+
+    opened, closed = session_grid(interval)(moment)
+
+    assert opened <= moment < closed
+    assert closed - opened == timedelta(minutes=minutes)
+
+
+def test_stocks_that_trade_after_the_session_of_the_others_get_their_bars():
+    opened, closed = session_grid(Interval.MIN_5)(OPEN.replace(hour=15, minute=17))
+
+    assert (opened.minute, closed.minute) == (15, 20)
+    assert session_grid(Interval.MIN_5)(OPEN.replace(hour=15, minute=30)) is None
+
+
+def test_a_day_without_a_session_has_no_bars():
+    builder = a_builder()
+    builder.add(Tick("TCS", 100.0, 10, datetime(2026, 10, 31, 12, 0, tzinfo=IST)))
+
+    assert builder.advance(datetime(2026, 11, 1, tzinfo=IST)) == []

@@ -1,0 +1,384 @@
+"""The session on a broker and a journal in memory: what is done about a trade in every turn it can take."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from pipelines.domain.bars import IST, Interval
+from pipelines.domain.errors import BooksDiffer, ServiceUnavailable
+from pipelines.domain.orders import IntentStatus, OrderStatus, OrderType, Product
+from pipelines.domain.outcomes import ExitReason
+from pipelines.domain.signals import Side
+from pipelines.journal.memory import MemoryJournal
+from serving.executor.bar_builder import BarBuilder, Tick, session_grid
+from serving.executor.policy_client import Answer
+from serving.executor.session import Frame, Session, Terms
+from tests.unit.domain.test_risk import LIMITS
+from tests.unit.executor.memory_broker import MemoryBroker, instrument_named
+from tests.unit.journal.records import a_decision
+
+OPEN = datetime(2026, 10, 30, 9, 15, tzinfo=IST)
+CASH = Decimal("1000000.00")
+TCS = {"symbol": "TCS", "reference_price": Decimal("100.00")}
+
+
+class Silent:
+    """Features of nothing: the tests hand their decisions in themselves."""
+
+    def update(self, closed):
+        return []
+
+
+class Market:
+    """A market in which the test says each price; every price is one frame, as the feed would bring it."""
+
+    def __init__(self, journal=None, broker=None, product: Product = Product.MIS, at: datetime = OPEN, final=True):
+        self.broker = broker or MemoryBroker(CASH, at)
+        self.journal = journal or MemoryJournal()
+        terms = Terms("T1", {"TCS": instrument_named("TCS")}, product, LIMITS, flatten_at_end=True)
+        builder = BarBuilder(session_grid(Interval.MIN_5))
+        self.session = Session(
+            terms,
+            self.broker,
+            self.journal,
+            builder,
+            Silent(),
+            lambda rows, equity: Answer((), "p", 1.0),
+            lambda day: final,
+        )
+        self.session.start(at)
+        self.at, self.total = at, 0
+
+    def decides(self, **changes) -> None:
+        decision = a_decision(**TCS | {"close_time": self.at} | changes)
+        self.session.pending.append((self.journal.record_decision("T1", decision, 1.0), decision))
+        self.session.on_frame(Frame(self.at))
+
+    def trades(self, price: str, seconds: int = 10, volume: int | None = None) -> None:
+        """A price in the market: orders that work meet it, their updates come, then its frame."""
+        self.at += timedelta(seconds=seconds)
+        before = list(self.broker.book.values())
+        self.broker.trade("TCS", Decimal(price), self.at, volume)
+        for order in self.broker.book.values():
+            if order not in before:
+                self.session.on_order_update({"order_id": order.order_id, "status": order.status.value})
+        self.total += 1000
+        self.session.on_frame(Frame(self.at, (Tick("TCS", float(price), self.total, self.at),)))
+
+    def clock(self, at: datetime) -> None:
+        self.at = at
+        self.session.on_frame(Frame(at))
+
+    @property
+    def working(self) -> list:
+        return [(o.order_type, o.quantity) for o in self.broker.orders() if o.status is OrderStatus.WORKING]
+
+    def outcome(self):
+        assert self.session.trades == {}
+        assert self.session.reconcile() == []
+        [outcome] = self.journal.outcomes("T1")
+        assert outcome.net_inr == self.broker.ledger - CASH
+        return outcome
+
+
+def test_a_stop_rests_at_the_broker_as_soon_as_the_entry_is_filled():
+    market = Market()
+    market.decides(quantity=10)
+
+    market.trades("100.00")
+
+    assert market.working == [(OrderType.SL_M, 10)]
+    assert market.broker.orders()[-1].trigger_price == Decimal("98.00")
+    assert market.broker.orders()[-1].side is Side.SELL
+
+
+def test_a_position_whose_stop_is_hit_becomes_an_outcome():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00")
+
+    market.trades("97.50")
+
+    outcome = market.outcome()
+    assert (outcome.exit_reason, outcome.exit_price, outcome.gross_inr) == (
+        ExitReason.STOP,
+        Decimal("97.5000"),
+        Decimal("-25.00"),
+    )
+    assert sum(outcome.charges.values()) == outcome.gross_inr - outcome.net_inr
+
+
+def test_at_the_target_the_stop_itself_is_turned_into_the_exit():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00")
+
+    market.trades("105.00")
+    assert market.working == [(OrderType.MARKET, 10)]
+    market.trades("105.10")
+
+    outcome = market.outcome()
+    assert outcome.exit_reason is ExitReason.TARGET
+    assert len(market.broker.orders()) == 2, "an entry and a stop, nothing else was ever placed"
+    assert (outcome.mfe_inr, outcome.mae_inr) == (Decimal("51.00"), Decimal("0"))
+
+
+def test_the_time_barrier_counts_the_bars_after_entry():
+    market = Market()
+    market.decides(quantity=10, hold_bars=2)
+    market.trades("100.00", seconds=60)
+    market.trades("100.10", seconds=300)
+    assert market.working == [(OrderType.SL_M, 10)]
+
+    market.trades("100.20", seconds=300)
+    market.trades("100.30")
+
+    outcome = market.outcome()
+    assert (outcome.exit_reason, outcome.hold_bars) == (ExitReason.TIME, 2)
+
+
+def test_intraday_positions_are_closed_before_the_session_ends():
+    market = Market(at=OPEN.replace(hour=14, minute=50))
+    market.decides(quantity=10)
+    market.trades("100.00")
+
+    market.clock(OPEN.replace(hour=14, minute=55))
+    market.trades("100.00")
+
+    assert market.outcome().exit_reason is ExitReason.SQUARE_OFF
+
+
+def test_delivery_stays_overnight_with_a_new_stop_and_is_flattened_on_the_last_day():
+    days = iter([False, True])
+    market = Market(product=Product.CNC, at=OPEN.replace(day=29, hour=14), final=False)
+    market.session._last_day = lambda day: next(days)
+    market.decides(quantity=10)
+    market.trades("100.00")
+    market.clock(OPEN.replace(day=29, hour=15, minute=10))
+    assert market.working == [(OrderType.SL_M, 10)]
+    stop = market.broker.orders()[-1]
+    del market.broker.book[stop.order_id]  # orders are for a day: the next day's book does not show it
+
+    market.clock(OPEN)
+    assert market.working == [(OrderType.SL_M, 10)]
+    market.clock(OPEN.replace(hour=14, minute=56))
+    market.trades("101.00")
+
+    assert market.journal.outcomes("T1")[0].exit_reason is ExitReason.FLATTEN
+    assert market.broker.shares() == {}
+
+
+def test_the_stop_follows_what_was_filled():
+    market = Market()
+    market.decides(quantity=10)
+
+    market.trades("100.00", volume=4)
+    assert (OrderType.SL_M, 4) in market.working
+    market.trades("100.00", volume=3)
+    assert (OrderType.SL_M, 7) in market.working
+    market.trades("100.00", volume=3)
+
+    assert market.working == [(OrderType.SL_M, 10)]
+
+
+def test_the_rest_of_an_entry_is_taken_back_when_its_bar_closes():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00", volume=4)
+
+    market.trades("100.00", seconds=300, volume=0)
+
+    assert market.working == [(OrderType.SL_M, 4)]
+    assert {intent.status for intent in market.journal.intents("T1")} == {IntentStatus.CANCELLED, IntentStatus.OPEN}
+
+
+def test_a_stop_that_is_hit_while_the_entry_still_fills_leaves_nothing_open():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00", volume=4)
+
+    market.trades("97.00", volume=2)  # entry and stop fill in the same trade
+    for price in ("97.00", "97.00", "97.00"):
+        market.trades(price)
+
+    assert market.outcome().exit_reason is ExitReason.STOP
+    assert market.broker.shares() == {}
+
+
+def test_a_refused_stop_means_leaving_at_once():
+    market = Market()
+    market.decides(quantity=10)
+    market.broker.refuses.append("trigger price is beyond the last price")
+
+    market.trades("100.00")
+    assert market.working == [(OrderType.MARKET, 10)]
+    market.trades("99.90")
+
+    assert market.outcome().exit_reason is ExitReason.STOP
+    assert any("refused the stop" in alarm for alarm in market.session.alarms)
+
+
+def test_an_exit_refused_because_the_stop_was_just_filled_is_no_second_exit():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00")
+    market.at += timedelta(seconds=10)
+    market.broker.trade("TCS", Decimal("97.00"), market.at)  # filled, and no update has come yet
+
+    market.session.on_frame(Frame(market.at, (Tick("TCS", 105.0, 9000, market.at),)))
+
+    assert market.broker.shares() == {}
+    assert market.outcome().net_inr < 0
+    assert [call[0] for call in market.broker.calls] == ["place", "place", "turn"]
+
+
+def test_a_stop_that_cannot_be_turned_is_replaced():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00")
+    market.broker.refuses += ["no", "no"]
+
+    for price in ("105.00", "105.00", "105.00", "105.00"):
+        market.trades(price)
+
+    assert market.outcome().exit_reason is ExitReason.TARGET
+    assert "cancel" in [call[0] for call in market.broker.calls]
+
+
+def test_a_refused_entry_is_noted_and_leaves_nothing():
+    market = Market()
+    market.broker.refuses.append("Insufficient funds")
+
+    market.decides(quantity=10)
+
+    assert market.session.trades == {}
+    [event] = market.journal.risk_events("T1")
+    assert (event["rule"], event["evidence"]) == ("the broker", "Insufficient funds")
+    assert [intent.status for intent in market.journal.intents("T1")] == [IntentStatus.REJECTED]
+
+
+def test_what_the_rules_refuse_is_never_sent():
+    market = Market()
+
+    market.decides(quantity=10, stop=None)
+
+    assert market.broker.calls == []
+    assert market.journal.risk_events("T1")[0]["rule"] == "stop"
+
+
+def test_a_size_is_cut_before_it_is_sent():
+    market = Market()
+
+    market.decides(quantity=5000, stop=Decimal("99.50"))
+
+    assert market.broker.orders()[0].quantity == 1000
+
+
+def test_one_instrument_is_held_once():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00")
+
+    market.decides(quantity=10, close_time=market.at)
+
+    assert market.working == [(OrderType.SL_M, 10)]
+
+
+def test_without_an_answer_from_the_policy_there_is_no_order():
+    market = Market()
+
+    def silent(rows, equity):
+        raise ServiceUnavailable("the policy service does not answer")
+
+    market.session._decide = silent
+    market.session.decide_on_history([type("Row", (), {"close_time": OPEN, "symbol": "TCS", "values": {}})()])
+
+    assert market.broker.calls == []
+    assert "does not answer" in market.session.alarms[0]
+
+
+def test_the_brokers_own_square_off_closes_the_trade_in_our_books_too():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00")
+    stop = market.broker.orders()[-1]
+    market.broker.cancel(stop.order_id)
+    market.broker.place_foreign("TCS", Side.SELL, 10, stop)
+    market.session.on_order_update({"order_id": "x", "status": "OPEN"})
+
+    market.trades("99.00")
+
+    assert market.broker.shares() == {}
+    assert market.session.trades == {}
+    assert any("not ours" in alarm or "by its own order" in alarm for alarm in market.session.alarms)
+
+
+@pytest.mark.parametrize("moment", ["after the entry was sent", "with an open position", "while leaving"])
+def test_after_a_death_the_next_start_goes_on_where_it_stood(moment):
+    first = Market()
+    first.decides(quantity=10)
+    if moment != "after the entry was sent":
+        first.trades("100.00")
+    if moment == "while leaving":
+        first.trades("105.00")
+
+    second = Market(journal=first.journal, broker=first.broker, at=first.at)
+    second.total = first.total
+    for price in ("100.00", "97.00"):
+        second.trades(price)
+
+    expected = ExitReason.TARGET if moment == "while leaving" else ExitReason.STOP
+    assert second.outcome().exit_reason is expected
+    assert len(second.broker.orders()) == 2
+
+
+def test_an_intent_that_was_never_sent_is_abandoned_at_the_next_start():
+    first = Market()
+    place = first.broker.place
+
+    def dies_before_placing(intent):
+        raise KeyboardInterrupt
+
+    first.broker.place = dies_before_placing
+    with pytest.raises(KeyboardInterrupt):
+        first.decides(quantity=10)
+    first.broker.place = place
+
+    second = Market(journal=first.journal, broker=first.broker, at=first.at)
+    second.trades("100.00")
+
+    assert second.broker.orders() == []
+    assert [intent.status for intent in first.journal.intents("T1")] == [IntentStatus.ABANDONED]
+
+
+def test_an_order_whose_answer_was_lost_is_found_by_its_tag_and_not_sent_again():
+    first = Market()
+    place = first.broker.place
+
+    def dies_after_placing(intent):
+        place(intent)
+        raise KeyboardInterrupt
+
+    first.broker.place = dies_after_placing
+    with pytest.raises(KeyboardInterrupt):
+        first.decides(quantity=10)
+    first.broker.place = place
+
+    second = Market(journal=first.journal, broker=first.broker, at=first.at)
+    second.trades("100.00")
+
+    assert [order.order_type for order in second.broker.orders()] == [OrderType.MARKET, OrderType.SL_M]
+    assert second.session.trades["TCS"].held == 10
+
+
+def test_books_that_differ_at_the_start_are_named_and_nothing_is_traded():
+    broker = MemoryBroker(CASH, OPEN)
+    first = Market(broker=broker)
+    first.decides(quantity=10)
+    first.trades("100.00")
+
+    with pytest.raises(BooksDiffer, match="TCS: our fills leave 0 shares, the broker holds 10"):
+        other = MemoryBroker(CASH, OPEN)
+        other.shares = lambda: {"TCS": 10}
+        Market(broker=other)

@@ -24,7 +24,7 @@ h1 { font-size:26px; margin:0 0 4px; letter-spacing:-.01em } h2 { font-size:17px
 header p, .note { color:var(--soft); margin:2px 0; font-size:14px }
 .tag { display:inline-block; background:#fff4d6; border:1px solid #e6b54a; border-radius:4px; padding:2px 9px;
   color:#5c4300; font-weight:600; font-size:13.5px; margin-top:8px }
-.cards { display:grid; grid-template-columns:repeat(auto-fit,minmax(150px,1fr)); gap:12px; margin-bottom:18px }
+.cards { display:grid; grid-template-columns:repeat(4,1fr); gap:12px; margin-bottom:18px }
 .card, section { background:#fff; border:1px solid var(--line); border-radius:8px }
 .card { padding:12px 14px }
 .card b { display:block; font-size:22px; line-height:1.25; font-variant-numeric:tabular-nums }
@@ -36,7 +36,7 @@ th { text-align:left; color:var(--soft); font-weight:600; border-bottom:2px soli
 td { border-bottom:1px solid #edf0f2; padding:5px 8px; vertical-align:top } .n { text-align:right; white-space:nowrap }
 .pass, .fail { color:#00664b; font-weight:600; white-space:nowrap } .fail { color:var(--bad) }
 footer { color:var(--soft); font-size:13px } .plotly-graph-div { width:100% !important }
-@media (max-width:820px) { .pair { grid-template-columns:1fr } }
+@media (max-width:820px) { .cards { grid-template-columns:repeat(2,1fr) } .pair { grid-template-columns:1fr } }
 @media print { body { background:#fff } main { max-width:none; padding:0 } section, .card { break-inside:avoid } }
 """
 

@@ -1,6 +1,7 @@
 """The trade model: three small boosted forests that judge a signal, calibrated on predictions they made out of fold."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,8 +41,7 @@ class TradeModel:
     def _raw(self, target: str, inputs: np.ndarray) -> np.ndarray:
         if not self.forests or not len(inputs):
             return np.zeros(len(inputs))
-        threads = 1 if len(inputs) < 500 else 2
-        return self._boosters[target].predict(inputs, raw_score=True, num_threads=threads)
+        return self._boosters[target].predict(inputs, raw_score=True, num_threads=1)
 
     @cached_property
     def _boosters(self) -> dict[str, Any]:
@@ -102,15 +102,14 @@ def fit_trade_model(signals: Signals, columns: tuple[str, ...], params: PolicyPa
     folds = purged_folds(signals.decided, signals.ended, params.folds, params.embargo_bars)
     forests, calibration, report = {}, {}, {"base_rate": float(targets["success"].mean())}
     for target, truth in targets.items():
-        data = _dataset(signals.inputs, truth, columns)
+        whole, parts = _grow_all(signals.inputs, truth, [fold.train for fold in folds], columns, target, params)
         beyond = np.zeros(count)
-        for fold in folds:
-            forest = _grow(data.subset(np.sort(fold.train).tolist()), target, params)
-            beyond[fold.test] = forest.predict(signals.inputs[fold.test], raw_score=True, num_threads=2)
+        for fold, forest in zip(folds, parts, strict=True):
+            beyond[fold.test] = forest.predict(signals.inputs[fold.test], raw_score=True, num_threads=1)
         calibrate = _line if target == "return" else _platt
         calibration[target] = calibrate(beyond, truth, signals.blocks)
         report |= _quality(target, beyond, truth)
-        forests[target] = _grow(data, target, params).model_to_string()
+        forests[target] = whole.model_to_string()
     return TradeModel(columns, forests, calibration, count, report)
 
 
@@ -126,17 +125,24 @@ def _base_rates(signals: Signals, columns: tuple[str, ...]) -> TradeModel:
     return TradeModel(columns, {}, calibration, len(signals.net), {"base_rate": float(success)})
 
 
-def _dataset(inputs: np.ndarray, truth: np.ndarray, columns: tuple[str, ...]) -> Any:
+def _grow_all(
+    inputs: np.ndarray,
+    truth: np.ndarray,
+    trainings: list[np.ndarray],
+    columns: tuple[str, ...],
+    target: str,
+    params: PolicyParams,
+) -> tuple[Any, list[Any]]:
+    """The forest of all rows and one of each training set.
+
+    Each grows on one thread, two at a time: LightGBM's own threads wait for each other busily, which takes ten times
+    as long on a machine that does other things too.
+    """
     import lightgbm
 
-    options = {"max_bin": 63, "verbosity": -1, "feature_pre_filter": False, "num_threads": 2}
+    binning = {"max_bin": 63, "verbosity": -1, "feature_pre_filter": False, "num_threads": 1}
     names = [f"c{i}" for i in range(len(columns))]  # LightGBM refuses some characters; the manifest knows the names
-    return lightgbm.Dataset(inputs, label=truth, feature_name=names, params=options, free_raw_data=False).construct()
-
-
-def _grow(data: Any, target: str, params: PolicyParams) -> Any:
-    import lightgbm
-
+    data = lightgbm.Dataset(inputs, label=truth, feature_name=names, params=binning, free_raw_data=False).construct()
     options = {
         "objective": "regression" if target == "return" else "binary",
         "learning_rate": params.learning_rate,
@@ -149,10 +155,13 @@ def _grow(data: Any, target: str, params: PolicyParams) -> Any:
         "seed": params.seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": 2,
+        "num_threads": 1,
         "verbosity": -1,
     }
-    return lightgbm.train(options, data, num_boost_round=params.trees)
+    sets = [data, *(data.subset(np.sort(rows).tolist()).construct() for rows in trainings)]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        whole, *parts = pool.map(lambda part: lightgbm.train(options, part, num_boost_round=params.trees), sets)
+    return whole, parts
 
 
 def _line(raw: np.ndarray, truth: np.ndarray, blocks: np.ndarray) -> tuple[float, float]:

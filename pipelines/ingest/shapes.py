@@ -85,9 +85,12 @@ def _read_csv(path: Path, file: str) -> Sheet | NoBars:
         raise BadInput(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
     if not text.strip():
         raise BadInput(f"{file} is empty; delete it or export it again")
-    delimiter = max(",;\t|", key=text[: text.find("\n")].count)
-    head = list(islice(csv.reader(text.splitlines(), delimiter=delimiter), 3))
+    delimiter = max(",;\t|", key=text.lstrip().partition("\n")[0].count)
+    lines = text.splitlines()
+    start = _next_filled(lines, 0)
+    head = list(islice(csv.reader(lines[start:], delimiter=delimiter), 3))
     names, skipped, ticker = _header(head, file)
+    skipped = _next_filled(lines, start + skipped)
     rows = _body(text, skipped, delimiter, file)
     if rows is None:
         raise BadInput(f"{file} has a header and no rows; delete it or export it again")
@@ -98,6 +101,10 @@ def _read_csv(path: Path, file: str) -> Sheet | NoBars:
     source_row = pd.Series(range(skipped + 1, skipped + 1 + len(rows)))
     filled = (rows != "").any(axis=1)
     return _sheet(file, rows[filled].reset_index(drop=True), source_row[filled].reset_index(drop=True), ticker)
+
+
+def _next_filled(lines: Sequence[str], start: int) -> int:
+    return next((place for place in range(start, len(lines)) if lines[place].strip()), len(lines))
 
 
 def _header(head: list[list[str]], file: str) -> tuple[list[str] | None, int, str | None]:

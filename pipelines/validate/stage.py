@@ -111,7 +111,7 @@ def validated(raw: Raw, interval: Interval, params: ValidateParams) -> Validated
     _refuse_too_many(raw, faulty, params.max_quarantined)
 
     sound = bars.drop(index=faulty.index)
-    gaps = sound.groupby("symbol", sort=False, group_keys=False)[list(sound.columns)].apply(overnight_gaps)
+    gaps = pd.concat([overnight_gaps(own) for _, own in sound.groupby("symbol", sort=True)])
     cut = before_gaps(sound, gaps.where(~sound["symbol"].isin(indices)), params.max_overnight_gap)
     sound = sound.drop(index=cut.index)
     kept, dropped = _long_enough(sound, raw.instruments, params.min_bars)

@@ -1,10 +1,11 @@
 """`params.yaml`, read once into frozen models that refuse unknown words and impossible values."""
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -206,7 +207,7 @@ def params_from(content: dict, where: str) -> Params:
         raise BadParams(f"{where}: {'; '.join(_in_words(e) for e in error.errors())}") from None
 
 
-def _in_words(error: dict) -> str:
+def _in_words(error: Mapping[str, Any]) -> str:
     noise = ("literal", "function", "constrained")  # pydantic's names for the branches of a union
     key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(noise))
     if error["type"] == "extra_forbidden":

@@ -1,0 +1,250 @@
+"""`make bench`: measure, print a table, write `reports/bench.json`."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.paths import Paths
+from pipelines.tables import read_json, write_json
+from tests.conftest import ROOT, run_stages, workspace_at
+
+REPEATS = 5
+MARKET = {
+    "ingest.simulated.days": 120,
+    "ingest.simulated.instruments": 8,
+    "evaluation.folds": 2,
+    "evaluation.random_runs": 5,
+    "evaluation.bootstraps": 200,
+}
+
+
+def median_seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
+    """Median time of `work` after one call that is not counted."""
+    work()
+    taken = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def features_batch(paths: Paths) -> dict[str, Any]:
+    """All features of one instrument against TA-Lib called function by function on the same bars."""
+    import talib
+
+    from pipelines.domain.bars import Interval
+    from pipelines.features.batch import build_features
+    from pipelines.features.catalogue import FEATURE_NAMES
+    from pipelines.tables import read_table
+
+    symbol = sorted(path.stem for path in paths.validated_bars.glob("*.parquet"))[0]
+    bars = {symbol: read_table(paths.validated_bars / f"{symbol}.parquet")}
+    news, instruments = read_table(paths.news), read_table(paths.instruments)
+    o, h, low, c, v = (bars[symbol][name].to_numpy(float) for name in ("open", "high", "low", "close", "volume"))
+    peers = (
+        lambda: talib.EMA(c, 12), lambda: talib.EMA(c, 26), lambda: talib.MACD(c), lambda: talib.ADX(h, low, c),
+        lambda: talib.RSI(c), lambda: talib.ROC(c), lambda: talib.STOCH(h, low, c), lambda: talib.ATR(h, low, c),
+        lambda: talib.STDDEV(c, 20), lambda: talib.BBANDS(c), lambda: talib.OBV(c, v), lambda: talib.MFI(h, low, c, v),
+        lambda: talib.MAX(h, 20), lambda: talib.MIN(low, 20), lambda: talib.LINEARREG_SLOPE(c),
+        lambda: talib.CORREL(c, v), lambda: talib.BOP(o, h, low, c),
+    )  # fmt: skip
+    outputs = sum(len(out) if isinstance(out, tuple) else 1 for out in (peer() for peer in peers))
+    ours = median_seconds(lambda: list(build_features(bars, news, instruments, Interval.MIN_5).rows))
+    theirs = median_seconds(lambda: [peer() for peer in peers])
+    ours_ns = ours / (len(c) * len(FEATURE_NAMES)) * 1e9
+    theirs_ns = theirs / (len(c) * outputs) * 1e9
+    return {"value_ns": ours_ns, "peer": "TA-Lib, 17 functions one by one", "peer_value_ns": theirs_ns,
+            "times_as_fast_as_peer": theirs_ns / ours_ns}  # fmt: skip
+
+
+def features_online(paths: Paths) -> dict[str, Any]:
+    """All features of all instruments at one close."""
+    from pipelines.domain.bars import Bar, Interval
+    from pipelines.features.online import OnlineFeatures
+    from pipelines.policy.panel import read_panel
+    from pipelines.tables import read_table
+
+    instruments = list(read_panel(paths).instruments.values())
+    frames = {p.stem: read_table(p) for p in paths.validated_bars.glob("*.parquet")}
+    online, taken = OnlineFeatures(instruments, Interval.MIN_5), []
+    for rows in zip(*(frame.head(1500).itertuples(index=False) for frame in frames.values()), strict=False):
+        closes = {row.close_time for row in rows}
+        if len(closes) != 1:
+            continue
+        bars = {
+            row.symbol: Bar(
+                row.symbol, row.open_time, row.close_time, row.open, row.high, row.low, row.close, row.volume
+            )
+            for row in rows
+        }
+        started = time.perf_counter()
+        online.update(closes.pop(), bars)
+        taken.append((time.perf_counter() - started) / len(bars))
+    return {"bar_us": statistics.median(taken[100:]) * 1e6, "target_us": 1000}
+
+
+def backtest(paths: Paths, params: Any) -> dict[str, Any]:
+    """Bars a second through the event-driven backtest, exact money included."""
+    import pandas as pd
+
+    from pipelines.evaluation.engine import run_backtest
+    from pipelines.evaluation.stage import rules_from
+    from pipelines.policy.bundle import Bundle
+    from pipelines.policy.decide import judge
+    from pipelines.policy.panel import read_panel
+
+    panel = read_panel(paths)
+    judged = judge(Bundle.load(paths.bundle), panel.table)
+    decisions = pd.concat([panel.table[["symbol", "close_time"]], judged], axis=1)
+    rules, first, last = rules_from(params, panel), int(panel.times[0]), int(panel.times[-1])
+    seconds = median_seconds(lambda: run_backtest(panel, decisions, rules, first, last), repeats=3)
+    return {"bars_per_second": len(panel.table) / seconds, "bars": len(panel.table)}
+
+
+def decide_in_process(paths: Paths) -> dict[str, Any]:
+    """One decision at a time, without the network."""
+    from decimal import Decimal
+
+    from pipelines.policy.bundle import Bundle
+    from pipelines.policy.decide import decide
+
+    bundle, rows = Bundle.load(paths.bundle), feature_rows(paths, 400)
+    taken = []
+    for row in rows:
+        started = time.perf_counter()
+        decide(bundle, [row], Decimal(1_000_000))
+        taken.append((time.perf_counter() - started) * 1e3)
+    return {"p50_ms": percentile(taken[20:], 0.5), "p99_ms": percentile(taken[20:], 0.99)}
+
+
+def decide_over_http(paths: Paths, params: Any) -> dict[str, Any]:
+    """One decision at a time through the policy service on loopback, and batches of 50."""
+    import httpx
+
+    from pipelines.credentials import credential
+    from pipelines.journal import journal_at
+    from pipelines.journal.postgres import database_url, stop_embedded
+    from pipelines.promotion.ladder import Stage, promote, verdicts_from
+    from pipelines.promotion.register import register_run
+    from pipelines.promotion.registry import default_registry
+    from serving.processes import free_port, policy_process
+    from serving.wire import row_to_wire
+
+    rows = [row_to_wire(row) for row in feature_rows(paths, 500)]
+    try:
+        version = register_run(paths, params)
+        journal = journal_at(database_url("journal"))
+        promote(default_registry(params), journal, version, Stage.PAPER, verdicts_from(read_json(paths.verdicts)),
+                actor="bench", reason="measurement")  # fmt: skip
+        with policy_process(params, port=free_port()) as service:
+            service.wait_until_healthy()
+            headers = {"Authorization": f"Bearer {credential('policy_token')}"}
+            with httpx.Client(base_url=service.url, headers=headers, timeout=30, trust_env=False) as client:
+                one = [_ask(client, [row]) for row in rows]
+                many = [_ask(client, rows[i : i + 50]) for i in range(0, 500, 50) for _ in range(4)]
+    finally:
+        stop_embedded()
+    return {
+        "p50_ms": percentile(one[20:], 0.5), "p99_ms": percentile(one[20:], 0.99), "target_p99_ms": 10,
+        "batch_p99_ms": percentile(many, 0.99), "batch_decisions_per_second": 50 * len(many) / sum(many) * 1e3,
+    }  # fmt: skip
+
+
+def _ask(client: Any, rows: list[dict]) -> float:
+    started = time.perf_counter()
+    client.post("/decide", json={"rows": rows, "equity_inr": "1000000"}).raise_for_status()
+    return (time.perf_counter() - started) * 1e3
+
+
+def feature_rows(paths: Paths, count: int) -> list[Any]:
+    """The last rows of the panel as the executor would send them."""
+    from pipelines.domain.signals import FeatureRow
+    from pipelines.policy.decide import REGIME_COLUMNS
+    from pipelines.policy.panel import read_panel
+
+    panel = read_panel(paths)
+    names = (*panel.feature_names, *REGIME_COLUMNS)
+    return [
+        FeatureRow(
+            row["symbol"], row["close_time"].to_pydatetime(), row["close"],
+            panel.instruments[row["symbol"]].tick_size, 1, panel.catalogue["hash"], {name: row[name] for name in names},
+        )
+        for row in panel.table.tail(count).to_dict("records")
+    ]  # fmt: skip
+
+
+def parsing_of_dags() -> dict[str, Any]:
+    """Time to load the DAG folder in a process of its own, Airflow's import not counted."""
+    program = (
+        "import time; from airflow.dag_processing.dagbag import DagBag; t = time.perf_counter(); "
+        f"bag = DagBag({str(ROOT / 'dags')!r}); assert not bag.import_errors, bag.import_errors; "
+        "print('seconds', time.perf_counter() - t)"
+    )
+    with tempfile.TemporaryDirectory() as home:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")}
+        environment |= {
+            "AIRFLOW_HOME": home,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        }
+        told = subprocess.run(
+            [sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    return {"seconds": float(told.stdout.split("seconds")[-1]), "target_seconds": 2}
+
+
+def repro_with_nothing_to_do() -> dict[str, Any]:
+    """`dvc repro` in the checkout, if the pipeline has run there."""
+    command = [sys.executable, "-m", "dvc", "repro"]
+    status = subprocess.run([sys.executable, "-m", "dvc", "status", "-q"], cwd=ROOT, check=False).returncode
+    if status != 0:
+        return {"seconds": None, "note": "run `dvc repro` first: the checkout has something to do"}
+    seconds = median_seconds(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True), repeats=3)
+    return {"seconds": seconds, "target_seconds": 3}
+
+
+def main() -> None:
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="ts-bench-", dir="/tmp") as folder:
+        os.environ["TRADESAGE_STATE"] = str(Path(folder) / "state")
+        console.print("preparing a simulated market and a policy")
+        paths, params = workspace_at(Path(folder) / "run", MARKET)
+        run_stages(paths, params)
+        measurements: dict[str, Callable[[], dict[str, Any]]] = {
+            "features, batch": lambda: features_batch(paths),
+            "features, online": lambda: features_online(paths),
+            "backtest": lambda: backtest(paths, params),
+            "decide, in process": lambda: decide_in_process(paths),
+            "decide, over HTTP": lambda: decide_over_http(paths, params),
+            "DAG folder": parsing_of_dags,
+            "dvc repro, nothing to do": repro_with_nothing_to_do,
+        }
+        figures = {}
+        for name, measure in measurements.items():
+            console.print(f"measuring {name}")
+            figures[name] = measure()
+    table = Table("what", "figures")
+    for name, found in figures.items():
+        table.add_row(
+            name, ", ".join(f"{k} {v:,.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())
+        )
+    console.print(table)
+    write_json(figures, ROOT / "reports" / "bench.json")
+
+
+if __name__ == "__main__":
+    main()

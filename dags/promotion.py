@@ -19,9 +19,9 @@ Moves a policy up the ladder `candidate → shadow → paper → canary → cham
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.exceptions import AirflowFailException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from serving.airflow_environment import CANDIDATE, REVIEWERS
 

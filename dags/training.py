@@ -21,9 +21,9 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
 import yaml
-from airflow.exceptions import AirflowFailException
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from serving.airflow_environment import CANDIDATE, POOL
 
@@ -37,6 +37,9 @@ STAGE_ENVIRONMENT = {
     "OMP_NUM_THREADS": "2",
     "DVC_NO_ANALYTICS": "1",
     "PYTHONUNBUFFERED": "1",
+    # A task's standard input is a socket, so bash takes itself for a remote login and would read ~/.bashrc, which may
+    # put another Python first; not below another shell
+    "SHLVL": "1",
 }
 
 
@@ -121,7 +124,7 @@ def training():
     tasks = {
         name: BashOperator(
             task_id=name,
-            bash_command=f"dvc repro --single-item {name}",
+            bash_command=f"exec dvc repro --single-item {name} </dev/null",  # that socket leads to Airflow
             cwd="{{ ti.xcom_pull(task_ids='prepare') }}",
             env=STAGE_ENVIRONMENT,
             append_env=False,

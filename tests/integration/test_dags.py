@@ -88,7 +88,7 @@ def test_the_training_has_the_arrows_that_dvc_draws(training):
 def test_each_stage_runs_alone_in_the_runs_workspace_one_at_a_time(training):
     for name, task in training.items():
         if task["task_type"] == "BashOperator":
-            assert task["bash_command"] == f"dvc repro --single-item {name}"
+            assert f"dvc repro --single-item {name} " in task["bash_command"]
             assert "prepare" in task["cwd"]
             assert task["pool"] == "training"
             assert task["execution_timeout"] > 0
@@ -98,7 +98,15 @@ def test_a_stage_sees_neither_airflows_secrets_nor_ours(training):
     environment = training["policy"]["env"]
 
     assert training["policy"]["append_env"] is False
-    assert set(environment) == {"PATH", "HOME", "LANG", "OMP_NUM_THREADS", "DVC_NO_ANALYTICS", "PYTHONUNBUFFERED"}
+    assert set(environment) == {
+        "PATH",
+        "HOME",
+        "LANG",
+        "OMP_NUM_THREADS",
+        "DVC_NO_ANALYTICS",
+        "PYTHONUNBUFFERED",
+        "SHLVL",
+    }
     assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 

@@ -156,6 +156,7 @@ def executor_process(
         "executor",
         (*command, *options, *(("--until-finished",) if until_finished else ())),
         port=port,
+        health_url=f"http://{LOOPBACK}:{port}/health",
         env=ONE_THREAD,
         port_key="serving.executor_port",
         folder=ROOT,

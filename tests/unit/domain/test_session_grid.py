@@ -1,0 +1,46 @@
+"""The grid agrees with the calendar bar by bar, pauses and short days included."""
+
+from datetime import date, timedelta
+
+import pandas as pd
+import pytest
+
+from pipelines.domain.bars import TIME_DTYPE, Interval
+from pipelines.domain.market_calendar import bar_times, session_on
+from pipelines.domain.session_grid import bars_in_sessions, slots
+
+REGULAR, OUTAGE, MUHURAT = date(2024, 1, 2), date(2021, 2, 24), date(2022, 10, 24)
+
+
+@pytest.mark.parametrize("day", [REGULAR, OUTAGE, MUHURAT])
+@pytest.mark.parametrize("interval", list(Interval))
+def test_every_bar_of_a_session_is_its_own_slot(day, interval):
+    session = session_on(day)
+    assert session is not None
+    times = pd.DataFrame(bar_times(session, interval), columns=["open_time", "close_time"]).astype(TIME_DTYPE)
+
+    place = slots(times["open_time"], interval)
+
+    assert place["inside"].all()
+    assert place["open_time"].tolist() == times["open_time"].tolist()
+    assert place["close_time"].tolist() == times["close_time"].tolist()
+    assert bars_in_sessions(day, day, interval) == {day: len(times)}
+
+
+def test_moments_before_after_and_in_the_pause_are_outside():
+    outage = session_on(OUTAGE)
+    assert outage is not None
+    assert outage.pause is not None
+    moments = [outage.open - timedelta(minutes=1), outage.pause[0], outage.end, outage.pause[1]]
+
+    place = slots(pd.Series(moments).astype(TIME_DTYPE), Interval.MIN_5)
+
+    assert place["inside"].tolist() == [False, False, False, True]
+
+
+def test_a_closed_day_does_not_trade_and_an_unknown_weekday_does():
+    moments = pd.Series(["2024-01-26 10:00", "1995-03-01 10:00"], dtype="datetime64[us]").dt.tz_localize("Asia/Kolkata")
+
+    place = slots(moments.astype(TIME_DTYPE), Interval.MIN_5)
+
+    assert place["trades"].tolist() == [False, True]

@@ -1,6 +1,5 @@
-"""Small panels with a known edge, and heads that only look at them."""
+"""Small panels with a known edge: what the momentum head looks at foretells, what the reversion head sees is noise."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,39 +8,17 @@ import pandas as pd
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.instruments import Instrument, Kind
+from pipelines.heads.momentum import MomentumHead
+from pipelines.heads.reversion import ReversionHead
 from pipelines.params import Params, load_params
 from pipelines.policy.labels import Costs
 from pipelines.policy.panel import REGIME_COLUMNS, Panel
 
 PARAMS: Params = load_params(Path(__file__).parents[3] / "params.yaml")
 COSTS = Costs(slippage_bps=2.0, position_inr=100_000.0)
-FEATURES = ("momentum", "reversal", "noise_1", "noise_2", "noise_3", "volume_ratio", "bar_of_day", "atr_pct_14")
-
-
-@dataclass(frozen=True)
-class FollowHead:
-    """Follows one feature through a tanh."""
-
-    name: str
-    feature: str
-    slope: float = 1.0
-
-    @property
-    def uses(self):
-        return (self.feature,)
-
-    def views(self, table):
-        value = np.tanh(self.slope * table[self.feature].to_numpy(np.float64))
-        known = np.isfinite(value)
-        return pd.DataFrame(
-            {"direction": np.where(known, value, 0.0), "confidence": known.astype(float)}, index=table.index
-        )
-
-    def reasons(self, values, direction):
-        return (f"{self.feature} is {values[self.feature]:.2f}",)
-
-
-HEADS = (FollowHead("momentum", "momentum"), FollowHead("noise", "noise_1"))
+MOMENTUM = ("return_12", "return_24", "return_48", "relative_strength_48")
+FEATURES = (*MOMENTUM, "z_score_20", "rsi_14", "efficiency_24", "noise", "volume_ratio", "bar_of_day", "atr_pct_14")
+HEADS = (MomentumHead(threshold=0.0, slope=1.0), ReversionHead(threshold=0.0, slope=1.0))
 
 
 def params_with(**policy):
@@ -60,7 +37,7 @@ def an_instrument(symbol="S0", tick="0.05", has_volume=True):
 def a_panel(
     days=40, instruments=3, edge=0.0, seed=1, interval=Interval.MIN_15, regimes=True, first="2026-01-05"
 ) -> Panel:
-    """Random walks in which the feature `momentum` foretells the next bars' drift, `edge` ATRs a bar."""
+    """Random walks in which momentum foretells the next bar's drift, `edge` volatilities a bar."""
     rng = np.random.default_rng(seed)
     dates = pd.bdate_range(first, periods=days)
     bars_a_day = interval.bars_per_day if interval.intraday else 1
@@ -101,11 +78,11 @@ def _an_instruments_table(symbol, times, bars_a_day, edge, rng):
     prices = {"open": open_, "high": high, "low": low, "close": close}
     grid = {name: np.round(np.round(price / 0.05) * 0.05, 2) for name, price in prices.items()}
     features = {
-        "momentum": momentum,
-        "reversal": -np.r_[0.0, np.diff(np.log(close))] / sigma,
-        "noise_1": rng.standard_normal(n),
-        "noise_2": rng.standard_normal(n),
-        "noise_3": rng.standard_normal(n),
+        **dict.fromkeys(MOMENTUM, momentum),
+        "z_score_20": rng.standard_normal(n),
+        "rsi_14": 50 + 10 * rng.standard_normal(n),
+        "efficiency_24": rng.random(n),
+        "noise": rng.standard_normal(n),
         "volume_ratio": rng.lognormal(size=n),
         "bar_of_day": np.arange(n) % bars_a_day / bars_a_day,
         "atr_pct_14": np.where(np.arange(n) < 14, np.nan, sigma * 1.3),

@@ -1,0 +1,185 @@
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.domain.bars import Interval
+from pipelines.domain.charges import order_charges
+from pipelines.domain.fills import FillModel
+from pipelines.domain.orders import Product
+from pipelines.domain.outcomes import ExitReason
+from pipelines.domain.signals import Side
+from pipelines.evaluation.engine import Rules, run_backtest, trades_table
+from pipelines.policy.labels import Costs, barrier_labels
+from tests.unit.policy.builders import SMALL, a_panel
+
+RULES = Rules(
+    opening_equity_inr=Decimal(1_000_000),
+    fills=FillModel(slippage_bps=2.0, participation=0.05),
+    max_gross=1.0,
+    risk_per_trade=0.01,
+    max_position=0.10,
+    hold_bars=5,
+    square_off_minutes=20,
+)
+
+
+def decisions_at(rows, side=1, stop=0.01, target=0.02, action="take"):
+    return pd.DataFrame(
+        {
+            "action": action, "side": side, "stop_distance": stop, "target_distance": target, "signal": 0.5,
+            "probability": 0.6, "expected_return": 0.001, "regime": "bull", "policy_version": "v",
+        },
+        index=pd.Index(list(rows)),
+    )  # fmt: skip
+
+
+def traded(panel, decisions, **rules):
+    return run_backtest(panel, decisions, replace(RULES, **rules), int(panel.times[0]), int(panel.times[-1]))
+
+
+def a_flat_panel(days=1, instruments=1, interval=Interval.MIN_15, bars=None):
+    panel = a_panel(days=days, instruments=instruments, interval=interval)
+    panel.table[["open", "high", "low", "close"]] = 100.0
+    panel.table["volume"] = 1_000_000
+    for row, prices in (bars or {}).items():
+        panel.table.loc[row, ["open", "high", "low", "close"]] = prices
+    return panel
+
+
+@pytest.mark.parametrize("interval", [Interval.MIN_15, Interval.DAY])
+@pytest.mark.parametrize("participation", [0.05, 0.0001])
+def test_cash_is_opening_equity_plus_gross_less_charges_to_the_paisa(interval, participation):
+    panel = a_panel(days=20 if interval.intraday else 150, instruments=3, interval=interval)
+    rng = np.random.default_rng(4)
+    rows = rng.choice(len(panel.table), 120, replace=False)
+    sides = rng.choice([-1, 1], 120) if interval.intraday else 1
+
+    result = traded(panel, decisions_at(rows, sides), fills=FillModel(2.0, participation))
+
+    outcomes = [trade.outcome for trade in result.trades]
+    assert len(outcomes) > 30
+    gross = sum(o.gross_inr for o in outcomes)
+    charges = sum(sum(o.charges.values()) for o in outcomes)
+    assert result.cash == RULES.opening_equity_inr + gross - charges
+    assert result.cash == result.cash.quantize(Decimal("0.01"))
+    assert result.equity["equity"].iloc[-1] == float(result.cash)
+    assert all(o.mae_inr <= 0 <= o.mfe_inr for o in outcomes)
+
+
+def test_a_decision_fills_at_the_next_open_with_slippage_and_pays_both_orders():
+    panel = a_flat_panel(bars={3: (101, 102, 100, 101)})
+
+    (trade,) = traded(panel, decisions_at([2], stop=0.05, target=0.05)).trades
+
+    outcome = trade.outcome
+    assert outcome.quantity == 1000
+    assert outcome.entry_price == Decimal("101.05")
+    assert outcome.exit_reason is ExitReason.TIME
+    assert outcome.exit_price == Decimal("100.00")  # slippage does not leave a bar without range
+    day = outcome.entered_at.date()
+    buy = order_charges(product=Product.MIS, side=Side.BUY, value=Decimal("101050"), day=day)
+    sell = order_charges(product=Product.MIS, side=Side.SELL, value=Decimal("100000"), day=day)
+    assert sum(outcome.charges.values()) == buy.total + sell.total
+    assert outcome.hold_bars == 5
+
+
+def test_the_stop_is_met_before_the_target_in_the_same_bar():
+    panel = a_flat_panel(bars={4: (100, 103, 98, 100)})
+
+    (trade,) = traded(panel, decisions_at([2])).trades
+
+    assert trade.outcome.exit_reason is ExitReason.STOP
+    assert trade.outcome.exit_price == Decimal("98.95")
+
+
+def test_a_target_is_left_at_the_market_so_slippage_comes_on_top():
+    panel = a_flat_panel(bars={4: (100, 103, 100, 100)})
+
+    (trade,) = traded(panel, decisions_at([2])).trades
+
+    assert trade.outcome.exit_reason is ExitReason.TARGET
+    assert trade.outcome.exit_price == Decimal("101.95")
+    assert trade.outcome.mfe_inr == Decimal("1950.00")
+
+
+def test_intraday_positions_do_not_stay_overnight():
+    panel = a_flat_panel(days=2)
+
+    result = traded(panel, decisions_at([20, 22, 23, 24]), hold_bars=50)
+
+    (trade,) = result.trades
+    assert trade.outcome.exit_reason is ExitReason.SQUARE_OFF
+    assert (trade.entry_row, trade.exit_row) == (21, 24)
+
+
+def test_an_instrument_holds_one_position_and_all_share_one_purse():
+    panel = a_flat_panel(instruments=3)
+    rows = [2, 3, 4, 27, 52]
+
+    result = traded(panel, decisions_at(rows), max_gross=0.15)
+
+    assert len(result.trades) == 1
+    assert len(traded(panel, decisions_at(rows)).trades) == 3
+
+
+def test_volume_limits_the_entry_and_an_exit_goes_on_until_it_is_done():
+    panel = a_flat_panel()
+    panel.table["volume"] = 4000
+
+    (trade,) = traded(panel, decisions_at([2])).trades
+
+    assert trade.outcome.quantity == 200
+    panel.table.loc[8:, "volume"] = 1000
+    (slow,) = traded(panel, decisions_at([2])).trades
+    assert slow.exit_row == 11  # 50 a bar from bar 8 on
+
+
+def test_a_reduced_decision_is_half_as_large():
+    panel = a_flat_panel()
+
+    (whole,), (half,) = (traded(panel, decisions_at([2], action=word)).trades for word in ("take", "reduce"))
+
+    assert half.outcome.quantity * 2 == whole.outcome.quantity
+
+
+def test_daily_positions_are_closed_when_the_period_ends():
+    panel = a_flat_panel(days=8, interval=Interval.DAY)
+
+    (trade,) = traded(panel, decisions_at([5]), hold_bars=10).trades
+
+    assert trade.outcome.exit_reason is ExitReason.FLATTEN
+    assert trade.outcome.charges["dp"] == Decimal("15.34")
+
+
+def test_labels_foretell_what_the_engine_does():
+    panel = a_panel(days=10, instruments=1, seed=9)
+    panel.table["volume"] = 10**9
+    label = SMALL.label.model_copy(update={"stop_atr": 2.0, "target_atr": 3.0, "hold_bars": 5})
+    labels = barrier_labels(panel, label, Costs(slippage_bps=2.0, position_inr=100_000.0))
+    atr = panel.table["atr_pct_14"]
+    compared = 0
+    for row in range(20, 240, 7):
+        if not np.isfinite(labels["long_gross"].iloc[row]):
+            continue
+        decision = decisions_at([row], stop=2.0 * atr[row], target=3.0 * atr[row])
+
+        (trade,) = traded(panel, decision).trades
+
+        o = trade.outcome
+        returned = float(o.gross_inr / (o.entry_price * o.quantity))
+        assert returned == pytest.approx(labels["long_gross"].iloc[row], abs=4e-4)  # two ticks of 0.05 on 500
+        compared += 1
+    assert compared > 15
+
+
+def test_without_decisions_equity_stays_as_it_was():
+    panel = a_flat_panel(days=3)
+
+    result = traded(panel, decisions_at([]))
+
+    assert result.trades == ()
+    assert (result.equity["equity"] == 1_000_000).all()
+    assert list(trades_table(())) == list(trades_table(traded(panel, decisions_at([2])).trades))

@@ -113,8 +113,11 @@ def _tags(paths: Paths, params: Params, manifest: dict, verdicts: tuple[Verdict,
 
 def _note(params: Params, manifest: dict, evaluation: dict, verdicts: tuple[Verdict, ...]) -> str:
     shown = ("sharpe", "sharpe_ci", "deflated_sharpe", "max_drawdown", "profit_factor", "win_rate", "trades", "net_inr")
-    figures = [f"| {name} | {evaluation[name]} |" for name in shown if name in evaluation]
-    gates = [f"| {v.gate} | {'pass' if v.passed else '**fail**'} | {v.measured} | {v.limit} |" for v in verdicts]
+    figures = [f"| {name} | {_shown(evaluation[name])} |" for name in shown if name in evaluation]
+    gates = [
+        f"| {v.gate} | {'pass' if v.passed else '**fail**'} | {_shown(v.measured)} | {_shown(v.limit)} |"
+        for v in verdicts
+    ]
     source = "simulated market" if params.ingest.source == "simulated" else "real files"
     planted = f", planted edge: {params.ingest.simulated.edge}" if params.ingest.source == "simulated" else ""
     return "\n".join(
@@ -125,6 +128,13 @@ def _note(params: Params, manifest: dict, evaluation: dict, verdicts: tuple[Verd
             *("| gate | verdict | measured | limit |", "|---|---|---|---|", *gates),
         ]
     )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(_shown(each) for each in value)
+    number = _number(value)
+    return "–" if value is None else str(value) if number is None else f"{number:,.4g}"
 
 
 def _series(path: Path) -> dict[str, list[float]]:

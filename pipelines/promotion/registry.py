@@ -24,6 +24,8 @@ from pipelines.tables import fresh_folder, read_json
 
 CONTENT = "content_sha256"
 FINGERPRINT = "fingerprint"
+#: Tells MLflow to show its pages for trained models, not those for language models
+TRAINING_PAGES = {"mlflow.experimentKind": "custom_model_development"}
 BUNDLE = "bundle"  #: folder of the bundle inside the model's files
 #: MLflow's own limits: values of parameters and tags, entries of one batch
 LONGEST_PARAM, LONGEST_TAG, LARGEST_BATCH = 6000, 5000, 100
@@ -234,7 +236,9 @@ class Registry:
         if experiment is None:
             where = self._root / self.model
             where.mkdir(parents=True, exist_ok=True)
-            experiment_id = client.create_experiment(self.model, artifact_location=where.resolve().as_uri())
+            experiment_id = client.create_experiment(
+                self.model, artifact_location=where.resolve().as_uri(), tags=TRAINING_PAGES
+            )
         else:
             experiment_id = experiment.experiment_id
         tags = {"mlflow.source.name": "dvc repro", "mlflow.source.type": "PROJECT"}
@@ -245,7 +249,7 @@ class Registry:
     def _log(
         self, client: Any, run: str, bundle: Path, evidence: dict, plots: Sequence[Path], files: Sequence[Path]
     ) -> Any:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import LoggedModelOutput, Metric, Param
 
         experiment_id = client.get_run(run).info.experiment_id
         with tempfile.TemporaryDirectory() as folder:
@@ -253,6 +257,7 @@ class Registry:
             model = client.create_logged_model(experiment_id, name="policy", source_run_id=run)
             client.log_model_artifacts(model.model_id, folder)
         client.finalize_logged_model(model.model_id, "READY")
+        client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
         now = client.get_run(run).info.start_time
         metrics = [Metric(name, float(value), now, 0, model.model_id) for name, value in evidence["metrics"].items()]
         for name, values in evidence["series"].items():

@@ -102,14 +102,16 @@ def _figures(backtest: Backtest, equity: pd.DataFrame, rules: Rules, params: Eva
         psr = probabilistic_sharpe(float(returns.mean() / returns.std(ddof=1)), 0.0, len(returns), *_moments(returns))
     gross = sum((t.outcome.gross_inr for t in trades), rules.opening_equity_inr * 0)
     net = sum((t.outcome.net_inr for t in trades), rules.opening_equity_inr * 0)
-    doubled = returns - _extra_costs(trades, equity, rules) / np.r_[opening, path[:-1]]
+    charges, slippage = _costs_by_day(trades, equity, rules)
+    before = np.r_[opening, path[:-1]]
     return {
         "sharpe": metrics.sharpe(returns),
         "sharpe_ci": list(interval) if interval else [None, None],
         "probabilistic_sharpe": psr,
         "deflated_sharpe": deflated_sharpe(returns, trials),
         "trials": trials,
-        "double_cost_sharpe": metrics.sharpe(doubled),
+        "double_cost_sharpe": metrics.sharpe(returns - charges / before),
+        "double_friction_sharpe": metrics.sharpe(returns - (charges + slippage) / before),
         "opening_equity_inr": opening,
         "return_total": float(path[-1] / opening - 1) if len(path) else 0.0,
         "max_drawdown": float(equity["drawdown"].max()) if len(equity) else 0.0,
@@ -136,14 +138,15 @@ def _moments(returns: np.ndarray) -> tuple[float, float]:
     return float((centred**3).mean()), float((centred**4).mean())
 
 
-def _extra_costs(trades: Sequence[Trade], equity: pd.DataFrame, rules: Rules) -> np.ndarray:
-    """Rupees a day if charges and slippage were twice what they are, on the same trades, booked when they close."""
-    extra = pd.Series(0.0, index=equity["day"])
+def _costs_by_day(trades: Sequence[Trade], equity: pd.DataFrame, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+    """Rupees of charges and of slippage a day, booked when trades close: what twice the costs would take away more."""
+    charges, slippage = (pd.Series(0.0, index=equity["day"]) for _ in range(2))
     for trade in trades:
         o = trade.outcome
-        value = float(o.entry_price + o.exit_price) * o.quantity
-        extra[o.exited_at.date()] += float(sum(o.charges.values())) + value * rules.fills.slippage_bps / 1e4
-    return extra.to_numpy()
+        day = o.exited_at.date()
+        charges[day] += float(sum(o.charges.values()))
+        slippage[day] += float(o.entry_price + o.exit_price) * o.quantity * rules.fills.slippage_bps / 1e4
+    return charges.to_numpy(), slippage.to_numpy()
 
 
 def _charges(trades: Sequence[Trade]) -> dict[str, float]:

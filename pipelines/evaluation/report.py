@@ -232,8 +232,11 @@ def _trade_row(row: Mapping[Any, Any]) -> str:
 
 
 def _charges_note(figures: Mapping[str, Any]) -> str:
-    doubled = _number(figures["double_cost_sharpe"])
-    return f"Rs {figures['charges_inr']:,.0f} over the test; Sharpe at double costs {doubled}."
+    charges, all_costs = (_number(figures[name]) for name in ("double_cost_sharpe", "double_friction_sharpe"))
+    return (
+        f"Rs {figures['charges_inr']:,.0f} over the test. Sharpe ratio with twice the charges {charges}, "
+        f"with twice the slippage too {all_costs}."
+    )
 
 
 def _footer(figures: Mapping[str, Any]) -> str:

@@ -90,5 +90,5 @@ def _notes(figures: dict[str, Any]) -> tuple[str, ...]:
         f"{figures['first_day']} to {figures['last_day']}: {figures['trades']} trades, "
         f"net Rs {figures['net_inr']:,.2f} after Rs {figures['charges_inr']:,.2f} of charges",
         f"Sharpe {shown('sharpe')}, deflated {shown('deflated_sharpe')} for {figures['trials']} trials, "
-        f"at double costs {shown('double_cost_sharpe')}, buy and hold {shown('buy_and_hold_sharpe')}",
+        f"at double charges {shown('double_cost_sharpe')}, buy and hold {shown('buy_and_hold_sharpe')}",
     )

@@ -43,7 +43,7 @@ def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
     ----------
     bundle : Bundle
     table : DataFrame
-        The bundle's features, `regime_*` and `close`; more columns do no harm.
+        The bundle's features and `regime_*`; more columns do no harm.
 
     Returns
     -------
@@ -51,6 +51,11 @@ def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
     direction), `probability`, `expected_return`, `stop_risk` (NaN where there is no signal), `stop_distance`,
     `target_distance` (shares of the close), `regime`, `action` (take, reduce, skip).
     """
+    return pd.DataFrame(_judged_columns(bundle, table), index=table.index)
+
+
+def _judged_columns(bundle: Bundle, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The columns of `judge`; a frame around them would cost a single decision half of its time."""
     directions, confidences = head_views(bundle.heads, table)
     regimes = table[list(REGIME_COLUMNS)].to_numpy(np.float64)
     views = directions * confidences
@@ -66,11 +71,11 @@ def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
         probability[judged], expected[judged], stop_risk[judged] = bundle.trade_model.predict(inputs)
     clears = (probability >= limits.min_probability) & (expected >= limits.min_expected_return)
     action = np.where(clears, np.where(expected < limits.reduce_below, Action.REDUCE, Action.TAKE), Action.SKIP)
-    columns: dict[str, Any] = {}
+    columns: dict[str, np.ndarray] = {}
     for i, head in enumerate(bundle.heads):
         columns[f"{head.name}_direction"] = directions[:, i]
         columns[f"{head.name}_confidence"] = confidences[:, i]
-    columns |= {
+    return columns | {
         "signal": signal,
         "side": side,
         "probability": probability,
@@ -81,7 +86,6 @@ def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
         "regime": regime_names(regimes),
         "action": action.astype(object),
     }
-    return pd.DataFrame(columns, index=table.index)
 
 
 def regime_names(probabilities: np.ndarray) -> np.ndarray:
@@ -102,11 +106,9 @@ def decide(bundle: Bundle, rows: Sequence[FeatureRow], equity_inr: Decimal) -> l
         return []
     for row in rows:
         _require_same_catalogue(bundle, row)
-    names = (*bundle.feature_names, *REGIME_COLUMNS)
-    table = pd.DataFrame({name: [row.values[name] for row in rows] for name in names}, dtype=np.float64)
-    table["close"] = [row.close for row in rows]
-    judged = judge(bundle, table)
-    columns = {name: judged[name].to_numpy() for name in judged.columns}
+    names = [*bundle.feature_names, *REGIME_COLUMNS]
+    numbers = np.array([[row.values[name] for name in names] for row in rows], dtype=np.float64)
+    columns = _judged_columns(bundle, pd.DataFrame(numbers, columns=names))
     return [
         _decision(bundle, row, {name: column[i] for name, column in columns.items()}, equity_inr)
         for i, row in enumerate(rows)

@@ -63,7 +63,7 @@ def test_figures_are_json_without_nan_and_agree_with_the_trades(skilled):
     assert figures["net_inr"] == pytest.approx(skilled.trades["net_inr"].sum(), abs=0.01)
     assert figures["net_inr"] == pytest.approx(figures["gross_inr"] - figures["charges_inr"], abs=0.01)
     assert figures["sharpe_ci"][0] < figures["sharpe"] < figures["sharpe_ci"][1]
-    assert figures["double_cost_sharpe"] < figures["sharpe"]
+    assert figures["double_friction_sharpe"] < figures["double_cost_sharpe"] < figures["sharpe"]
     assert figures["trials"] == EVALUATION.prior_trials + 1
     assert figures["max_position_share"] <= 0.11
 

@@ -32,7 +32,7 @@ def test_good_figures_pass_every_gate():
         ({"max_drawdown": 0.16}, "maximum drawdown"),
         ({"profit_factor": 1.05}, "profit factor"),
         ({"random_percentile": 0.9}, "better than random entries"),
-        ({"double_cost_sharpe": 0.0}, "Sharpe ratio at double costs"),
+        ({"double_cost_sharpe": 0.0}, "Sharpe ratio at double charges"),
     ],
 )
 def test_a_figure_beyond_its_limit_keeps_the_policy_from_money_but_not_from_paper(figures, gate):

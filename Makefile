@@ -3,8 +3,10 @@ PYTHON ?= python3.11
 BIN    := .venv/bin
 READY  := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# One thread a library call: the two cores are shared by the processes of a session
+# No process of ours reports home
 export BENTOML_DO_NOT_TRACK := true
+# Compiled modules are kept even where the shell says not to: every process of ours would compile them anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test lint format bench up down status clean
 

@@ -14,7 +14,9 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="a folder of real CSV or Parquet bars instead of the simulation")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="a folder of real CSV or Parquet bars instead of the simulation")
+    ] = None,
 ) -> None:
     """The whole loop once: pipeline, registration, promotion to paper, one trading session, outcomes."""
     from serving.demo import run_demo

@@ -1,0 +1,325 @@
+"""The whole loop once, as a person would look at it: pipeline, registry, ladder, paper session, outcomes, report."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines.domain.errors import BadInput, BooksDiffer, ServiceUnavailable, TradeSageError
+from pipelines.params import Params, load_params
+from pipelines.paths import Paths
+from pipelines.stages import STAGES
+from pipelines.tables import read_json, read_table, write_json
+
+#: A session of the demo takes half a minute; one that takes this long has hung
+SESSION_PATIENCE_S = 240.0
+STEPS = (*STAGES, "register", "promote", "start", "session", "report")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the steps hand to the summary."""
+
+    version: str
+    policy_version: str
+    stage: str
+    refused: tuple[str, ...]  #: gates that keep the policy from canary and champion
+
+
+def run_demo(root: Path, data: Path | None) -> int:
+    """Run the demo and return the exit code: 0, or 1 when the books of journal and exchange differ.
+
+    Parameters
+    ----------
+    root : the checkout; the report goes to its `reports/` folder
+    data : a folder of real bars, or None for the simulated market of `params.yaml`
+    """
+    started = time.monotonic()
+    console = Console()
+    params = load_params(root / "params.yaml")
+    workspace = root if data is None else _workspace_for(root, data, console)
+    paths = Paths(workspace)
+    params = load_params(workspace / "params.yaml")
+    with _progress(console) as advance:
+        run_pipeline(workspace, advance)
+        with session_processes(paths, params, advance) as told:
+            pass
+        advance("report")
+        summary = _summary(paths, params, told, time.monotonic() - started)
+        _write_reports(root, paths, summary)
+    _print(console, summary, told, root)
+    return _judge(console, summary)
+
+
+def _workspace_for(root: Path, data: Path, console: Console) -> Path:
+    """A run workspace of its own, so that real files and the simulated market do not overwrite each other."""
+    from pipelines.promotion.workspace import RunWorkspace
+
+    folder = data.expanduser().resolve()
+    if not folder.is_dir():
+        raise BadInput(f"{data} is not a folder; give one with CSV or Parquet bars: make demo DATA=<folder>")
+    name = "demo-" + re.sub(r"[^a-z0-9]+", "-", "-".join(folder.parts[-2:]).lower()).strip("-")
+    workspaces = RunWorkspace(root)
+    workspaces.remove(name)
+    overrides = {"ingest.source": "files", "ingest.folder": str(folder)}
+    workspace = workspaces.create(name, overrides)
+    console.print(f"real files from [bold]{folder}[/] in a workspace of their own")
+    return workspace
+
+
+def run_pipeline(workspace: Path, advance: Callable[[str], None]) -> None:
+    """`dvc repro` in the workspace, telling each stage as it begins.
+
+    Raises
+    ------
+    TradeSageError : with the stage's own line when a stage refuses its input.
+    """
+    command = [sys.executable, "-m", "dvc", "repro"]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, cwd=workspace, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    last: deque[str] = deque(maxlen=40)
+    assert process.stdout is not None
+    for line in process.stdout:
+        last.append(line.rstrip())
+        begun = re.match(r"(?:Running stage|Stage) '(\w+)'", line)
+        if begun:
+            advance(begun.group(1))
+    if process.wait() != 0:
+        raise TradeSageError(_reason(last))
+
+
+def _reason(lines: deque[str]) -> str:
+    told = [line for line in lines if re.match(r"\w+: \w+: ", line) and not line.startswith("ERROR")]
+    return told[-1] if told else "dvc repro failed:\n" + "\n".join(lines)
+
+
+@contextmanager
+def session_processes(
+    paths: Paths, params: Params, advance: Callable[[str], None], keep_postgres: bool | None = None
+) -> Iterator[Told]:
+    """Register and promote the run's policy to paper, then play the held-back days through real processes.
+
+    The embedded PostgreSQL is ended afterwards unless `keep_postgres`, or unless `tradesage up` uses it.
+    """
+    from pipelines.journal import journal_at
+    from pipelines.journal.postgres import database_url, stop_embedded
+    from pipelines.promotion.ladder import Refusal, Stage, may_enter, promote, verdicts_from
+    from pipelines.promotion.register import register_run
+    from pipelines.promotion.registry import default_registry
+    from serving.processes import running_up
+
+    keep = running_up() if keep_postgres is None else keep_postgres
+    try:
+        advance("register")
+        version = register_run(paths, params)
+        advance("promote")
+        registry = default_registry(params)
+        journal = journal_at(database_url("journal"))
+        verdicts = verdicts_from(read_json(paths.verdicts))
+        moved = promote(registry, journal, version, Stage.PAPER, verdicts, actor="demo", reason="demonstration run")
+        if isinstance(moved, Refusal):
+            raise TradeSageError(f"the policy may not trade even on paper: {moved}")
+        refused = tuple(verdict.gate for verdict in may_enter(Stage.CANARY, verdicts))
+        bundle = read_json(paths.bundle / "manifest.json")
+        play_session(paths, params, advance)
+        yield Told(version, bundle["version"], Stage.PAPER.value, refused)
+    finally:
+        if not keep:
+            stop_embedded()
+
+
+def play_session(paths: Paths, params: Params, advance: Callable[[str], None]) -> None:
+    """Policy service, paper exchange and executor as processes of their own, until the held-back days are played."""
+    from serving.processes import exchange_process, executor_process, free_port, policy_process
+
+    advance("start")
+    policy = policy_process(params, port=free_port())
+    exchange = exchange_process(params, paths.root, port=free_port())
+    executor = executor_process(
+        params, paths.root, port=free_port(), exchange=exchange.url, policy=policy.url, until_finished=True
+    )
+    with policy, exchange:
+        policy.wait_until_healthy()
+        exchange.wait_until_healthy()
+        advance("session")
+        with executor:
+            ended = executor.wait(SESSION_PATIENCE_S)
+    if ended != 0:
+        raise ServiceUnavailable(f"the executor ended with code {ended}; its log is {executor.log}:\n{executor.tail()}")
+
+
+def _summary(paths: Paths, params: Params, told: Told, seconds: float) -> dict:
+    snapshot, validated = read_json(paths.snapshot), read_json(paths.reports / "validate.json")
+    evaluation, session = read_json(paths.reports / "evaluation.json"), read_json(paths.reports / "session.json")
+    verdicts = read_json(paths.verdicts)
+    counted = ("decisions", "intents", "orders", "fills", "outcomes", "open_positions", "cash_exchange", "cash_journal")
+    measured = ("sharpe", "sharpe_ci", "max_drawdown", "win_rate", "profit_factor", "trades", "charges_inr")
+    return {
+        "source": source_in_words(params),
+        "interval": snapshot["interval"],
+        "as_of": snapshot["as_of"],
+        "instruments": len(read_table(paths.instruments)),
+        "bars": validated["rows_out"],
+        "quarantined": validated["quarantined"],
+        "features": len(read_json(paths.catalogue)["features"]),
+        "policy_version": told.policy_version,
+        "registry_version": told.version,
+        "stage": told.stage,
+        "gates": [
+            {key: v[key] for key in ("gate", "passed", "measured", "limit")} | {"name": v["gate"]} for v in verdicts
+        ],
+        "evaluation": {key: evaluation[key] for key in measured},
+        "session": {key: session[key] for key in counted},
+        "seconds": round(seconds, 1),
+    }
+
+
+def source_in_words(params: Params) -> str:
+    """Where the bars came from; a planted edge is always called so."""
+    if params.ingest.source == "files":
+        return f"files: {params.ingest.folder}"
+    edge = params.ingest.simulated.edge
+    if edge == "none":
+        return "simulated market without an edge"
+    return f"simulated market with a planted {edge} edge of strength {params.ingest.simulated.edge_strength:g}"
+
+
+def _write_reports(root: Path, paths: Paths, summary: dict) -> None:
+    """`reports/demo.json` and `demo.html`, always in the checkout, wherever the run's workspace lies."""
+    from pipelines.evaluation.report import evaluation_report
+
+    session = read_json(paths.reports / "session.json")
+    evaluation_report(paths, root / "reports" / "demo.html", session=session)
+    write_json(summary, root / "reports" / "demo.json")
+
+
+def _judge(console: Console, summary: dict) -> int:
+    session = summary["session"]
+    same_cash = Decimal(session["cash_exchange"]) == Decimal(session["cash_journal"])
+    if same_cash and session["open_positions"] == 0:
+        console.print("[green]the books agree to the paisa and nothing is left open[/]")
+        return 0
+    difference = BooksDiffer(
+        f"cash is {session['cash_exchange']} at the exchange and {session['cash_journal']} in the journal, "
+        f"{session['open_positions']} positions are open; both should agree and none be left: see reports/session.json"
+    )
+    console.print(f"[red]BooksDiffer: {difference}[/]")
+    return 1
+
+
+def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
+    session, evaluation = summary["session"], summary["evaluation"]
+    console.print()
+    console.print(_facts(summary))
+    console.print(_gates(summary["gates"]))
+    if told.refused:
+        console.print(
+            f"[yellow]Not for real money:[/] {len(told.refused)} gates keep policy {told.policy_version} from canary "
+            f"and champion ({', '.join(told.refused)}). It traded on paper only. That is what gates are for."
+        )
+    else:
+        console.print(
+            f"All gates pass for policy {told.policy_version}. Canary still needs a person's approval in Airflow: "
+            "make up"
+        )
+    if session["decisions"] and not session["fills"]:
+        console.print("The policy found nothing worth its charges on the day that was played.")
+    if evaluation["trades"] == 0:
+        console.print("The policy made no trade in the walk-forward test.")
+    console.print(f"report: {root / 'reports' / 'demo.html'}   figures: {root / 'reports' / 'demo.json'}")
+
+
+def _facts(summary: dict) -> Table:
+    session, evaluation = summary["session"], summary["evaluation"]
+    low, high = evaluation["sharpe_ci"]
+    table = Table(title=f"TradeSage: {summary['source']}", show_header=False, title_justify="left")
+    rows = [
+        (
+            "data",
+            f"{summary['bars']:,} {summary['interval']} bars of {summary['instruments']} instruments until "
+            f"{summary['as_of']}, {summary['quarantined']:,} rows quarantined",
+        ),
+        (
+            "policy",
+            f"{summary['policy_version']} on {summary['features']} features, registered as version "
+            f"{summary['registry_version']}, on the ladder: {summary['stage']}",
+        ),
+        (
+            "walk-forward",
+            f"Sharpe {_number(evaluation['sharpe'])} (95 %: {_number(low)} to {_number(high)}), drawdown "
+            f"{_share(evaluation['max_drawdown'])}, {evaluation['trades']:,} trades, "
+            f"{_share(evaluation['win_rate'])} won, profit factor {_number(evaluation['profit_factor'])}, "
+            f"charges {_rupees(evaluation['charges_inr'])}",
+        ),
+        (
+            "paper session",
+            f"{session['decisions']:,} decisions, {session['intents']} intents, {session['orders']} orders, "
+            f"{session['fills']} fills, {session['outcomes']} outcomes, {session['open_positions']} open",
+        ),
+        ("cash", f"exchange {_rupees(session['cash_exchange'])}, journal {_rupees(session['cash_journal'])}"),
+        ("time", f"{summary['seconds']:.0f} s"),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _gates(gates: list[dict]) -> Table:
+    table = Table(title="gates", title_justify="left")
+    for heading in ("gate", "measured", "limit", ""):
+        table.add_column(heading, justify="right" if heading in ("measured", "limit") else "left")
+    for gate in gates:
+        verdict = "[green]passed[/]" if gate["passed"] else "[red]refused[/]"
+        table.add_row(gate["name"], _number(gate["measured"]), _number(gate["limit"]), verdict)
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _rupees(value: float | str | None) -> str:
+    return "–" if value is None else f"₹{Decimal(str(value)):,.2f}"
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Show the steps as they go by: what is done, what runs, for how long."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(STEPS[0], total=len(STEPS))
+        since = time.monotonic()
+        current = STEPS[0]
+
+        def advance(step: str) -> None:
+            nonlocal since, current
+            if step == current:
+                return
+            progress.console.print(f"  {current:<12}{time.monotonic() - since:6.1f} s", highlight=False)
+            since, current = time.monotonic(), step
+            progress.update(task, description=step, completed=STEPS.index(step))
+
+        yield advance
+        progress.console.print(f"  {current:<12}{time.monotonic() - since:6.1f} s", highlight=False)

@@ -9,7 +9,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from pipelines.domain.bars import PRICE_COLUMNS
 
-#: Deviation of any price from the median of its neighbours' closes that no market moves by, up and down
+#: Deviation of any price from the closes just before that no market moves by, up and down
 OUTLIER = {True: 0.25, False: 0.60}  #: by whether bars are intraday; 2020's worst two weeks stay well inside
 
 
@@ -104,6 +104,6 @@ def _context(outlier: float) -> list[Expectation]:
         gxe.ExpectColumnValuesToBeBetween(
             column="deviation",
             max_value=outlier,
-            meta={"rule": "price_outlier", "reason": "a price is {deviation:.0%} off its neighbours"},
+            meta={"rule": "price_outlier", "reason": "a price is {deviation:.0%} off the closes before"},
         ),
     ]

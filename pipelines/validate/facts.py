@@ -8,7 +8,7 @@ import pandas as pd
 from pipelines.domain.bars import PRICE_COLUMNS, Interval
 from pipelines.domain.session_grid import slots
 
-NEIGHBOURS = 11  #: bars of the median a price is held against, five to each side
+BEFORE = 5  #: closes before a bar whose median its prices are held against
 
 
 def with_facts(bars: pd.DataFrame, interval: Interval, ungapped: Set[str]) -> pd.DataFrame:
@@ -23,8 +23,8 @@ def with_facts(bars: pd.DataFrame, interval: Interval, ungapped: Set[str]) -> pd
     Returns
     -------
     DataFrame with these columns more: `copies_before` (identical rows above), `rows_at_time` (different rows of one
-    time), `in_order`, `on_session`, `in_hours`, `on_grid`, `deviation` (largest of the four prices from the median of
-    the neighbours' closes, as a share; 0 for `ungapped`), `overnight_gap` (open against the close of the day before,
+    time), `in_order`, `on_session`, `in_hours`, `on_grid`, `deviation` (of the four prices from the closes before, as a
+    share; 0 for `ungapped`), `overnight_gap` (open against the close of the day before,
     as a share; NaN within a day and for `ungapped`).
     """
     facts = bars.reset_index(drop=True)
@@ -47,14 +47,17 @@ def overnight_gaps(bars: pd.DataFrame) -> pd.Series:
 
 
 def deviations(bars: pd.DataFrame) -> pd.Series:
-    """Largest distance of a row's four prices from the median close of its neighbours, as a share of that median.
+    """How far a row's prices lie from what was traded just before, as a share; NaN where nothing was.
 
-    The median is centred, so at a lasting step (a split) each row is held against its own side of it.
+    Each price is held against the median of the closes before it, and against the last of them; the nearer counts.
+    After a wild bar the median still stands, after a lasting step (a split) the last close does, so that either sets
+    aside one bar only. Nothing later than the bar is looked at: a row fit for use stays so whatever follows.
     """
     ordered = bars.sort_values("open_time", kind="stable")
-    median = ordered["close"].rolling(NEIGHBOURS, center=True, min_periods=3).median()
-    prices = ordered[list(PRICE_COLUMNS)].div(median, axis=0)
-    return (prices - 1).abs().max(axis=1).replace(np.inf, np.nan).reindex(bars.index)
+    before = ordered["close"].shift()
+    references = (before.rolling(BEFORE, min_periods=1).median(), before)
+    farthest = [(ordered[list(PRICE_COLUMNS)].div(reference, axis=0) - 1).abs().max(axis=1) for reference in references]
+    return farthest[0].combine(farthest[1], np.minimum).replace(np.inf, np.nan).reindex(bars.index)
 
 
 def _copies_before(bars: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadParams
@@ -41,17 +41,11 @@ class SimulatedParams(Section):
 
 class IngestParams(Section):
     source: Literal["simulated", "files"]
-    folder: Path | None
+    folder: Path
     interval: Literal["auto"] | Interval
     symbols: tuple[str, ...]
     session_days: Literal["auto"] | Annotated[int, Field(ge=0, le=250)]
     simulated: SimulatedParams
-
-    @model_validator(mode="after")
-    def files_need_a_folder(self) -> "IngestParams":
-        if self.source == "files" and self.folder is None:
-            raise ValueError("source 'files' needs a folder")
-        return self
 
 
 class ValidateParams(Section):

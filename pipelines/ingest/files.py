@@ -38,7 +38,6 @@ def read_files(params: IngestParams) -> World:
     ------
     BadInput : if the folder or a file in it cannot be used; the message names the file and what to do.
     """
-    assert params.folder is not None  # params refuse source 'files' without a folder
     folder = params.folder
     found, hashes, left_out = _read_folder(folder)
     found = _asked_for(found, params.symbols, folder)

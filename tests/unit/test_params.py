@@ -33,7 +33,7 @@ def test_the_shipped_parameters_are_valid():
         ("nonsense", {}, "nonsense is not a known key"),
         ("ingest.interval", "7min", "ingest.interval = '7min'"),
         ("ingest.source", "yahoo", "ingest.source = 'yahoo'"),
-        ("ingest.source", "files", "source 'files' needs a folder"),
+        ("ingest.folder", None, "ingest.folder = None"),
         ("ingest.simulated.edge", "psychic", "ingest.simulated.edge = 'psychic'"),
         ("ingest.simulated.days", -3, "ingest.simulated.days = -3"),
         ("validate.max_quarantined", 1.5, "validate.max_quarantined = 1.5"),

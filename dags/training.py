@@ -75,9 +75,9 @@ def _touch(one: PurePosixPath, other: PurePosixPath) -> bool:
     params={
         "overrides": Param(
             {},
-            type="object",
+            type=["object", "null"],
             title="Overrides",
-            description="Parameters of this run by dotted key, as JSON; empty takes params.yaml as committed",
+            description='Parameters by dotted key, e.g. {"ingest.simulated.days": 60}; empty takes those committed',
         )
     },
 )

@@ -7,6 +7,7 @@ checkout, so that worktrees and branches of runs stay out of it.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,8 @@ from tests.conftest import ROOT, SMALL
 
 pytestmark = pytest.mark.timeout(600)
 
+#: What is tested here is the way of a policy, not the policy
+SMALLER = {"ingest.simulated.days": 35, "ingest.simulated.instruments": 3}
 #: Prepares Airflow from the clone's own code and tells the environment and the commands of its processes
 PREPARE = """
 import json
@@ -149,32 +152,37 @@ def world() -> Iterator[World]:
     folder = Path(tempfile.mkdtemp(prefix="ts-", dir="/tmp"))  # short: PostgreSQL's socket lies below it
     folder.chmod(0o755)
     checkout, port = folder / "checkout", free_port()
-    clone_as_it_stands(checkout, SMALL | {"serving.airflow_port": port})
+    clone_as_it_stands(checkout, SMALL | SMALLER | {"serving.airflow_port": port})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRADESAGE_STATE", str(folder / "state"))
         for name in ("TRADESAGE_DATABASE_URL", *(name for name in os.environ if name.startswith("AIRFLOW"))):
             patch.delenv(name, raising=False)
         try:
             with ProcessGroup() as group:
-                team = started(group, checkout, port)
+                team, processes = started(group, checkout, port)
                 params = load_params(checkout / "params.yaml")
                 yield World(team, checkout, params, default_registry(params))
+                for process in processes:  # all at once; one after another takes half a minute
+                    if process.running and process.pid:
+                        os.kill(process.pid, signal.SIGTERM)
         finally:
             stop_embedded()
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def started(group: ProcessGroup, checkout: Path, port: int) -> Team:
+def started(group: ProcessGroup, checkout: Path, port: int) -> tuple[Team, list[Process]]:
     """Airflow's processes on the clone, healthy."""
     told = prepared(checkout)
     assert told["repo"] == str(checkout)
     quick = told["environment"] | {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2"}
+    processes = []
     for part, command in told["commands"].items():
         url, listens = (told["health"], port) if part == "api-server" else (None, None)
-        group.start(Process(f"airflow-{part}", command, listens, url, quick, folder=checkout), wait=False)
+        process = Process(f"airflow-{part}", command, listens, url, quick, folder=checkout)
+        processes.append(group.start(process, wait=False))
     until(lambda: all_healthy(told["health"]), 120, "starting Airflow")
     passwords = Path(told["environment"]["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
-    return Team(f"http://127.0.0.1:{port}", json.loads(passwords.read_text(encoding="utf-8")))
+    return Team(f"http://127.0.0.1:{port}", json.loads(passwords.read_text(encoding="utf-8"))), processes
 
 
 def prepared(checkout: Path) -> dict:

@@ -80,7 +80,7 @@ def test_an_overridden_date_stays_text_as_dvc_demands():
         ({"nowhere": {"days": 40}}, "nowhere.days"),
         ({"ingest.source.kind": 1}, "ingest.source.kind"),
         ({"ingest.simulated.days": -1}, "ingest.simulated.days"),
-        ({"ingest.source": "files"}, "folder"),
+        ({"ingest.source": "satellite"}, "ingest.source"),
     ],
 )
 def test_a_wrong_override_is_refused_by_its_name_before_anything_is_written(repo, state, overrides, named):

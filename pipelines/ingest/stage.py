@@ -185,6 +185,7 @@ def _snapshot(params: IngestParams, world: World, split: Split) -> dict:
     """What was pinned; nothing of it depends on where or when the stage ran."""
     return {
         "source": params.source,
+        "folder": "/".join(params.folder.parts[-2:]) if params.source == "files" else None,
         "simulated": params.simulated.model_dump(mode="json") if params.source == "simulated" else None,
         "interval": world.interval.value,
         "as_of": split.as_of.isoformat(),

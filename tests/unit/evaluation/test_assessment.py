@@ -154,11 +154,13 @@ def test_the_report_is_one_file_that_says_the_market_is_simulated(tmp_path, skil
     write_json({"source": "simulated", "interval": "15min", "simulated": {"edge": "momentum"}}, paths.snapshot)
     write_assessment(skilled, paths)
 
-    evaluation_report(paths, tmp_path / "report.html", {"decisions": 5, "cash_exchange": "1000.00"})
+    counts = dict.fromkeys(("decisions", "intents", "orders", "fills", "outcomes", "open_positions"), 5)
+    evaluation_report(paths, tmp_path / "report.html", counts | {"cash_exchange": "1000.00", "cash_journal": "999.95"})
 
     text = (tmp_path / "report.html").read_text()
     assert "simulated market with a planted momentum edge" in text
     assert "Paper session" in text
+    assert "cash differs: exchange Rs 1,000.00, journal Rs 999.95" in text
     assert "cdn.plot.ly/plotly" not in text
     first = (paths.evaluation / "evaluation.html").read_bytes()
     write_assessment(skilled, paths)
@@ -168,7 +170,7 @@ def test_the_report_is_one_file_that_says_the_market_is_simulated(tmp_path, skil
 
 def test_the_headline_does_not_hide_what_was_simulated():
     assert "without an edge" in headline({"source": "simulated", "simulated": {"edge": "none"}})
-    assert headline({"source": "files"}) == "Source: files"
+    assert headline({"source": "files", "folder": "nse/daily"}) == "Source: real bars from nse/daily"
 
 
 def test_a_policy_reloads_identically():

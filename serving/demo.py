@@ -228,7 +228,7 @@ def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
     if told.refused:
         console.print(
             f"[yellow]Not for real money:[/] {len(told.refused)} gates keep policy {told.policy_version} from canary "
-            f"and champion ({', '.join(told.refused)}). It traded on paper only. That is what gates are for."
+            f"and champion ({', '.join(told.refused)}). It may trade on paper only. That is what gates are for."
         )
     else:
         console.print(
@@ -250,7 +250,7 @@ def _facts(summary: dict) -> Table:
         (
             "data",
             f"{summary['bars']:,} {summary['interval']} bars of {summary['instruments']} instruments until "
-            f"{summary['as_of']}, {summary['quarantined']:,} rows quarantined",
+            f"{summary['as_of'][:16].replace('T', ' ')}, {summary['quarantined']:,} rows quarantined",
         ),
         (
             "policy",

@@ -75,6 +75,8 @@ def _workspace_for(root: Path, data: Path, console: Console) -> Path:
     overrides = {"ingest.source": "files", "ingest.folder": str(folder)}
     workspace = workspaces.create(name, overrides)
     console.print(f"real files from [bold]{folder}[/] in a workspace of their own")
+    for note in workspaces.notes():
+        console.print(f"[yellow]{note}[/]")
     return workspace
 
 

@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,46 @@ def test_imports_go_one_way():
                 line for line in text.splitlines() if line.strip().startswith(("from pipelines", "import pipelines"))
             ]
             assert all("pipelines.domain" in line for line in imported), path
+
+
+#: A change in them cannot change a number: where tables lie, and what a stage is called
+WITHOUT_NUMBERS = {"pipelines/paths.py", "pipelines/stages.py"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_run_again_when_any_code_it_imports_changes(stage):
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["deps"]
+
+    missing = code_behind(ROOT / "pipelines" / stage) - set(deps) - WITHOUT_NUMBERS
+
+    assert missing == set()
+
+
+def code_behind(package: Path) -> set[str]:
+    """Packages and top modules that a package imports, directly or through others, as `dvc.yaml` names them."""
+    waiting, found = [package], set()
+    while waiting:
+        place = waiting.pop()
+        name = place.relative_to(ROOT).as_posix()
+        if name in found:
+            continue
+        found.add(name)
+        for path in place.rglob("*.py") if place.is_dir() else [place]:
+            waiting += imported_by(path)
+    return found
+
+
+def imported_by(path: Path) -> list[Path]:
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules += [node.module] if node.module != "pipelines" else [f"pipelines.{n.name}" for n in node.names]
+            modules += ["expectations"] if node.module.startswith("expectations") else []
+        elif isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+    places = [ROOT.joinpath(*module.split(".")[: 1 if module.startswith("expectations") else 2]) for module in modules]
+    return [place if place.is_dir() else place.with_suffix(".py") for place in places if ours(place)]
+
+
+def ours(place: Path) -> bool:
+    return place.is_relative_to(ROOT) and (place.is_dir() or place.with_suffix(".py").exists())

@@ -1,5 +1,6 @@
 """What a head is, and what all rule heads have in common: a score of features, a threshold, a slope."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ class Head(Protocol):
 
     @property
     def uses(self) -> tuple[str, ...]: ...
+
+    def view_arrays(self, columns: Values) -> tuple[np.ndarray, np.ndarray]: ...
 
     def views(self, table: pd.DataFrame) -> pd.DataFrame: ...
 
@@ -52,40 +55,45 @@ class RuleHead(ABC):
     def figures(self, values: Mapping[str, float]) -> tuple[str, ...]:
         """The figures behind the score in plain words."""
 
-    def views(self, table: pd.DataFrame) -> pd.DataFrame:
-        """View of every row.
+    def view_arrays(self, columns: Values) -> tuple[np.ndarray, np.ndarray]:
+        """Direction and confidence of every row.
 
         Parameters
         ----------
-        table : DataFrame of shape (n, any), with the columns in `uses`
+        columns : mapping with the features in `uses`, each of shape (n,); a DataFrame will do
 
         Returns
         -------
-        DataFrame of shape (n, 2), same index
-            `direction` in [-1, 1], below zero is short; `confidence` in [0, 1]. Both are 0 where a feature is NaN or
-            the score is within the threshold.
+        two arrays of shape (n,)
+            Direction in [-1, 1], below zero is short; confidence in [0, 1]. Both are 0 where a feature is NaN or the
+            score is within the threshold.
 
         Raises
         ------
-        FeatureMismatch : if a column is missing.
+        FeatureMismatch : if a feature is missing.
         """
-        missing = [name for name in self.uses if name not in table.columns]
+        missing = [name for name in self.uses if name not in columns]
         if missing:
             raise FeatureMismatch(
                 f"head {self.name} wants {missing}, which the table does not have; build features anew"
             )
-        values = {name: table[name].to_numpy(np.float64) for name in self.uses}
+        values = {name: np.asarray(columns[name], np.float64) for name in self.uses}
         known = np.isfinite(np.array(list(values.values()))).all(axis=0)
         with np.errstate(invalid="ignore"):
             score = np.where(known, self.score(values), 0.0)
             conviction = np.where(known, self.conviction(values), 0.0)
         direction = np.sign(score) * np.tanh(self.slope * np.maximum(np.abs(score) - self.threshold, 0.0))
         confidence = np.where(direction == 0.0, 0.0, conviction)
-        return pd.DataFrame({"direction": direction + 0.0, "confidence": confidence}, index=table.index)
+        return direction + 0.0, confidence
+
+    def views(self, table: pd.DataFrame) -> pd.DataFrame:
+        """`view_arrays` as a DataFrame of shape (n, 2): `direction` and `confidence`, with the table's index."""
+        direction, confidence = self.view_arrays(table)
+        return pd.DataFrame({"direction": direction, "confidence": confidence}, index=table.index)
 
     def reasons(self, values: Mapping[str, float], direction: float) -> tuple[str, ...]:
         """Why the head thinks so, in plain words with figures; one sentence when it has no view."""
-        unknown = [name for name in self.uses if not np.isfinite(values.get(name, np.nan))]
+        unknown = [name for name in self.uses if not math.isfinite(values.get(name, math.nan))]
         if unknown:
             return (f"no view: {', '.join(unknown)} not known yet",)
         if direction == 0.0:
@@ -96,7 +104,7 @@ class RuleHead(ABC):
 
 def share(value: Any) -> Any:
     """The value cut to [0, 1]."""
-    return np.clip(value, 0.0, 1.0)
+    return np.minimum(np.maximum(value, 0.0), 1.0)  # as np.clip, which takes five times as long on a single row
 
 
 def side_words(value: float, above: str, below: str) -> str:

@@ -12,6 +12,7 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.orders import Product
 from pipelines.policy.consensus import Consensus
+from pipelines.policy.panel import REGIME_COLUMNS
 from pipelines.policy.trade_model import TARGETS, TradeModel
 from pipelines.tables import fresh_folder
 
@@ -58,9 +59,14 @@ class Bundle:
     def catalogue_hash(self) -> str:
         return self.catalogue["hash"]
 
-    @property
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(feature["name"] for feature in self.catalogue["features"])
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what a row must know, in the order in which it is judged: the features, then the regimes."""
+        return (*self.feature_names, *REGIME_COLUMNS)
 
     @property
     def hold_bars(self) -> int:

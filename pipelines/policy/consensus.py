@@ -27,10 +27,21 @@ class Consensus:
             Direction times confidence.
         regimes : shape (n_rows, 4)
             Probabilities; a row with NaN uses the overall weights.
+
+        Notes
+        -----
+        Sums run term by term: a matrix product adds in another order for one row than for many, and a row must get
+        the same signal alone as in a table.
         """
         known = np.isfinite(regimes).all(axis=1)
-        weights = np.where(known[:, None], np.nan_to_num(regimes) @ self.by_regime, self.overall)
-        return (weights * views).sum(axis=1)
+        weights = np.zeros(views.shape)
+        for share, row in zip(regimes.T, self.by_regime, strict=True):
+            weights += share[:, None] * row
+        votes = np.where(known[:, None], weights, self.overall) * views
+        signal = np.zeros(len(views))
+        for vote in votes.T:
+            signal += vote
+        return signal
 
     def as_dict(self) -> dict[str, Any]:
         def named(row: np.ndarray) -> dict[str, float]:

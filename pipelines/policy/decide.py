@@ -1,5 +1,6 @@
 """From features to decisions: the one judgement that backtest, service and paper share."""
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -19,12 +20,15 @@ UNKNOWN_REGIME = "unknown"
 SIGN_TO_SIDE = {1: Side.BUY, -1: Side.SELL}
 
 
-def head_views(heads: Sequence[Any], table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Directions and confidences of the heads, each of shape (n_rows, n_heads), without NaN."""
-    views = [head.views(table) for head in heads]
-    directions = np.column_stack([view["direction"].to_numpy(np.float64) for view in views])
-    confidences = np.column_stack([view["confidence"].to_numpy(np.float64) for view in views])
-    return np.nan_to_num(directions), np.nan_to_num(confidences)
+def head_views(heads: Sequence[Any], columns: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Directions and confidences of the heads, each of shape (n_rows, n_heads), without NaN.
+
+    `columns` gives an array of shape (n_rows,) by feature name; a DataFrame will do.
+    """
+    views = [head.view_arrays(columns) for head in heads]
+    directions = np.column_stack([direction for direction, _ in views])
+    confidences = np.column_stack([confidence for _, confidence in views])
+    return np.where(np.isnan(directions), 0.0, directions), np.where(np.isnan(confidences), 0.0, confidences)
 
 
 def model_inputs(features: np.ndarray, regimes: np.ndarray, views: np.ndarray, signal: np.ndarray) -> np.ndarray:
@@ -50,32 +54,42 @@ def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
     DataFrame with the table's index: `<head>_direction`, `<head>_confidence`, `signal`, `side` (1, -1, 0 without a
     direction), `probability`, `expected_return`, `stop_risk` (NaN where there is no signal), `stop_distance`,
     `target_distance` (shares of the close), `regime`, `action` (take, reduce, skip).
+
+    Raises
+    ------
+    FeatureMismatch : if the table lacks a column the policy uses.
     """
-    return pd.DataFrame(_judged_columns(bundle, table), index=table.index)
+    missing = [name for name in bundle.inputs if name not in table.columns]
+    if missing:
+        raise _mismatch(bundle, "the table", missing)
+    numbers = table[list(bundle.inputs)].to_numpy(np.float64)
+    return pd.DataFrame(_judged_columns(bundle, numbers), index=table.index)
 
 
-def _judged_columns(bundle: Bundle, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The columns of `judge`; a frame around them would cost a single decision half of its time."""
-    directions, confidences = head_views(bundle.heads, table)
-    regimes = table[list(REGIME_COLUMNS)].to_numpy(np.float64)
+def _judged_columns(bundle: Bundle, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of `judge`, for `numbers` of shape (n_rows, n_inputs): the judgement itself.
+
+    Arrays only: around a single row, tables would take ten times as long as all the arithmetic.
+    """
+    columns = dict(zip(bundle.inputs, numbers.T, strict=True))
+    features, regimes = np.split(numbers, [len(bundle.feature_names)], axis=1)
+    directions, confidences = head_views(bundle.heads, columns)
     views = directions * confidences
     signal = bundle.consensus.signal(views, regimes)
-    limits = bundle.thresholds
-    atr = table[ATR].to_numpy(np.float64)
+    limits, atr = bundle.thresholds, columns[ATR]
     side = np.where(np.abs(signal) >= limits.min_signal, np.sign(signal), 0.0).astype(np.int8)
     judged = np.flatnonzero((side != 0) & (atr > 0) & ((side > 0) | (not bundle.long_only)))
-    probability, expected, stop_risk = (np.full(len(table), np.nan) for _ in range(3))
+    probability, expected, stop_risk = np.full((3, len(numbers)), np.nan)
     if len(judged):
-        features = table[list(bundle.feature_names)].to_numpy(np.float64)[judged]
-        inputs = model_inputs(features, regimes[judged], views[judged], signal[judged])
+        inputs = model_inputs(features[judged], regimes[judged], views[judged], signal[judged])
         probability[judged], expected[judged], stop_risk[judged] = bundle.trade_model.predict(inputs)
     clears = (probability >= limits.min_probability) & (expected >= limits.min_expected_return)
     action = np.where(clears, np.where(expected < limits.reduce_below, Action.REDUCE, Action.TAKE), Action.SKIP)
-    columns: dict[str, np.ndarray] = {}
+    said: dict[str, np.ndarray] = {}
     for i, head in enumerate(bundle.heads):
-        columns[f"{head.name}_direction"] = directions[:, i]
-        columns[f"{head.name}_confidence"] = confidences[:, i]
-    return columns | {
+        said[f"{head.name}_direction"] = directions[:, i]
+        said[f"{head.name}_confidence"] = confidences[:, i]
+    return said | {
         "signal": signal,
         "side": side,
         "probability": probability,
@@ -104,29 +118,32 @@ def decide(bundle: Bundle, rows: Sequence[FeatureRow], equity_inr: Decimal) -> l
     """
     if not rows:
         return []
-    for row in rows:
-        _require_same_catalogue(bundle, row)
-    names = [*bundle.feature_names, *REGIME_COLUMNS]
-    numbers = np.array([[row.values[name] for name in names] for row in rows], dtype=np.float64)
-    columns = _judged_columns(bundle, pd.DataFrame(numbers, columns=names))
+    numbers = np.array([_numbers(bundle, row) for row in rows], dtype=np.float64)
+    columns = {name: column.tolist() for name, column in _judged_columns(bundle, numbers).items()}
     return [
         _decision(bundle, row, {name: column[i] for name, column in columns.items()}, equity_inr)
         for i, row in enumerate(rows)
     ]
 
 
-def _require_same_catalogue(bundle: Bundle, row: FeatureRow) -> None:
+def _numbers(bundle: Bundle, row: FeatureRow) -> list[float]:
+    """The row's values in the order of the bundle's inputs."""
     if row.catalogue_hash != bundle.catalogue_hash:
         raise FeatureMismatch(
             f"policy {bundle.version} wants features of catalogue {bundle.catalogue_hash}, the row of {row.symbol} has "
             f"{row.catalogue_hash}; retrain with the present catalogue or promote a policy of that catalogue"
         )
-    missing = [name for name in (*bundle.feature_names, *REGIME_COLUMNS) if name not in row.values]
+    missing = [name for name in bundle.inputs if name not in row.values]
     if missing:
-        raise FeatureMismatch(
-            f"policy {bundle.version} wants {len(bundle.feature_names)} features and four regimes, the row of "
-            f"{row.symbol} lacks {missing[:5]}; build rows with OnlineFeatures and OnlineRegimes of this release"
-        )
+        raise _mismatch(bundle, f"the row of {row.symbol}", missing)
+    return [row.values[name] for name in bundle.inputs]
+
+
+def _mismatch(bundle: Bundle, what: str, missing: Sequence[str]) -> FeatureMismatch:
+    return FeatureMismatch(
+        f"policy {bundle.version} wants {len(bundle.feature_names)} features and four regimes, {what} lacks "
+        f"{list(missing[:5])}; build rows with OnlineFeatures and OnlineRegimes of this release"
+    )
 
 
 def _decision(bundle: Bundle, row: FeatureRow, judged: Mapping[str, Any], equity_inr: Decimal) -> Decision:
@@ -184,7 +201,7 @@ def _reasons(bundle: Bundle, judged: Mapping[str, Any], action: Action, quantity
         return (f"consensus {signal:+.3f} is weaker than {limits.min_signal:.3f}",)
     if sign < 0 and bundle.long_only:
         return (f"consensus {signal:+.3f} points down, and delivery cannot be sold short",)
-    if not np.isfinite(judged["probability"]):
+    if not math.isfinite(judged["probability"]):
         return (f"consensus {signal:+.3f}, but the true range is not known yet",)
     said = [
         f"consensus {signal:+.3f}, limit {limits.min_signal:.3f}",
@@ -201,4 +218,4 @@ def _reasons(bundle: Bundle, judged: Mapping[str, Any], action: Action, quantity
 
 def _finite(value: float) -> float:
     """A number for a decision that was not judged: 0, since a decision knows no NaN."""
-    return float(value) if np.isfinite(value) else 0.0
+    return float(value) if math.isfinite(value) else 0.0

@@ -11,7 +11,7 @@ from pipelines.domain.signals import Action, FeatureRow, Side
 from pipelines.policy.bundle import Bundle
 from pipelines.policy.decide import decide, judge
 from pipelines.policy.fit import fit_policy
-from pipelines.policy.panel import REGIME_COLUMNS
+from pipelines.policy.panel import REGIME_COLUMNS, REGIMES
 from tests.unit.policy.builders import COSTS, FEATURES, HEADS, SMALL, a_panel
 
 
@@ -97,6 +97,34 @@ def test_one_row_is_judged_as_in_the_table(panel, bundle):
         if decision.action is not Action.SKIP:
             assert decision.probability == judged["probability"]
             assert decision.expected_return == judged["expected_return"]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 50])
+def test_a_decision_is_the_same_to_the_bit_in_a_table_in_a_batch_and_alone(panel, bundle, batch):
+    shares = np.random.default_rng(3).dirichlet(np.ones(len(bundle.heads)), len(REGIMES))
+    bundle = replace(bundle, consensus=replace(bundle.consensus, by_regime=shares))
+    unknown = panel.table[REGIME_COLUMNS[0]].where(np.arange(len(panel.table)) % 11 > 0)
+    panel = replace(panel, table=panel.table.assign(**{REGIME_COLUMNS[0]: unknown}))
+    rows = rows_of(panel, slice(0, 600))
+
+    decisions = [d for i in range(0, 600, batch) for d in decide(bundle, rows[i : i + batch], Decimal(1_000_000_000))]
+
+    whole = judge(bundle, panel.table).iloc[:600]
+    assert {d.action for d in decisions} >= {Action.SKIP, Action.TAKE}
+    assert [d.signal for d in decisions] == whole["signal"].tolist()
+    assert [d.side.sign if d.side else 0 for d in decisions] == whole["side"].tolist()
+    assert [d.action for d in decisions] == whole["action"].tolist()
+    assert [d.regime for d in decisions] == whole["regime"].tolist()
+    for name in ("probability", "expected_return", "stop_risk"):
+        assert [getattr(d, name) for d in decisions] == whole[name].fillna(0.0).tolist()
+    for i, head in enumerate(bundle.heads):
+        assert [d.views[i].direction for d in decisions] == whole[f"{head.name}_direction"].tolist()
+        assert [d.views[i].confidence for d in decisions] == whole[f"{head.name}_confidence"].tolist()
+
+
+def test_a_table_that_lacks_a_feature_is_refused(panel, bundle):
+    with pytest.raises(FeatureMismatch, match="the table lacks \\['noise'\\]"):
+        judge(bundle, panel.table.drop(columns="noise"))
 
 
 def test_a_decision_says_how_much_where_to_leave_and_why(panel, bundle):

@@ -211,6 +211,8 @@ def _number_out(value: float) -> float | None:
 
 
 def _number_in(value: Any, name: str, where: str) -> float:
+    if type(value) is float:
+        return value
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):

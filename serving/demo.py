@@ -72,7 +72,8 @@ def _workspace_for(root: Path, data: Path, console: Console) -> Path:
     name = "demo-" + re.sub(r"[^a-z0-9]+", "-", "-".join(folder.parts[-2:]).lower()).strip("-")
     workspaces = RunWorkspace(root)
     workspaces.remove(name)
-    overrides = {"ingest.source": "files", "ingest.folder": str(folder)}
+    # a model of its own: on the same ladder this policy would take the place of the one that `make up` serves
+    overrides = {"ingest.source": "files", "ingest.folder": str(folder), "promotion.model": name}
     workspace = workspaces.create(name, overrides)
     console.print(f"real files from [bold]{folder}[/] in a workspace of their own")
     for note in workspaces.notes():

@@ -375,7 +375,9 @@ def _wait_for_all(wanted: Mapping[str, Process], timeout_s: float, progress: Cal
         while not (process.healthy() or _state(process).startswith("waits")):
             waited = time.monotonic() - began
             if not running_up() or waited > timeout_s:
-                raise ServiceUnavailable(f"{process.name} does not answer after {waited:.0f} s; see {_honcho_log()}")
+                raise ServiceUnavailable(
+                    f"{process.name} does not answer after {waited:.0f} s; {_last_said(process.name)}see {_honcho_log()}"
+                )
             progress(process.name, waited)
             time.sleep(0.5)
 
@@ -409,6 +411,15 @@ def _pid_file() -> Path:
 
 def _honcho_log() -> Path:
     return state_folder() / "logs" / "up.log"
+
+
+def _last_said(name: str) -> str:
+    """The last line of a process in honcho's log that is about itself, not about its being started again."""
+    if not _honcho_log().exists():
+        return ""
+    said = [line.partition(" | ")[2].strip() for line in _honcho_log().open(errors="replace") if f" {name}." in line]
+    said = [line for line in said if line and "starting it again" not in line]
+    return f"it said: {said[-1]}; " if said else ""
 
 
 def _say(line: str) -> None:

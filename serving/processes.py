@@ -375,8 +375,9 @@ def _wait_for_all(wanted: Mapping[str, Process], timeout_s: float, progress: Cal
         while not (process.healthy() or _state(process).startswith("waits")):
             waited = time.monotonic() - began
             if not running_up() or waited > timeout_s:
+                said = _last_said(process.name)
                 raise ServiceUnavailable(
-                    f"{process.name} does not answer after {waited:.0f} s; {_last_said(process.name)}see {_honcho_log()}"
+                    f"{process.name} does not answer after {waited:.0f} s; {said}see {_honcho_log()}"
                 )
             progress(process.name, waited)
             time.sleep(0.5)

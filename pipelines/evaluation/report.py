@@ -66,14 +66,14 @@ def evaluation_report(paths: Paths, out: Path, session: Any = None, *, with_gate
     parts = [
         _header(figures, read_json(paths.snapshot) if paths.snapshot.exists() else {}),
         _cards(figures),
-        _session(session),
-        _gates(verdicts),
         _section(
             "Equity and drawdown",
             "Walk-forward: every day was judged by a policy trained only on days before it. "
             "After charges, slippage and stops.",
             charts.as_html(charts.equity_chart(equity), "equity"),
         ),
+        _gates(verdicts),
+        _session(session),
         _pair(
             _section("Returns by month", "", charts.as_html(charts.monthly_chart(equity, opening), "months")),
             _section(

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, Interval
+from pipelines.domain.bars import BAR_COLUMNS, IST, TIME_DTYPE, Interval
 from pipelines.domain.errors import BadInput, TooFewBars
 from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.market_calendar import session_on
 from pipelines.domain.orders import Product
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
@@ -104,8 +105,19 @@ def panel_from(
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise BadInput(f"the feature tables lack {missing[:5]}; run the features stage again")
-    table["session_end"] = table["close_time"].groupby(table["close_time"].dt.date).transform("max")
+    table["session_end"] = session_ends(table["close_time"])
     return Panel(table.copy(), tradable, interval, catalogue)
+
+
+def session_ends(close_times: pd.Series) -> pd.Series:
+    """When continuous trading ends on the day of each close: by the calendar, so that it is known before the day begins.
+
+    Only days on which the calendar knows no session get the last close found in the data.
+    """
+    days = close_times.dt.date
+    planned = {day: session.close for day in days.unique() if (session := session_on(day)) is not None}
+    known = pd.to_datetime(days.map(planned), utc=True).dt.tz_convert(IST).astype(TIME_DTYPE)
+    return known.fillna(close_times.groupby(days).transform("max"))
 
 
 def read_panel(paths: Paths) -> Panel:

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -131,13 +131,15 @@ class Registry:
 
     def version_at(self, alias: str) -> str | None:
         """The version that `alias` names; None if it names none or nothing is registered."""
-        with self._calls() as client:
-            return self._aliases(client).get(alias)
+        with self._calls() as client:  # asked every few seconds: a third of the work of searching the model
+            found = _if_there(lambda: client.get_model_version_by_alias(self.model, alias))
+            return str(found.version) if found else None
 
     def aliases(self) -> dict[str, str]:
         """Every alias with its version."""
         with self._calls() as client:
-            return self._aliases(client)
+            found = _if_there(lambda: client.get_registered_model(self.model))
+            return {alias: str(version) for alias, version in found.aliases.items()} if found else {}
 
     def tags(self, version: str) -> dict[str, str]:
         """What was written on the version; `NotFound` if there is no such version."""
@@ -157,8 +159,12 @@ class Registry:
             path = Path(client.download_artifacts(run, "evidence/verdicts.json", folder))
             return tuple(verdict_from(each) for each in read_json(path))
 
-    def fetch(self, version_or_alias: str, into: Path) -> Path:
+    def fetch(self, version_or_alias: str, into: Path, *, content: str | None = None) -> Path:
         """Copy a policy's files to the folder `into`, and verify them.
+
+        Parameters
+        ----------
+        content : the hash they must have, as the ladder recorded it; by default the one that MLflow keeps
 
         Returns
         -------
@@ -176,7 +182,7 @@ class Registry:
                 "register one (tradesage register) and promote it"
             )
         with self._calls(f"version {version} of {self.model}") as client:
-            wanted = client.get_model_version(self.model, version).tags.get(CONTENT)
+            wanted = content or client.get_model_version(self.model, version).tags.get(CONTENT)
             source = client.get_model_version_download_uri(self.model, version)
             with tempfile.TemporaryDirectory() as folder:
                 model = self._download(source, Path(folder))
@@ -219,10 +225,6 @@ class Registry:
 
             self._made = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         return self._made
-
-    def _aliases(self, client: Any) -> dict[str, str]:
-        found = client.search_registered_models(f"name='{self.model}'", max_results=1)
-        return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
 
     def _version_with(self, client: Any, key: str, value: str) -> str | None:
         if not client.search_registered_models(f"name='{self.model}'", max_results=1):
@@ -324,6 +326,18 @@ def _write_model(bundle: Path, folder: Path) -> None:
     model = Model(artifact_path="policy")
     model.add_flavor("python_function", loader_module="pipelines.promotion.loading", data=BUNDLE)
     model.save(str(folder / "MLmodel"))
+
+
+def _if_there(ask: Callable[[], Any]) -> Any:
+    """MLflow's answer; None where it says that the model or the alias is not there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
+            return None
+        raise
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,7 @@
 """The policy service: loads the policy that an alias names, answers `decide`, swaps it when the alias moves.
 
+Only what the ladder put at the alias is loaded: MLflow has no login, the journal's record of the move is the signature.
+
 Every request works on the policy that was there when it came; a swap replaces one reference, so no request is dropped
 or sees two policies. Requests need the bearer token `credential("policy_token")`; health and metrics do not.
 Configured by the environment: TRADESAGE_ALIAS, TRADESAGE_MODEL (by default those of `params.yaml`),
@@ -71,13 +73,16 @@ class Served:
 class AliasWatch:
     """Keeps the policy that an alias names; asks the registry again every few seconds in a thread of its own.
 
-    While the registry does not answer, the loaded policy stays. When the alias is taken away, there is none.
+    While registry or journal do not answer, or what stands at the alias was not put there by the ladder, the loaded
+    policy stays and nothing new is loaded. When the alias is taken away, there is none.
     """
 
     def __init__(self, alias: str, model: str, every_s: float):
         self.alias, self._model, self._every_s = alias, model, every_s
         self.served: Served | None = None
+        self.unsigned: str | None = None  #: the version that stands at the alias past the ladder
         self._registry: Any = None
+        self._journal: Any = None
         self._told = ""
         self._broken, self._retry_at = "", 0.0  # what cannot be loaded is not fetched again at every look
         self._ended = threading.Event()
@@ -95,30 +100,48 @@ class AliasWatch:
         """Load the policy that the alias names now, if it is not the loaded one."""
         try:
             version = self._open().version_at(self.alias)
-        except Exception as error:  # the watch must outlive whatever a broken registry throws
-            self._tell(f"keeps {self._present()}: {type(error).__name__}: {error}")
+            wanted = version is not None and self._wants(version)
+            signature = self._signature(version) if wanted else None
+        except Exception as error:  # the watch must outlive whatever a broken registry or journal throws
+            self._tell(f"keeps {self._present()}: {type(error).__name__}: {_one_line(error)}")
             return
+        self.unsigned = version if wanted and signature is None else None
         if version is None:
             self.served = None
-            self._tell(f"no policy stands at the alias {self.alias!r} of {self._model}; waiting for one")
-        elif self._wants(version):
-            self._swap(version)
+            self._tell(f"{self.absence()}; waiting for one")
+        elif self.unsigned:
+            self._tell(f"keeps {self._present()}: {self.absence()}")
+        elif signature is not None:
+            self._swap(version, signature)
+        elif self.served is not None and self.served.registry_version == version:
+            self._tell(self._serves(version))
+
+    def absence(self) -> str:
+        """Why what stands at the alias is not served, and what to do."""
+        if self.unsigned:
+            return (
+                f"version {self.unsigned} of {self._model} was put at the alias {self.alias!r} past the ladder; "
+                "move it with the ladder (the DAG `promotion` in Airflow)"
+            )
+        return f"no policy stands at the alias {self.alias!r} of {self._model}"
 
     def _wants(self, version: str) -> bool:
         if self.served is not None and self.served.registry_version == version:
             return False
         return version != self._broken or time.monotonic() >= self._retry_at
 
-    def _swap(self, version: str) -> None:
+    def _swap(self, version: str, signature: Any) -> None:
         try:
-            self.served = self._load(version)
+            self.served = self._load(version, signature.content)
         except Exception as error:  # a policy that cannot be loaded must not end the one that is served
             self._broken, self._retry_at = version, time.monotonic() + RETRY_S
-            self._tell(f"keeps {self._present()}, version {version} was not loaded: {type(error).__name__}: {error}")
+            self._tell(
+                f"keeps {self._present()}, version {version} was not loaded: {type(error).__name__}: {_one_line(error)}"
+            )
         else:
             self._broken = ""
             SWAPS.inc()
-            self._tell(f"serves {self._model} version {version} at the alias {self.alias!r}")
+            self._tell(self._serves(version))
 
     def _watch(self) -> None:
         while not self._ended.wait(self._every_s):
@@ -132,11 +155,25 @@ class AliasWatch:
             self._registry = Registry(database_url("mlflow"), artifact_folder(), self._model)
         return self._registry
 
-    def _load(self, version: str) -> Served:
+    def _signature(self, version: str) -> Any:
+        """What the ladder recorded of the move, None if it did not make it."""
+        from pipelines.promotion.ladder import signed
+
+        if self._journal is None:
+            from pipelines.journal import journal_at
+            from pipelines.journal.postgres import database_url
+
+            self._journal = journal_at(database_url("journal"))
+        return signed(self._journal, self._model, self.alias, version)
+
+    def _load(self, version: str, content: str | None) -> Served:
         with tempfile.TemporaryDirectory() as folder:
-            bundle = Bundle.load(self._open().fetch(version, Path(folder) / "bundle"))
+            bundle = Bundle.load(self._open().fetch(version, Path(folder) / "bundle", content=content))
         warm_up(bundle)
         return Served(bundle, version)
+
+    def _serves(self, version: str) -> str:
+        return f"serves {self._model} version {version} at the alias {self.alias!r}"
 
     def _present(self) -> str:
         return f"version {self.served.registry_version}" if self.served else "no policy"
@@ -306,9 +343,8 @@ class PolicyService:
         )
 
     def _no_policy(self) -> JSONResponse:
-        return _refusal(
-            503, f"NotFound: no policy stands at the alias {self._watch.alias!r}; register one and promote it to there"
-        )
+        todo = "" if self._watch.unsigned else "; register one and promote it to there"
+        return _refusal(503, f"NotFound: {self._watch.absence()}{todo}")
 
 
 PolicyService.add_asgi_middleware(Guard, token=credential("policy_token"))  # type: ignore[attr-defined]
@@ -336,6 +372,10 @@ def _equity(wire: Any) -> Decimal:
     if equity <= 0:
         raise BadInput(f"equity_inr = {wire!r:.80}, an amount above zero was expected")
     return equity
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400]
 
 
 def _finite(content: Any) -> Any:

@@ -2,17 +2,22 @@
 
 Shadow and paper ask for the sanity gates; canary and champion for all gates and a person's approval. A refusal is a
 value with its figures. `previous` keeps the champion before, so that a rollback is one move of an alias.
+
+MLflow's pages have no login, so an alias alone proves nothing. The recorded moves are the signature: `signed` says
+whether the ladder put a version where it stands, and nothing else may be served or rolled back to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from pipelines.domain.bars import IST
+from pipelines.domain.errors import NotFound
 from pipelines.domain.verdicts import Verdict
-from pipelines.promotion.registry import verdict_from
+from pipelines.promotion.registry import CONTENT, verdict_from
 
 
 class Stage(StrEnum):
@@ -39,6 +44,7 @@ NEEDS_APPROVAL = frozenset({Stage.CANARY, Stage.CHAMPION})
 #: Names under which our own processes act; none of them can approve
 AUTOMATA = frozenset({"airflow", "demo", "scheduler", "system", "tradesage"})
 REACHED = "reached"  #: tag of a version: the stages it has been at
+ROLLBACK = "rollback_from"  #: in the evidence of a rollback: the champion it removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,14 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"{self.model} version {self.version} may not enter {self.to_stage}: {'; '.join(self.reasons)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What the ladder's last move to a stage put there."""
+
+    version: str
+    content: str | None  #: hash of the policy's files; None in moves that were recorded without one
 
 
 class VersionStore(Protocol):
@@ -98,6 +112,8 @@ class PolicyEvents(Protocol):
         at: datetime,
     ) -> Any: ...
 
+    def policy_events(self, model: str) -> list[dict[str, Any]]: ...
+
 
 def verdicts_from(contents: Iterable[Mapping[str, Any]]) -> tuple[Verdict, ...]:
     """Verdicts from their JSON form, as `data/08_gates/verdicts.json` holds them."""
@@ -111,6 +127,37 @@ def may_enter(stage: Stage, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     if not verdicts:
         return (Verdict("verdicts", False, 0.0, 1.0, "the gates have not judged this version", (stage.value,)),)
     return tuple(verdict for verdict in verdicts if not verdict.passed and stage.value in verdict.protects)
+
+
+def signatures(events: Iterable[Mapping[str, Any]]) -> dict[str, Signature]:
+    """Where the recorded moves, oldest first, leave each stage: the aliases as they must be.
+
+    A retired version stands nowhere. A new champion leaves the one before at `previous`, a rollback nobody.
+    """
+    at: dict[str, Signature] = {}
+    for event in events:
+        stage, moved = event["to_stage"], Signature(event["version"], event["evidence"].get(CONTENT))
+        champion = at.get(Stage.CHAMPION)
+        if stage == Stage.RETIRED:
+            at = {held: signature for held, signature in at.items() if signature.version != moved.version}
+            continue
+        if stage == Stage.CHAMPION and ROLLBACK in event["evidence"]:
+            at.pop(Stage.PREVIOUS, None)
+        elif stage == Stage.CHAMPION and champion is not None and champion.version != moved.version:
+            at[Stage.PREVIOUS.value] = champion
+        at[stage] = moved
+    return at
+
+
+def signed(journal: PolicyEvents, model: str, stage: str, version: str) -> Signature | None:
+    """The ladder's signature under a version that stands at a stage, or None if the ladder did not put it there.
+
+    Raises
+    ------
+    ServiceUnavailable : if the journal does not answer.
+    """
+    found = signatures(journal.policy_events(model)).get(stage)
+    return found if found is not None and found.version == version else None
 
 
 def promote(
@@ -136,8 +183,8 @@ def promote(
 
     Returns
     -------
-    Promotion, after journal and registry have it, or Refusal, after nothing was changed. A version that stands there
-    already is a Promotion, too, and is not recorded twice.
+    Promotion, after journal and registry have it, or Refusal, after nothing was changed. A version that the ladder has
+    put there already is a Promotion, too, and is not recorded twice.
 
     Raises
     ------
@@ -148,20 +195,24 @@ def promote(
     standing = registry.version_at(stage.value)
     last = reached[-1] if reached else None
     done = Promotion(registry.model, version, last, stage, standing, actor, approved_by)
-    if standing == version:
+    if standing == version and signed(journal, registry.model, stage.value, version):
         return done
     failing = may_enter(stage, verdicts)
     reasons = _reasons(registry, version, stage, verdicts, failing, reached, approved_by)
     if reasons:
         return Refusal(registry.model, version, stage, reasons, failing)
-    evidence = {"approved_by": approved_by, "displaced": standing, "verdicts": [each.as_dict() for each in verdicts]}
+    evidence = {
+        "approved_by": approved_by,
+        "displaced": standing,
+        "verdicts": [each.as_dict() for each in verdicts],
+        CONTENT: registry.tags(version).get(CONTENT),
+    }
     _record(journal, done, reason, evidence, at)
     if stage is Stage.RETIRED:
         _retire(registry, version)
-    elif stage is Stage.CHAMPION and standing is not None:
-        registry.move(Stage.PREVIOUS.value, standing)  # first, so that there is a way back at every moment
-        registry.move(stage.value, version)
     else:
+        if stage is Stage.CHAMPION:
+            _keep_previous(registry, journal)  # first, so that there is a way back at every moment
         registry.move(stage.value, version)
     _mark(registry, version, reached, stage)
     return done
@@ -179,8 +230,14 @@ def rollback(
         return Refusal(registry.model, failed or "?", Stage.CHAMPION, ("there is no previous champion to go back to",))
     if previous == failed:
         return Refusal(registry.model, previous, Stage.CHAMPION, ("the previous champion is champion already",))
+    recorded = signatures(journal.policy_events(registry.model))
+    known = [recorded[stage] for stage in (Stage.PREVIOUS, Stage.CHAMPION) if stage in recorded]  # or one broken off
+    signature = next((each for each in known if each.version == previous), None)
+    if signature is None:
+        reason = "it was put at previous past the ladder; set that alias back in MLflow, or promote a policy"
+        return Refusal(registry.model, previous, Stage.CHAMPION, (reason,))
     done = Promotion(registry.model, previous, Stage.PREVIOUS, Stage.CHAMPION, failed, actor, None)
-    _record(journal, done, reason, {"rollback_from": failed}, at)
+    _record(journal, done, reason, {ROLLBACK: failed, CONTENT: signature.content}, at)
     registry.move(Stage.CHAMPION.value, previous)
     registry.remove(Stage.PREVIOUS.value)
     _mark(registry, previous, _reached(registry, previous), Stage.CHAMPION)
@@ -243,6 +300,13 @@ def _retire(registry: VersionStore, version: str) -> None:
     for alias, at in registry.aliases().items():
         if at == version:
             registry.remove(alias)
+
+
+def _keep_previous(registry: VersionStore, journal: PolicyEvents) -> None:
+    previous = signatures(journal.policy_events(registry.model)).get(Stage.PREVIOUS)
+    if previous is not None:
+        with suppress(NotFound):  # deleted since: there is no way back to it
+            registry.move(Stage.PREVIOUS.value, previous.version)
 
 
 def _record(journal: PolicyEvents, move: Promotion, reason: str, evidence: dict[str, Any], at: datetime | None) -> None:

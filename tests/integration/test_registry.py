@@ -89,6 +89,29 @@ def test_changed_files_are_refused_and_the_old_policy_stays(registry, tmp_path, 
     assert (served / "trade_model_probability.txt").read_text(encoding="utf-8") == "old"
 
 
+def test_files_and_hash_changed_together_are_refused_by_the_hash_that_the_ladder_recorded(
+    registry, tmp_path, own_postgres
+):
+    version = register(registry, a_bundle(tmp_path / "bundle", "to be changed with its hash"))
+    recorded = registry.tags(version)["content_sha256"]
+    for path in (own_postgres / "mlflow").rglob("trade_model_probability.txt"):
+        if path.read_text(encoding="utf-8") == "to be changed with its hash":
+            path.write_text("changed", encoding="utf-8")
+            registry.tag(version, "content_sha256", content_hash(path.parent))
+
+    with pytest.raises(BundleChanged, match=recorded[:12]):
+        registry.fetch(version, tmp_path / "served", content=recorded)
+
+    assert not (tmp_path / "served").exists()
+
+
+def test_without_a_model_no_alias_names_anything(own_postgres, tmp_path):
+    empty = Registry(database_url("mlflow"), tmp_path, "never-registered")
+
+    assert empty.version_at("paper") is None
+    assert empty.aliases() == {}
+
+
 def test_what_is_not_there_is_named(registry, tmp_path):
     register(registry, a_bundle(tmp_path / "bundle", "named"))
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,13 +14,16 @@ import pytest
 from pipelines.credentials import credential
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.signals import Action, FeatureRow
+from pipelines.domain.verdicts import Verdict
 from pipelines.features.catalogue import FEATURE_NAMES, catalogue_content
 from pipelines.heads import heads_from
+from pipelines.journal import journal_at
 from pipelines.journal.postgres import database_url
 from pipelines.policy.bundle import Bundle
 from pipelines.policy.decide import decide
 from pipelines.policy.fit import fit_policy
 from pipelines.policy.panel import REGIME_COLUMNS
+from pipelines.promotion.ladder import Promotion, Stage, promote
 from pipelines.promotion.registry import Registry, artifact_folder
 from serving.process import free_port
 from serving.processes import policy_process
@@ -28,6 +32,7 @@ from tests.conftest import params_content
 from tests.unit.policy.builders import COSTS, PARAMS, SMALL, a_panel
 
 MODEL, ALIAS = "test-service", "paper"
+VERDICTS = (Verdict("largest position", True, 0.08, 0.12, "share of equity", ("shadow", "paper")),)
 EQUITY = Decimal("1000000.00")
 
 
@@ -46,7 +51,7 @@ class Serving:
         return self.post("/decide", {"rows": [row_to_wire(row) for row in rows], "equity_inr": str(EQUITY)})
 
     def serve(self, version: str, patience_s: float = 10.0) -> None:
-        self.registry.move(ALIAS, version)
+        promoted(self.registry, version)
         deadline = time.monotonic() + patience_s
         while self.post("/describe", {}).json().get("registry_version") != version:
             assert time.monotonic() < deadline
@@ -64,8 +69,8 @@ def serving(own_postgres, tmp_path_factory):
     for bundle in (one, other):
         folder = tmp_path_factory.mktemp("policy") / "bundle"
         bundle.save(folder)
-        bundles[registry.register(folder, params={}, metrics={})] = bundle
-    registry.move(ALIAS, next(iter(bundles)))
+        bundles[registry.register(folder, params={}, metrics={}, verdicts=VERDICTS)] = bundle
+    promoted(registry, next(iter(bundles)))
     params = params_from(params_content({"promotion.model": MODEL, "serving.alias": ALIAS}), "test")
     process = policy_process(params, port=free_port())
     process.env = {**process.env, "TRADESAGE_POLL_SECONDS": "0.2"}
@@ -74,6 +79,21 @@ def serving(own_postgres, tmp_path_factory):
         headers = {"Authorization": f"Bearer {credential('policy_token')}"}
         with httpx.Client(base_url=process.url, headers=headers, timeout=20, trust_env=False) as client:
             yield Serving(client, registry, bundles)
+
+
+def until(true: Callable[[], bool], patience_s: float = 10.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def promoted(registry: Registry, version: str) -> None:
+    """Moved by the ladder, the only way in."""
+    moved = promote(
+        registry, journal_at(database_url("journal")), version, Stage(ALIAS), VERDICTS, "engineer", "for the test"
+    )
+    assert isinstance(moved, Promotion), str(moved)
 
 
 def a_fitted_bundle() -> Bundle:
@@ -208,7 +228,7 @@ def test_without_a_policy_it_says_so_and_is_not_ready(serving):
     version, bundle = next(iter(serving.bundles.items()))
     serving.serve(version)
 
-    serving.registry.remove(ALIAS)
+    serving.registry.remove(ALIAS)  # by hand: what is taken away is gone, whoever did it
     deadline = time.monotonic() + 10
     while (answer := serving.decide(some_rows(bundle, 1))).status_code == 200 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -220,6 +240,25 @@ def test_without_a_policy_it_says_so_and_is_not_ready(serving):
     assert "no policy stands at the alias 'paper'" in answer.json()["error"]
     assert (ready, alive) == (503, 200)
     assert serving.client.get("/readyz").status_code == 200
+
+
+def test_an_alias_that_was_moved_in_mlflow_is_not_served(serving):
+    first, second = serving.bundles
+    serving.serve(first)
+
+    serving.registry.move(ALIAS, second)
+    time.sleep(1.5)  # several looks of the watch
+    said = serving.post("/describe", {}).json()
+    serving.registry.remove(ALIAS)
+    until(lambda: serving.client.get("/readyz").status_code == 503)
+    serving.registry.move(ALIAS, second)
+    until(lambda: "past the ladder" in serving.post("/describe", {}).json()["error"])
+    refused = serving.post("/describe", {})
+    serving.serve(second)  # the ladder's move of a version that stands there already is a move
+
+    assert said["registry_version"] == first
+    assert refused.status_code == 503
+    assert f"version {second} of {MODEL} was put at the alias 'paper' past the ladder" in refused.json()["error"]
 
 
 def test_metrics_count_decisions_and_their_time(serving):

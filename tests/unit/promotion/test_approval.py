@@ -60,6 +60,9 @@ class AJournal:
     def record_policy_event(self, *, at: datetime, **event) -> None:
         self.events.append(event)
 
+    def policy_events(self, model: str) -> list[dict]:
+        return self.events
+
 
 @pytest.fixture
 def repo(tmp_path) -> Path:

@@ -8,7 +8,18 @@ import pytest
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import NotFound, ServiceUnavailable
 from pipelines.domain.verdicts import Verdict
-from pipelines.promotion.ladder import Promotion, Refusal, Stage, may_enter, promote, rollback, verdicts_from
+from pipelines.promotion.ladder import (
+    Promotion,
+    Refusal,
+    Signature,
+    Stage,
+    may_enter,
+    promote,
+    rollback,
+    signatures,
+    signed,
+    verdicts_from,
+)
 
 SANITY = Verdict("largest position", True, 0.1, 0.101, "", ("shadow", "paper", "canary", "champion"))
 SHARPE = Verdict("sharpe", True, 0.9, 0.5, "", ("canary", "champion"))
@@ -55,6 +66,9 @@ class Events:
 
     def record_policy_event(self, **event):
         self.seen.append(event)
+
+    def policy_events(self, model):
+        return [event for event in self.seen if event["model"] == model]
 
 
 @pytest.fixture
@@ -154,7 +168,7 @@ def test_a_rollback_brings_the_previous_champion_back_once(shelf, events):
     assert isinstance(moved, Promotion)
     assert shelf.version_at("champion") == "1"
     assert isinstance(again, Refusal)
-    assert events.seen[-1]["evidence"] == {"rollback_from": "2"}
+    assert events.seen[-1]["evidence"]["rollback_from"] == "2"
     assert shelf.tags("2")["reached"].endswith("retired")
 
 
@@ -186,7 +200,7 @@ def test_a_retired_version_loses_its_aliases(shelf, events):
 
 
 def test_nothing_moves_when_the_journal_cannot_record(shelf):
-    class DeadJournal:
+    class DeadJournal(Events):
         def record_policy_event(self, **event):
             raise ServiceUnavailable("PostgreSQL does not answer")
 
@@ -194,6 +208,90 @@ def test_nothing_moves_when_the_journal_cannot_record(shelf):
         promote(shelf, DeadJournal(), "1", Stage.PAPER, shelf.verdicts("1"), "demo", "demonstration")
 
     assert shelf.aliases() == {}
+
+
+def test_only_the_last_move_to_a_stage_is_signed(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER)
+    climb(shelf, events, "2", Stage.PAPER)
+
+    assert signed(events, "policy", "paper", "2")
+    assert signed(events, "policy", "paper", "1") is None
+    assert signed(events, "policy", "canary", "2") is None
+    assert signed(events, "another model", "paper", "2") is None
+
+
+def test_the_signature_carries_the_hash_of_the_files(shelf, events):
+    shelf.tag("1", "content_sha256", "abc")
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    shelf.tag("1", "content_sha256", "written over in MLflow")
+
+    rollback(shelf, events, "asha", "drawdown", at=AT)
+
+    assert signed(events, "policy", "champion", "1") == Signature("1", "abc")
+
+
+def test_the_record_says_of_every_alias_what_the_ladder_made_of_it(shelf, events):
+    def recorded():
+        return {stage: signature.version for stage, signature in signatures(events.seen).items()}
+
+    climb(shelf, events, "1", Stage.CANDIDATE, Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    assert recorded() == shelf.aliases()
+    assert recorded()["previous"] == "1"
+
+    rollback(shelf, events, "asha", "drawdown", at=AT)
+    assert recorded() == shelf.aliases()
+    assert "previous" not in recorded()
+
+    climb(shelf, events, "2", Stage.RETIRED)
+    assert recorded() == shelf.aliases() == {"candidate": "1", "champion": "1"}
+
+
+def test_a_version_that_was_put_there_by_hand_is_judged_and_recorded_when_the_ladder_is_asked(shelf, events):
+    shelf.move("canary", "3")
+    shelf.move("paper", "2")
+
+    canary = promote(shelf, events, "3", Stage.CANARY, shelf.verdicts("3"), "engineer", "it stands there already")
+    paper = promote(shelf, events, "2", Stage.PAPER, shelf.verdicts("2"), "engineer", "as it should be", at=AT)
+
+    assert isinstance(canary, Refusal)
+    assert isinstance(paper, Promotion)
+    assert [(event["version"], event["to_stage"]) for event in events.seen] == [("2", "paper")]
+
+
+def test_nobody_is_rolled_back_to_who_was_put_at_previous_by_hand(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    shelf.move("previous", "3")
+
+    refused = rollback(shelf, events, "asha", "drawdown", at=AT)
+
+    assert isinstance(refused, Refusal)
+    assert "past the ladder" in str(refused)
+    assert shelf.version_at("champion") == "2"
+
+
+def test_a_champion_put_there_by_hand_does_not_become_the_previous_one(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    shelf.move("champion", "3")
+
+    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+
+    assert shelf.version_at("previous") == "1"
+
+
+def test_a_rollback_that_broke_off_is_finished_by_the_next(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    rollback(shelf, events, "asha", "drawdown", at=AT)
+    shelf.move("champion", "2")  # as if it had ended between the journal and the registry
+    shelf.move("previous", "1")
+
+    moved = rollback(shelf, events, "asha", "drawdown", at=AT)
+
+    assert isinstance(moved, Promotion)
+    assert shelf.version_at("champion") == "1"
 
 
 def test_an_unknown_version_is_not_found(shelf, events):

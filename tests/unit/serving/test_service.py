@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.domain.errors import BadInput, ServiceUnavailable
+from pipelines.promotion.ladder import Signature
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def watch(monkeypatch):
     from serving import service
 
     found = service.AliasWatch("paper", "policy", every_s=60)
-    registry = SimpleNamespace(version="1", answers=True)
+    registry = SimpleNamespace(version="1", answers=True, signed={"1", "2", "broken"}, journal_answers=True)
 
     def version_at(alias):
         if not registry.answers:
@@ -23,13 +24,19 @@ def watch(monkeypatch):
     registry.version_at = version_at
     registry.loaded = []
 
-    def load(version):
+    def signature(version):
+        if not registry.journal_answers:
+            raise ServiceUnavailable("the journal does not answer")
+        return Signature(version, None) if version in registry.signed else None
+
+    def load(version, content):
         registry.loaded.append(version)
         if version == "broken":
             raise BadInput("the content is not the one of its version")
         return service.Served(bundle=None, registry_version=version)
 
     monkeypatch.setattr(found, "_open", lambda: registry)
+    monkeypatch.setattr(found, "_signature", signature)
     monkeypatch.setattr(found, "_load", load)
     found.test_registry = registry
     return found
@@ -75,6 +82,49 @@ def test_it_serves_nothing_when_the_alias_is_taken_away_and_the_policy_at_once_w
 
     assert gone is None
     assert watch.served.registry_version == "1"
+
+
+def test_what_the_ladder_did_not_put_there_is_not_loaded_and_told_in_one_line(watch, caplog):
+    watch.look()
+
+    with caplog.at_level("INFO", logger="bentoml.tradesage"):
+        for version in ("3", "3", "1"):
+            watch.test_registry.version = version
+            watch.look()
+
+    assert watch.served.registry_version == "1"
+    assert watch.test_registry.loaded == ["1"]
+    assert caplog.messages == [
+        "keeps version 1: version 3 of policy was put at the alias 'paper' past the ladder; "
+        "move it with the ladder (the DAG `promotion` in Airflow)",
+        "serves policy version 1 at the alias 'paper'",
+    ]
+
+
+def test_it_is_served_once_the_ladder_has_moved_it(watch):
+    watch.test_registry.version = "3"
+    watch.look()
+    before = watch.served
+    watch.test_registry.signed.add("3")
+    watch.look()
+
+    assert before is None
+    assert watch.served.registry_version == "3"
+    assert watch.unsigned is None
+
+
+def test_while_the_journal_does_not_answer_the_loaded_policy_stays_and_nothing_new_is_loaded(watch):
+    watch.look()
+
+    watch.test_registry.journal_answers = False
+    watch.test_registry.version = "2"
+    watch.look()
+    kept = watch.served.registry_version
+    watch.test_registry.journal_answers = True
+    watch.look()
+
+    assert kept == "1"
+    assert watch.served.registry_version == "2"
 
 
 def test_the_same_line_is_told_once(watch, caplog):

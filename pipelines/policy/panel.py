@@ -110,7 +110,7 @@ def panel_from(
 
 
 def session_ends(close_times: pd.Series) -> pd.Series:
-    """When continuous trading ends on the day of each close: by the calendar, so that it is known before the day begins.
+    """When continuous trading ends on the day of each close: by the calendar, so that it is known before the day.
 
     Only days on which the calendar knows no session get the last close found in the data.
     """

@@ -99,8 +99,6 @@ def features_online(paths: Paths) -> dict[str, Any]:
 
 def backtest(paths: Paths, params: Any) -> dict[str, Any]:
     """Bars a second through the event-driven backtest, exact money included."""
-    import pandas as pd
-
     from pipelines.evaluation.engine import run_backtest
     from pipelines.evaluation.stage import rules_from
     from pipelines.policy.bundle import Bundle
@@ -108,8 +106,8 @@ def backtest(paths: Paths, params: Any) -> dict[str, Any]:
     from pipelines.policy.panel import read_panel
 
     panel = read_panel(paths)
-    judged = judge(Bundle.load(paths.bundle), panel.table)
-    decisions = pd.concat([panel.table[["symbol", "close_time"]], judged], axis=1)
+    bundle = Bundle.load(paths.bundle)
+    decisions = judge(bundle, panel.table).assign(policy_version=bundle.version)
     rules, first, last = rules_from(params, panel), int(panel.times[0]), int(panel.times[-1])
     seconds = median_seconds(lambda: run_backtest(panel, decisions, rules, first, last), repeats=3)
     return {"bars_per_second": len(panel.table) / seconds, "bars": len(panel.table)}

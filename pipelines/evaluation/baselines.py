@@ -114,12 +114,14 @@ def random_entries(
 
 
 def share_beaten(own: np.ndarray, others: np.ndarray) -> float | None:
-    """Share of other policies' daily results (one a row) whose Sharpe ratio is below our own; None without any."""
+    """Share of other policies' daily results (one a row) that ours beats in Sharpe ratio and in sum; None without any.
+
+    The sum counts too: among policies that lose, the wilder one has the better ratio. One that never moves has ratio 0.
+    """
     mine = sharpe(own)
     if mine is None or not len(others):
         return None
-    ratios = [sharpe(row) for row in others]
-    return float(np.mean([ratio is None or ratio < mine for ratio in ratios]))
+    return float(np.mean([(sharpe(row) or 0.0) < mine and row.sum() < own.sum() for row in others]))
 
 
 def _wanted(trades: Sequence[Trade]) -> dict[str, list[str]]:

@@ -50,10 +50,9 @@ def sharpe_interval(
     picked = ((starts[:, :, None] + np.arange(block)) % days).reshape(bootstraps, -1)[:, :days]
     samples = returns[picked]
     deviations = samples.std(axis=1, ddof=1)
-    usable = deviations > 1e-12
-    if usable.sum() < 2:
-        return None
-    ratios = samples[usable].mean(axis=1) / deviations[usable] * np.sqrt(DAYS_PER_YEAR)
+    moved = deviations > 1e-12  # a resample in which nothing moved speaks for no skill: left out, it would hide that
+    ratios = np.zeros(bootstraps)
+    ratios[moved] = samples[moved].mean(axis=1) / deviations[moved] * np.sqrt(DAYS_PER_YEAR)
     low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -46,7 +46,7 @@ def judge_gates(figures: Mapping[str, Any], limits: GateParams) -> tuple[Verdict
         _at_most("maximum drawdown", figures["max_drawdown"], limits.max_drawdown, NEAR_MONEY, period),
         _profit_factor(figures, limits, period),
         _at_least("better than random entries", figures["random_percentile"], limits.min_random_percentile, NEAR_MONEY,
-                  "share of random policies beaten: same number, sides, sizes, exits and charges"),
+                  "share of random policies beaten in ratio and sum: same number, sides, sizes, exits and charges"),
         _above("Sharpe ratio at double charges", figures["double_cost_sharpe"], 0.0, NEAR_MONEY,
                "the same trades with twice the charges"),
     )  # fmt: skip

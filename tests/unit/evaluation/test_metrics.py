@@ -29,6 +29,15 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert 85 <= covered <= 99
 
 
+def test_resamples_without_a_single_lucky_day_count_as_no_skill():
+    returns = np.r_[0.05, np.zeros(59)]
+
+    low, high = metrics.sharpe_interval(returns, bootstraps=300, block_days=5, seed=1)
+
+    assert low == 0.0
+    assert high > 0.0
+
+
 def test_a_drawdown_is_measured_from_the_highest_equity_so_far():
     assert metrics.drawdowns(np.array([110.0, 99.0, 120.0]), 100.0).tolist() == pytest.approx([0.0, 0.1, 0.0])
 

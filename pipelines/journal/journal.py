@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -46,6 +47,7 @@ class Journal:
 
     def __init__(self, url: str):
         self._engine = create_engine(url, pool_pre_ping=True, pool_size=3)
+        self._joined: ContextVar[Connection | None] = ContextVar("joined", default=None)  # of one thread
 
     def close(self) -> None:
         self._engine.dispose()
@@ -73,6 +75,16 @@ class Journal:
                 connection.execute(
                     text("select pg_advisory_unlock(hashtextextended(:account, 7071))"), {"account": account}
                 )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Note all that is noted inside in one transaction: on disk when it is left, all of it or nothing."""
+        with self._begin() as connection:
+            token = self._joined.set(connection)
+            try:
+                yield
+            finally:
+                self._joined.reset(token)
 
     # --- accounts ---
 
@@ -337,6 +349,10 @@ class Journal:
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
+        joined = self._joined.get()
+        if joined is not None:
+            yield joined
+            return
         with self._answering(), self._engine.begin() as connection:
             yield connection
 

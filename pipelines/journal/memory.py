@@ -49,6 +49,10 @@ class MemoryJournal:
         finally:
             self._writers.discard(account)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        yield
+
     def open_account(self, account: str, cash: Decimal, at: datetime) -> Decimal:
         return self._cash.setdefault(account, cash)
 

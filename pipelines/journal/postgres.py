@@ -12,11 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from pipelines.domain.errors import ServiceUnavailable
 from pipelines.paths import state_folder
+
+#: Seconds a server has to answer at first; one that accepts and says nothing would be waited for without end
+CONNECT_S = 10
 
 
 def database_url(database: str) -> str:
@@ -27,8 +30,7 @@ def database_url(database: str) -> str:
     ServiceUnavailable : if the server cannot be reached or started.
     """
     named = os.environ.get("TRADESAGE_DATABASE_URL")
-    server = named or _start_embedded()
-    url = make_url(server).set(drivername="postgresql+psycopg2", database=database)
+    url = _address(named or _start_embedded()).set(drivername="postgresql+psycopg2", database=database)
     try:
         _create_missing(url.set(database="postgres"), database)
     except OperationalError as error:
@@ -38,6 +40,17 @@ def database_url(database: str) -> str:
             + ("correct TRADESAGE_DATABASE_URL" if named else f"remove {_folder()} to begin with an empty one")
         ) from None
     return url.render_as_string(hide_password=False)
+
+
+def require_named_server() -> None:
+    """Do nothing if the server that `TRADESAGE_DATABASE_URL` names answers, or if it names none.
+
+    Raises
+    ------
+    ServiceUnavailable : if it does not answer: better told before hours of work than after.
+    """
+    if os.environ.get("TRADESAGE_DATABASE_URL"):
+        database_url("journal")
 
 
 def stop_embedded(patience_s: float = 20.0) -> None:
@@ -52,6 +65,16 @@ def stop_embedded(patience_s: float = 20.0) -> None:
             if time.monotonic() > deadline:
                 raise ServiceUnavailable(f"PostgreSQL in {_folder()} did not stop within {patience_s:.0f} s")
             time.sleep(0.05)
+
+
+def _address(server: str) -> URL:
+    try:
+        return make_url(server)
+    except (ArgumentError, ValueError):  # its text stays untold: it may hold a password
+        raise ServiceUnavailable(
+            "TRADESAGE_DATABASE_URL is not an address of a server; it should read "
+            "postgresql://<user>:<password>@<host>:<port>/postgres, or be unset for the embedded PostgreSQL"
+        ) from None
 
 
 def _folder() -> Path:
@@ -74,7 +97,7 @@ def _start_embedded() -> str:
 
 
 def _create_missing(admin, database: str) -> None:
-    engine = create_engine(admin, isolation_level="AUTOCOMMIT")
+    engine = create_engine(admin, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": CONNECT_S})
     try:
         with engine.connect() as connection:
             known = connection.execute(text("select 1 from pg_database where datname = :name"), {"name": database})

@@ -13,6 +13,7 @@ from pipelines.params import load_params
 from pipelines.paths import Paths
 
 LOG = logging.getLogger("tradesage.exchange")
+ORDERS_PER_SECOND = 10  #: as at Kite
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen at; serving.host of params.yaml if not given")
     parser.add_argument("--port", type=int, help="serving.exchange_port of params.yaml if not given")
     parser.add_argument("--pace", help="lockstep, or how many times faster than real time; exchange.pace if not given")
-    parser.add_argument("--orders-per-second", type=int, default=10, help="of one client, as at Kite")
+    parser.add_argument(
+        "--orders-per-second", type=int, help="of one client; 10 as at Kite, no limit in lockstep, where time stands"
+    )
     parser.add_argument("--patience", type=float, default=30.0, help="seconds a lockstep step may take")
     return parser
 
@@ -54,7 +57,8 @@ def _serve(given: argparse.Namespace) -> None:
     recording = read_recording(Paths(given.root))
     keys = Keys(credential("kite_api_key"), credential("kite_api_secret"), credential("exchange_admin_token"))
     conductor = Conductor(recording.venue(rules_from(params)), pace, given.patience)
-    app = create_app(conductor, recording.candles(), keys, given.orders_per_second)
+    limit = given.orders_per_second or (None if pace == "lockstep" else ORDERS_PER_SECOND)
+    app = create_app(conductor, recording.candles(), keys, limit)
     days = recording.days
     LOG.info(
         "http://%s:%d plays %s to %s (%d days, %s bars) of %d instruments, pace %s",

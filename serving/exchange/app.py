@@ -85,12 +85,14 @@ class Sessions:
 
 @dataclass
 class RateLimit:
-    """At most `per_second` calls within a second of the wall clock; more are refused, not queued."""
+    """At most `per_second` calls within a second of the wall clock; more are refused, not queued. None: no limit."""
 
-    per_second: int
+    per_second: int | None
     _calls: deque[float] = field(default_factory=deque)
 
     def check(self) -> None:
+        if self.per_second is None:
+            return
         now = time.monotonic()
         while self._calls and now - self._calls[0] >= 1.0:
             self._calls.popleft()
@@ -99,7 +101,7 @@ class RateLimit:
         self._calls.append(now)
 
 
-def create_app(conductor: Conductor, candles: Candles, keys: Keys, orders_per_second: int = 10) -> FastAPI:
+def create_app(conductor: Conductor, candles: Candles, keys: Keys, orders_per_second: int | None = 10) -> FastAPI:
     """The application that uvicorn serves.
 
     Parameters
@@ -108,7 +110,7 @@ def create_app(conductor: Conductor, candles: Candles, keys: Keys, orders_per_se
         Plays the venue; started and stopped with the application.
     candles : Candles
     keys : Keys
-    orders_per_second : int
+    orders_per_second : int or None
         Of placing, modifying and cancelling together, on the wall clock; more are answered with 429.
     """
     app = FastAPI(title="TradeSage paper exchange", lifespan=lambda _: conducting(conductor))

@@ -65,7 +65,8 @@ def _run(given: argparse.Namespace) -> None:
         kite = log_in(given.exchange, credential("kite_api_key"), credential("kite_api_secret"))
         account = f"{kite.profile()['user_id']}-{status['run']}"
         stack.enter_context(journal.writer_lock(account))
-        broker = KiteBroker(kite, params.executor.max_orders_per_second)
+        waits = status["pace"] == "lockstep"
+        broker = KiteBroker(kite, None if waits else params.executor.max_orders_per_second)
         daemon = Daemon(
             account=account,
             params=params,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from pipelines.domain.bars import Bar, Interval
 from pipelines.domain.market_calendar import bar_times, session_on
@@ -77,6 +78,12 @@ class BarBuilder:
         return max(tick.volume_today - (total if same_day else 0), 0)
 
 
+@lru_cache(maxsize=64)  # ticks and candles come day by day
+def _bar_times_of(day: date, interval: Interval) -> tuple[tuple[datetime, datetime], ...]:
+    session = session_on(day)
+    return tuple(bar_times(session, interval)) if session else ()
+
+
 def session_grid(interval: Interval) -> Grid:
     """The bars of NSE's sessions. Stocks that trade on after a session's `close` get bars up to its `end`."""
 
@@ -84,7 +91,7 @@ def session_grid(interval: Interval) -> Grid:
         session = session_on(moment.date())
         if session is None:
             return None
-        times = bar_times(session, interval)
+        times = _bar_times_of(session.day, interval)
         for opened, closed in times:
             if opened <= moment < closed:
                 return opened, closed

@@ -213,7 +213,8 @@ class Session:
             self.prices.take(tick)
             self._mark(tick)
         for bars in closed:
-            self._count_bar(bars)
+            with self._journal.together():
+                self._count_bar(bars)
         self._manage(bar_closed=bool(closed))
         for bars in closed:
             self._decide_on(bars)
@@ -324,10 +325,14 @@ class Session:
         self.latencies_ms.append(answer.latency_ms)
         hashes = {row.symbol: features_hash(row.values) for row in rows}
         self.pending.clear()  # what could not be sent before this bar is outdated by it
-        for decision in answer.decisions:
-            decision_id = self._journal.record_decision(
-                self.terms.account, decision, answer.latency_ms, hashes.get(decision.symbol, "")
-            )
+        with self._journal.together():
+            ids = [
+                self._journal.record_decision(
+                    self.terms.account, decision, answer.latency_ms, hashes.get(decision.symbol, "")
+                )
+                for decision in answer.decisions
+            ]
+        for decision_id, decision in zip(ids, answer.decisions, strict=True):
             if decision.action is not Action.SKIP and decision.quantity > 0 and decision.side is not None:
                 self.pending.append((decision_id, decision))
 
@@ -569,15 +574,16 @@ class Session:
         """Take over the order book, then the trade book: of an order seen as ended, all fills are there then."""
         self._stale_books = False
         orders, fills = self._broker.orders(), self._broker.fills()
-        for fill in fills:
-            key = (fill.order_id, fill.trade_id)
-            if key not in self._fills:
-                self._journal.record_fill(self.terms.account, fill)
-                self._fills[key] = fill
-        for order in orders:
-            if self._orders.get(order.order_id) != order:
-                self._note_order(order)
-        self._refresh_trades()
+        with self._journal.together():
+            for fill in fills:
+                key = (fill.order_id, fill.trade_id)
+                if key not in self._fills:
+                    self._journal.record_fill(self.terms.account, fill)
+                    self._fills[key] = fill
+            for order in orders:
+                if self._orders.get(order.order_id) != order:
+                    self._note_order(order)
+            self._refresh_trades()
 
     def _note_order(self, order: BookedOrder) -> None:
         self._journal.record_order(self.terms.account, order)

@@ -13,7 +13,7 @@ from pipelines.journal import journal_at
 from pipelines.journal.journal import Journal
 from pipelines.journal.postgres import database_url
 from tests.unit.journal.checks import JournalChecks
-from tests.unit.journal.records import NOON
+from tests.unit.journal.records import NOON, a_fill
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +115,16 @@ def test_a_cut_connection_is_replaced(url):
         )
 
     assert journal.counts("ZX1")["fills"] == 0
+
+
+def test_what_is_noted_together_is_on_disk_wholly_or_not_at_all(url):
+    journal = journal_at(url)
+
+    with pytest.raises(KeyboardInterrupt), journal.together():
+        journal.record_fill("half", a_fill())
+        raise KeyboardInterrupt
+
+    assert journal.fills("half") == []
+    assert journal.record_fill("half", a_fill()), "after a failure each call is a transaction of its own again"
+    assert Journal(url).fills("half") == [a_fill()]
+    journal.close()

@@ -39,6 +39,13 @@ class JournalChecks:
         assert journal.counts(account)["decisions"] == 1
         assert journal.last_decided(account) == NOON
 
+    def test_what_is_noted_together_can_be_read_at_once_and_stays(self, journal, account):
+        with journal.together():
+            journal.record_fill(account, a_fill())
+            assert not journal.record_fill(account, a_fill())
+
+        assert journal.fills(account) == [a_fill()]
+
     def test_an_unknown_decision_is_named(self, journal):
         with pytest.raises(NotFound, match="nowhere"):
             journal.decision("nowhere")

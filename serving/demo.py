@@ -45,9 +45,12 @@ def run_demo(root: Path, data: Path | None) -> int:
     root : the checkout; the report goes to its `reports/` folder
     data : a folder of real bars, or None for the simulated market of `params.yaml`
     """
+    from pipelines.journal.postgres import require_named_server
+
     started = time.monotonic()
     console = Console()
     params = load_params(root / "params.yaml")
+    require_named_server()
     workspace = root if data is None else _workspace_for(root, data, console)
     paths = Paths(workspace)
     params = load_params(workspace / "params.yaml")

@@ -190,6 +190,14 @@ def _makers(params: Params, root: Path) -> dict[str, Callable[[], Process]]:
     }
 
 
+#: Key of the section `serving` that holds the port of a process, of those that listen
+PORTS = {
+    "mlflow": "mlflow_port",
+    "airflow-api-server": "airflow_port",
+    "policy": "policy_port",
+    "exchange": "exchange_port",
+    "executor": "executor_port",
+}
 NAMES = ("postgres", "mlflow", *(f"airflow-{part}" for part in AIRFLOW_PARTS), "policy", "exchange", "executor")
 
 
@@ -292,11 +300,10 @@ def up(params: Params, only: tuple[str, ...] | None = None, timeout_s: float = 1
     from rich.console import Console
 
     console = Console()
+    if not running_up():
+        _require_free_ports(params, only or NAMES)  # before the processes are made, which starts PostgreSQL
     wanted = processes(params, only=only)
     if not running_up():
-        for process in wanted.values():
-            if process.port:
-                require_free_port(process.port, process.name, process.port_key)
         with console.status("preparing the databases"):
             prepare(params, airflow=any(name.startswith("airflow") for name in wanted))
         _start_honcho(tuple(wanted))
@@ -304,6 +311,12 @@ def up(params: Params, only: tuple[str, ...] | None = None, timeout_s: float = 1
         _wait_for_all(wanted, timeout_s, lambda name, seconds: progress.update(f"waiting for {name}: {seconds:.0f} s"))
     status(params, only)
     console.print(f"log: {_honcho_log()}; stop with: make down")
+
+
+def _require_free_ports(params: Params, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name in PORTS:
+            require_free_port(getattr(params.serving, PORTS[name]), name, f"serving.{PORTS[name]}")
 
 
 def down(patience_s: float = 20.0) -> None:
@@ -433,10 +446,10 @@ def main(arguments: list[str]) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     name = arguments[0]
-    if name == "postgres":
-        hold_postgres()
-    params = load_params(ROOT / "params.yaml")
     try:
+        if name == "postgres":
+            hold_postgres()
+        params = load_params(ROOT / "params.yaml")
         if name == "prepare":
             prepare(params)
             return 0

@@ -47,7 +47,7 @@ def require_named_server() -> None:
 
     Raises
     ------
-    ServiceUnavailable : if it does not answer: better told before hours of work than after.
+    ServiceUnavailable : if it does not answer: better told before the work of a run than after it.
     """
     if os.environ.get("TRADESAGE_DATABASE_URL"):
         database_url("journal")

@@ -33,10 +33,10 @@ def register_run(
     ------
     NotFound : if a stage has not been run; names the missing file.
     """
-    registry = registry or default_registry(params)
     evaluation, verdicts = read_json(paths.reports / "evaluation.json"), verdicts_from(read_json(paths.verdicts))
     manifest = read_json(paths.bundle / "manifest.json")
     commit = commit_of(paths.root)
+    registry = registry or default_registry(params)  # after the files were read: without them no server is needed
     version = registry.register(
         paths.bundle,
         params=flat(params.model_dump(mode="json", by_alias=True)),

@@ -159,6 +159,7 @@ class ExecutorParams(Section):
     max_position: Share
     risk_per_trade: Share
     max_gross: Annotated[float, Field(gt=0)]
+    min_share_of_decision: Share
     max_daily_loss: Share
     max_price_deviation: Share
     max_orders_per_second: Annotated[int, Field(ge=1, le=10)]

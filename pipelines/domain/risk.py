@@ -22,6 +22,7 @@ class RiskLimits:
     max_position: float
     risk_per_trade: float
     max_gross: float
+    min_share_of_decision: float  #: an entry that the sizes above cut to less of what was asked for is not sent
     max_daily_loss: float
     max_price_deviation: float
     max_orders_per_second: int
@@ -173,7 +174,7 @@ def cut_to_limits(proposal: Proposal, exposure: Exposure, limits: RiskLimits) ->
     Returns
     -------
     quantity : whole lots, at most what was asked for
-    verdicts : one per rule; one that leaves no lot has not passed
+    verdicts : one per rule; one that leaves no lot has not passed, nor has the last if too little is left
     """
     price = proposal.last_price or proposal.reference_price
     assert proposal.stop is not None
@@ -190,7 +191,20 @@ def cut_to_limits(proposal: Proposal, exposure: Exposure, limits: RiskLimits) ->
         evidence = f"asked for {proposal.quantity} shares, {allowed} are within {rupees:.2f} rupees"
         verdicts.append(Verdict(gate, allowed > 0, float(proposal.quantity), float(allowed), evidence))
         quantity = min(quantity, allowed)
-    return quantity // proposal.lot_size * proposal.lot_size, tuple(verdicts)
+    quantity = quantity // proposal.lot_size * proposal.lot_size
+    left = worthwhile(quantity, proposal, limits)
+    return quantity if left.passed else 0, (*verdicts, left)
+
+
+def worthwhile(quantity: int, proposal: Proposal, limits: RiskLimits) -> Verdict:
+    """What is left after cutting must carry the charges that do not grow with it, e.g. the DP charge.
+
+    Nothing left is no second refusal: the rule that cut it has said so.
+    """
+    share = quantity / proposal.quantity
+    evidence = f"{quantity} of {proposal.quantity} shares are left"
+    passed = quantity == 0 or share >= limits.min_share_of_decision
+    return Verdict("share of the decision", passed, share, limits.min_share_of_decision, evidence)
 
 
 def _whole_lots(rupees: Decimal, per_share: Decimal, lot_size: int) -> int:

@@ -284,7 +284,11 @@ class _Engine:
     # decisions
 
     def _decide_at(self, rows: Sequence[int]) -> None:
-        """Orders for the next bar, the most promising first, as long as gross exposure allows."""
+        """Orders for the next bar, the most promising first, as long as gross exposure allows.
+
+        What does not fit whole is left out, so none is too small for its charges. The executor cuts, but to no less
+        than `min_share_of_decision`.
+        """
         if not rows:
             return
         equity, gross = float(self._equity()), self._gross()

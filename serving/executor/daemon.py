@@ -215,6 +215,7 @@ def limits_from(params: ExecutorParams) -> RiskLimits:
         max_position=params.max_position,
         risk_per_trade=params.risk_per_trade,
         max_gross=params.max_gross,
+        min_share_of_decision=params.min_share_of_decision,
         max_daily_loss=params.max_daily_loss,
         max_price_deviation=params.max_price_deviation,
         max_orders_per_second=params.max_orders_per_second,

@@ -16,6 +16,7 @@ LIMITS = RiskLimits(
     max_position=0.10,
     risk_per_trade=0.01,
     max_gross=1.0,
+    min_share_of_decision=0.2,
     max_daily_loss=0.03,
     max_price_deviation=0.02,
     max_orders_per_second=8,
@@ -79,6 +80,8 @@ def test_an_entry_within_all_limits_keeps_its_size():
         ("daily loss", {}, {"equity": Decimal("970000")}),
         ("order rate", {}, {"orders_last_second": 8}),
         ("gross exposure", {}, {"gross_by_symbol": {"A": Decimal("999950")}}),
+        ("share of the decision", {}, {"gross_by_symbol": {"A": Decimal("999800")}}),
+        ("share of the decision", {"quantity": 5010, "stop": Decimal("99")}, {}),
     ],
 )
 def test_a_rule_refuses_by_its_name(rule, proposal, exposure):
@@ -104,6 +107,17 @@ def test_a_refusal_carries_its_figures():
 )
 def test_a_size_is_cut_to_what_a_limit_allows(changes, exposure, allowed):
     assert review(a_proposal(**changes), an_exposure(**exposure), LIMITS).quantity == allowed
+
+
+def test_what_is_cut_to_too_little_is_refused_once_with_its_figures():
+    one_left = review(a_proposal(), an_exposure(gross_by_symbol={"A": Decimal("999900")}), LIMITS)
+    just_enough = review(a_proposal(), an_exposure(gross_by_symbol={"A": Decimal("998000")}), LIMITS)
+    nothing_left = review(a_proposal(), an_exposure(gross_by_symbol={"A": Decimal("1000000")}), LIMITS)
+
+    [refusal] = one_left.refusals
+    assert (refusal.gate, refusal.measured, refusal.limit) == ("share of the decision", 0.01, 0.2)
+    assert just_enough.quantity == 20
+    assert [verdict.gate for verdict in nothing_left.refusals] == ["gross exposure"]
 
 
 def test_before_the_first_trade_of_a_session_no_price_is_stale():

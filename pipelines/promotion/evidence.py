@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Evidence:
     standing: tuple[str, ...]  #: aliases that name the version now
     replaces: str | None  #: version that holds the stage now
     commit: str | None
+    market: str  #: on which it was judged, in words
     verdicts: tuple[Verdict, ...]  #: of the gates, as the registry keeps them
     trust: tuple[Verdict, ...]  #: whether those can be trusted near money
 
@@ -39,7 +41,13 @@ class Evidence:
     @property
     def digest(self) -> str:
         """Tells whether what is promoted rests on what was shown."""
-        told = [self.version, self.stage, self.commit, [verdict.as_dict() for verdict in (*self.verdicts, *self.trust)]]
+        told = [
+            self.version,
+            self.stage,
+            self.commit,
+            self.market,
+            [verdict.as_dict() for verdict in (*self.verdicts, *self.trust)],
+        ]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def as_markdown(self) -> str:
@@ -52,7 +60,10 @@ class Evidence:
         now = f"now holds {', '.join(self.standing)}" if self.standing else "holds no stage yet"
         before = f"takes the place of version {self.replaces}" if self.replaces else "is free"
         made = f"commit `{self.commit}`" if self.commit else "no commit"
-        return f"Version {self.version} {now}; {self.stage} {before}. Made from {made}.\n\n" + "\n".join(rows)
+        return (
+            f"Version {self.version} {now}; {self.stage} {before}. Made from {made}. Judged on {self.market}.\n\n"
+            + "\n".join(rows)
+        )
 
     def in_one_line(self) -> str:
         """Why the stage is refused."""
@@ -82,9 +93,20 @@ def gather_evidence(registry: VersionStore, version: str, stage: str, repo: Path
         standing=tuple(sorted(alias for alias, held in aliases.items() if held == version)),
         replaces=None if aliases.get(stage) == version else aliases.get(stage),
         commit=commit,
+        market=_market(tags),
         verdicts=registry.verdicts(version),
         trust=_trust(commit, RunWorkspace(repo)),
     )
+
+
+def _market(tags: Mapping[str, str]) -> str:
+    """Whose bars the figures come from; a planted edge is called so where a person signs."""
+    if tags.get("source") == "simulated":
+        edge = tags.get("planted_edge", "unknown")
+        return (
+            "a simulated market without an edge" if edge == "none" else f"a simulated market with a planted {edge} edge"
+        )
+    return "real bars from files" if tags.get("source") == "files" else "bars of unknown origin"
 
 
 def _trust(commit: str | None, runs: RunWorkspace) -> tuple[Verdict, Verdict]:

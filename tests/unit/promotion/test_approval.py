@@ -138,6 +138,23 @@ def test_a_softer_number_is_named_in_the_evidence(repo):
     assert "evaluation.slippage_bps: 2.0 here, 0 in the run" in evidence.as_markdown()
 
 
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"source": "simulated", "planted_edge": "momentum"}, "a simulated market with a planted momentum edge"),
+        ({"source": "simulated", "planted_edge": "none"}, "a simulated market without an edge"),
+        ({"source": "files", "planted_edge": "real data"}, "real bars from files"),
+        ({}, "bars of unknown origin"),
+    ],
+)
+def test_a_reviewer_is_told_on_which_market_the_figures_were_made(repo, tags, words):
+    registry = ARegistry((SANE, GOOD), commit=commit(repo, "HEAD"), **tags)
+
+    evidence = gather_evidence(registry, "3", "canary", repo)
+
+    assert f"Judged on {words}." in evidence.as_markdown().splitlines()[0]
+
+
 def test_an_answer_of_a_reviewer_with_a_comment_is_an_approval():
     approval = approval_from(an_answer(), ("reviewer",))
 

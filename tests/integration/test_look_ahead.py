@@ -51,6 +51,7 @@ def twice(tmp_path_factory) -> Twice:
     beginning, _ = workspace_at(folder / "beginning", WORLD)
     run_stages(whole, params, ("ingest",))
     _plant_faults(whole)
+    _plant_headlines(whole)
     _copy_raw_until_cut(whole, beginning)
     run_stages(whole, params, UP_TO_HEADS)
     run_stages(beginning, params, (*UP_TO_HEADS, "policy"))
@@ -64,6 +65,17 @@ def _plant_faults(paths: Paths) -> None:
         at = int(np.flatnonzero(bars["close_time"] == CUT)[0])
         bars.loc[[500, at, at + 1, at + 200], "high"] *= 2.0
         write_table(bars, path)
+
+
+def _plant_headlines(paths: Paths) -> None:
+    """Of every stock one just in time for the cut's bar and one just too late."""
+    news = read_table(paths.raw_news)
+    times = pd.Series([CUT, CUT + pd.Timedelta(seconds=1)], dtype=news["time"].dtype)
+    planted = [
+        pd.DataFrame({"symbol": symbol, "time": times, "headline": f"{symbol} surprises", "sentiment": [0.5, -1.0]})
+        for symbol in sorted(news["symbol"].unique())
+    ]
+    write_table(pd.concat([news, *planted]).sort_values("time", kind="stable"), paths.raw_news)
 
 
 def _copy_raw_until_cut(whole: Paths, beginning: Paths) -> None:

@@ -57,6 +57,28 @@ def test_a_policy_that_is_not_sane_may_not_even_trade_on_paper(figures, gate):
     assert "paper" in failing(**figures)[gate].protects
 
 
+@pytest.mark.parametrize("figure", [None, float("nan")])
+@pytest.mark.parametrize(
+    ("name", "gate"),
+    [
+        ("sharpe", "Sharpe ratio"),
+        ("deflated_sharpe", "deflated Sharpe ratio"),
+        ("double_cost_sharpe", "Sharpe ratio at double charges"),
+        ("max_drawdown", "maximum drawdown"),
+        ("random_percentile", "better than random entries"),
+        ("turnover_per_day", "turnover per day"),
+        ("max_position_share", "position share"),
+    ],
+)
+def test_a_figure_that_is_not_known_fails_its_gate(name, gate, figure):
+    assert gate in failing(**{name: figure})
+
+
+def test_a_profit_factor_that_is_no_number_fails():
+    assert "profit factor" in failing(profit_factor=float("nan"))
+    assert "profit factor" in failing(profit_factor=None, net_inr=0.0)
+
+
 def test_a_policy_that_never_trades_is_sane_but_gets_no_money():
     nothing = {"sharpe": None, "sharpe_ci": [None, None], "deflated_sharpe": None, "double_cost_sharpe": None,
                "profit_factor": None, "random_percentile": None, "trades": 0, "net_inr": 0.0}  # fmt: skip

@@ -55,7 +55,8 @@ def run_demo(root: Path, data: Path | None) -> int:
     paths = Paths(workspace)
     params = load_params(workspace / "params.yaml")
     with _progress(console) as advance:
-        run_pipeline(workspace, advance)
+        with _removed_if_refused(root, workspace):
+            run_pipeline(workspace, advance)
         with session_processes(paths, params, advance) as told:
             pass
         advance("report")
@@ -72,7 +73,7 @@ def _workspace_for(root: Path, data: Path, console: Console) -> Path:
     folder = data.expanduser().resolve()
     if not folder.is_dir():
         raise BadInput(f"{data} is not a folder; give one with CSV or Parquet bars: make demo DATA=<folder>")
-    name = "demo-" + re.sub(r"[^a-z0-9]+", "-", "-".join(folder.parts[-2:]).lower()).strip("-")
+    name = ("demo-" + re.sub(r"[^a-z0-9]+", "-", "-".join(folder.parts[-2:]).lower()))[:60].strip("-")
     workspaces = RunWorkspace(root)
     workspaces.remove(name)
     # a model of its own: on the same ladder this policy would take the place of the one that `make up` serves
@@ -82,6 +83,19 @@ def _workspace_for(root: Path, data: Path, console: Console) -> Path:
     for note in workspaces.notes():
         console.print(f"[yellow]{note}[/]")
     return workspace
+
+
+@contextmanager
+def _removed_if_refused(root: Path, workspace: Path) -> Iterator[None]:
+    """Leave no half-made workspace behind when the pipeline refuses its input; the checkout itself stays."""
+    from pipelines.promotion.workspace import RunWorkspace
+
+    try:
+        yield
+    except TradeSageError:
+        if workspace != root:
+            RunWorkspace(root).remove(workspace.name)
+        raise
 
 
 def run_pipeline(workspace: Path, advance: Callable[[str], None]) -> None:

@@ -170,6 +170,7 @@ class Daemon:
                         over = self._over(feed)
                 case Disconnected():
                     LOG.warning("ticker disconnected", reason=event.reason)
+                    session.on_connection_lost()
                 case None:
                     state = self.paper.status()["state"]
                     LOG.warning("no frame", seconds=SILENCE_S, exchange=state)

@@ -136,6 +136,8 @@ class Session:
         self._day_opening_equity = Decimal(0)
         self._sent_at: deque[datetime] = deque()
         self._stale_books = False
+        self._read_at: datetime | None = None  # market time
+        self._lost: dict[str, Intent] = {}  # by tag: sent without an answer, and not in the book when we looked
         self._bars_since_reconciled = 0
 
     # --- start and end ---
@@ -155,6 +157,8 @@ class Session:
         self._intents = {intent.tag: intent for intent in self._journal.intents(account)}
         self._read_books()
         for intent in unsent(self._intents.values(), self._orders.values()):
+            if intent.status is IntentStatus.SENT:
+                self._lost[intent.tag] = intent
             self._move(intent, IntentStatus.ABANDONED, "not in the broker's order book at the start")
         self._take_up_trades()
         differences = self.reconcile()
@@ -201,13 +205,17 @@ class Session:
         if self._stale_books:
             self._manage(bar_closed=False)
 
+    def on_connection_lost(self) -> None:
+        """Updates may have been lost with it: the books are read at the next chance."""
+        self._stale_books = True
+
     def on_frame(self, frame: Frame) -> None:
         """Work one message of the feed off, wholly."""
         self._now = frame.at
         self._turn_day(frame.at)
-        if self._stale_books:
-            self._read_books()
         closed = self._builder.advance(frame.at)
+        if self._stale_books or closed or self._awaits_news():
+            self._read_books()
         for tick in frame.ticks:
             self._builder.add(tick)
             self.prices.take(tick)
@@ -254,6 +262,8 @@ class Session:
     def _turn_day(self, at: datetime) -> None:
         if self._day is not None and self._day.day == at.date():
             return
+        if self._day is not None:
+            self._lost.clear()  # orders are good for a day
         self._day = session_on(at.date())
         self._final = self._last_day(at.date())
         self.prices = Prices()
@@ -343,7 +353,7 @@ class Session:
             return
         waiting, self.pending = self.pending, []
         for decision_id, decision in waiting:
-            if decision.symbol in self.trades:
+            if decision.symbol in self.trades or any(lost.symbol == decision.symbol for lost in self._lost.values()):
                 continue  # one position an instrument; the policy does not know what is held
             if self._rate_is_full():
                 self.pending.append((decision_id, decision))
@@ -428,7 +438,7 @@ class Session:
         if step is None or not step.do.changes_an_order:
             return step
         # an order is changed once a moment: the broker's book may lag behind what we asked for
-        leg = trade.entry if step.do is Do.CANCEL_ENTRY else trade.resting
+        leg = {Do.CANCEL_ENTRY: trade.entry, Do.CANCEL_SPARE: trade.spare}.get(step.do, trade.resting)
         return None if leg is not None and leg.changed_at == self.now else step
 
     def _carry_out(self, trade: Trade, step: Step) -> None:
@@ -444,7 +454,7 @@ class Session:
                 self._change(trade, step, lambda order_id: self._broker.turn_to_market(order_id, step.quantity))
             case Do.RESIZE_STOP:
                 self._change(trade, step, lambda order_id: self._broker.resize(order_id, step.quantity))
-            case Do.CANCEL_STOP:
+            case Do.CANCEL_STOP | Do.CANCEL_SPARE:
                 self._change(trade, step, self._broker.cancel)
             case Do.CANCEL_ENTRY:
                 self._cancel_entry(trade)
@@ -468,13 +478,15 @@ class Session:
 
     def _change(self, trade: Trade, step: Step, send: Callable[[str], Refused | None]) -> None:
         """Change the resting order; a refusal may mean that it was just filled, which the books will show."""
-        leg = trade.resting
+        leg = trade.spare if step.do is Do.CANCEL_SPARE else trade.resting
         assert leg is not None
         assert leg.order_id is not None
         detail = {"quantity": step.quantity, "reason": step.reason}
         self._journal.record_order_event(self.terms.account, leg.order_id, f"we {step.do.value}", detail, self.now)
         refused = send(leg.order_id)
-        if refused is None:
+        if refused is None and step.do in (Do.CANCEL_STOP, Do.CANCEL_SPARE):
+            changed = replace(leg, changed_at=self.now)
+        elif refused is None:
             changed = replace(leg, modifications=leg.modifications + 1, refused=0, changed_at=self.now)
         else:
             changed = replace(leg, refused=leg.refused + 1, changed_at=self.now)
@@ -546,8 +558,10 @@ class Session:
             ms=round((time.perf_counter() - began) * 1000, 1),
         )
         if isinstance(answer, Refused):
-            to = IntentStatus.ABANDONED if answer.unclear else IntentStatus.REJECTED
-            self._move(self._intents[intent.tag], to, answer.message)
+            if answer.unclear:  # it stays sent: it may arrive yet
+                self._lost[intent.tag] = self._intents[intent.tag]
+            else:
+                self._move(self._intents[intent.tag], IntentStatus.REJECTED, answer.message)
             self._note_refusal(intent, answer)
         return Leg(
             purpose=intent.purpose,
@@ -572,8 +586,9 @@ class Session:
 
     def _read_books(self) -> None:
         """Take over the order book, then the trade book: of an order seen as ended, all fills are there then."""
-        self._stale_books = False
+        self._stale_books, self._read_at = False, self._now
         orders, fills = self._broker.orders(), self._broker.fills()
+        late = [order for order in orders if order.tag in self._lost and order.order_id not in self._orders]
         with self._journal.together():
             for fill in fills:
                 key = (fill.order_id, fill.trade_id)
@@ -583,7 +598,29 @@ class Session:
             for order in orders:
                 if self._orders.get(order.order_id) != order:
                     self._note_order(order)
+            for order in late:
+                self._take_up_late(order)
             self._refresh_trades()
+
+    def _awaits_news(self) -> bool:
+        """Whether something should happen at the broker soon, so that a lost update must not leave us waiting."""
+        if self._read_at is not None and self.now - self._read_at < timedelta(seconds=1):
+            return False
+        legs = (leg for trade in self.trades.values() for leg in trade.legs)
+        return bool(self._lost) or any(leg.works and not leg.is_stop for leg in legs)
+
+    def _take_up_late(self, order: BookedOrder) -> None:
+        """An order that we held to be lost has arrived after all: its shares are looked after, or it is taken back."""
+        intent = self._lost.pop(order.tag or "")
+        self._alarm(f"{order.symbol}: order {order.order_id} ({intent.purpose}) arrived after it was held to be lost")
+        trade = self.trades.get(order.symbol)
+        if trade is not None and trade.trade_id == intent.decision_id:
+            self.trades[order.symbol] = trade.with_leg(_leg_of(intent, order))
+        elif trade is None and intent.purpose is Purpose.ENTRY and intent.decision_id is not None:
+            decision = self._journal.decision(intent.decision_id)
+            self.trades[order.symbol] = Trade(intent.decision_id, decision, self.terms.product, _leg_of(intent, order))
+        elif not order.status.ended:
+            self._broker.cancel(order.order_id)
 
     def _note_order(self, order: BookedOrder) -> None:
         self._journal.record_order(self.terms.account, order)
@@ -622,6 +659,8 @@ class Session:
                     trade = trade.with_leg(read)
             trade = trade.with_position()
             self.trades[symbol] = trade
+            if trade.held < 0:
+                self._alarm(f"{symbol}: {-trade.held} shares more were taken back than were held; close them by hand")
             if trade.position is not None and trade.position != before:
                 self._journal.record_position(self.terms.account, trade.position)
 
@@ -642,7 +681,7 @@ class Session:
             entry = next((leg for leg in legs if leg.purpose is Purpose.ENTRY and leg.order_id), None)
             if entry is None:
                 continue
-            exits = tuple(leg for leg in legs if leg.purpose is not Purpose.ENTRY)
+            exits = tuple(leg for leg in legs if leg.purpose is not Purpose.ENTRY and leg.order_id)
             decision = self._journal.decision(decision_id)
             trade = Trade(decision_id, decision, self.terms.product, entry, exits, positions.get(decision_id))
             self.trades[decision.symbol] = trade

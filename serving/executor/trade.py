@@ -48,9 +48,24 @@ class Leg:
         return self.status is OrderStatus.WORKING
 
     @property
+    def waits(self) -> bool:
+        """Whether shares of it can still fill. The trade book is read after the order book and may be ahead of it."""
+        return self.works and self.filled < self.quantity
+
+    @property
     def is_stop(self) -> bool:
         """Whether it waits for a trigger. A marketable order may be shown as LIMIT once it is protected."""
         return self.order_type in (OrderType.SL, OrderType.SL_M)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the broker does not let us change it any more, so that we cancel it."""
+        return self.refused >= 2 or self.modifications >= MOST_MODIFICATIONS
+
+    @property
+    def turned_down(self) -> bool:
+        """Whether the broker did not want it: refused, or taken and cancelled, e.g. at its price band."""
+        return self.status is OrderStatus.REJECTED or (self.status is OrderStatus.CANCELLED and not self.given_up)
 
     @property
     def average_price(self) -> Decimal:
@@ -97,8 +112,16 @@ class Trade:
 
     @property
     def resting(self) -> Leg | None:
-        """The order at the broker that takes the position back."""
-        return next((leg for leg in reversed(self.exits) if leg.works), None)
+        """The order at the broker that takes the position back; ours before one of the broker's or of a person."""
+        working = [leg for leg in reversed(self.exits) if leg.works]
+        return next((leg for leg in working if leg.intent_id is not None), working[0] if working else None)
+
+    @property
+    def spare(self) -> Leg | None:
+        """One of our orders that would take back what is not held, or what another of them takes back already."""
+        waiting = [leg for leg in self.exits if leg.waits and leg.intent_id is not None]
+        needed = 1 if self.held > 0 else 0
+        return waiting[0] if len(waiting) > needed else None
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -149,7 +172,8 @@ class Do(StrEnum):
     RESIZE_STOP = "resize stop"
     TURN_STOP = "turn the stop into the exit"
     CANCEL_ENTRY = "cancel the entry's rest"
-    CANCEL_STOP = "cancel the stop, which cannot be turned"
+    CANCEL_STOP = "cancel the stop, which cannot be changed"
+    CANCEL_SPARE = "cancel an exit that is one too many"
 
     @property
     def changes_an_order(self) -> bool:
@@ -200,6 +224,8 @@ def next_step(trade: Trade, moment: Moment) -> Step | None:
     reason = reason_to_leave(trade, moment)
     if trade.entry.works and (reason or moment.leave or moment.bar_closed or _stop_is_used(trade)):
         return Step(Do.CANCEL_ENTRY)
+    if trade.spare is not None and (trade.held > 0 or not trade.entry.works):
+        return Step(Do.CANCEL_SPARE)
     if trade.held <= 0:
         return None
     resting = trade.resting
@@ -208,18 +234,20 @@ def next_step(trade: Trade, moment: Moment) -> Step | None:
     if reason is not None:
         return _leave(trade, resting, moment, reason)
     whole = resting.filled + trade.held
-    if resting.quantity != whole and resting.modifications < MOST_RESIZES:
-        return Step(Do.RESIZE_STOP, whole)
-    return None
+    if resting.quantity == whole:
+        return None
+    if resting.given_up:
+        return Step(Do.CANCEL_STOP)  # a new one of the right size follows at once
+    return Step(Do.RESIZE_STOP, whole)
 
 
 def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | None:
     """No order takes the position back: place one."""
     assert trade.position is not None
     last = trade.exits[-1] if trade.exits else None
-    refused = last is not None and last.status is OrderStatus.REJECTED
-    if refused and last is not None and last.purpose is Purpose.EXIT and moment.now - last.changed_at < RETRY_AFTER:
-        return None
+    refused = last is not None and last.turned_down and moment.now - last.changed_at < RETRY_AFTER
+    if refused and last is not None and last.purpose is Purpose.EXIT:
+        return None  # not again at the same moment
     if reason is not None:
         return Step(Do.PLACE_EXIT, trade.held, reason)
     too_late = moment.price is not None and trade.position.passed_stop(moment.price)
@@ -230,7 +258,7 @@ def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | 
 
 def _leave(trade: Trade, resting: Leg, moment: Moment, reason: ExitReason) -> Step | None:
     whole = resting.filled + trade.held
-    if resting.refused >= 2 or resting.modifications >= MOST_MODIFICATIONS:
+    if resting.given_up:
         return Step(Do.CANCEL_STOP, reason=reason)
     if resting.is_stop or resting.quantity != whole:
         return Step(Do.TURN_STOP, whole, reason)
@@ -241,6 +269,13 @@ def _leave(trade: Trade, resting: Leg, moment: Moment, reason: ExitReason) -> St
 
 def _stop_is_used(trade: Trade) -> bool:
     return any(leg.filled for leg in trade.exits) or any(leg.modifications >= MOST_RESIZES for leg in trade.exits)
+
+
+def _left_because(left: Iterable[Leg], wanted: ExitReason | None) -> ExitReason:
+    """What took the position back: the stop, if it was filled as one before it could be turned."""
+    if wanted is None or all(leg.purpose is Purpose.STOP and leg.is_stop for leg in left):
+        return ExitReason.STOP
+    return wanted
 
 
 def _same(leg: Leg, other: Leg) -> bool:
@@ -277,7 +312,7 @@ def outcome_of(trade: Trade, charges: Charges) -> Outcome:
         exit_price=(value / shares).quantize(PRICE_PLACES),
         entered_at=entry.first_fill_at,
         exited_at=max(leg.last_fill_at for leg in left if leg.last_fill_at is not None),
-        exit_reason=position.exit_reason or ExitReason.STOP,
+        exit_reason=_left_because(left, position.exit_reason),
         gross_inr=gross,
         charges=charges.as_dict(),
         net_inr=gross - charges.total,

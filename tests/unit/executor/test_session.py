@@ -7,11 +7,12 @@ import pytest
 
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.errors import BooksDiffer, ServiceUnavailable
-from pipelines.domain.orders import IntentStatus, OrderStatus, OrderType, Product
+from pipelines.domain.orders import IntentStatus, OrderStatus, OrderType, Product, Purpose
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
 from pipelines.journal.memory import MemoryJournal
 from serving.executor.bar_builder import BarBuilder, Tick, session_grid
+from serving.executor.broker import Refused
 from serving.executor.policy_client import Answer
 from serving.executor.session import Frame, Session, Terms
 from tests.unit.domain.test_risk import LIMITS
@@ -229,7 +230,8 @@ def test_an_exit_refused_because_the_stop_was_just_filled_is_no_second_exit():
     market.session.on_frame(Frame(market.at, (Tick("TCS", 105.0, 9000, market.at),)))
 
     assert market.broker.shares() == {}
-    assert market.outcome().net_inr < 0
+    outcome = market.outcome()
+    assert (outcome.exit_reason, outcome.gross_inr) == (ExitReason.STOP, Decimal("-30.00"))
     assert [call[0] for call in market.broker.calls] == ["place", "place", "turn"]
 
 
@@ -370,6 +372,138 @@ def test_an_order_whose_answer_was_lost_is_found_by_its_tag_and_not_sent_again()
 
     assert [order.order_type for order in second.broker.orders()] == [OrderType.MARKET, OrderType.SL_M]
     assert second.session.trades["TCS"].held == 10
+
+
+@pytest.mark.parametrize("died", ["before sending", "after sending"])
+def test_a_stop_that_was_being_placed_at_a_death_rests_once_after_the_next_start(died):
+    first = Market()
+    first.decides(quantity=10)
+    place = first.broker.place
+
+    def dies(intent):
+        if died == "after sending":
+            place(intent)
+        raise KeyboardInterrupt
+
+    first.broker.place = dies
+    with pytest.raises(KeyboardInterrupt):
+        first.trades("100.00")
+    first.broker.place = place
+
+    second = Market(journal=first.journal, broker=first.broker, at=first.at)
+    second.session.on_frame(Frame(first.at))
+
+    assert second.working == [(OrderType.SL_M, 10)]
+
+
+class Slow(MemoryBroker):
+    """Loses its answer to one purpose's orders; they arrive only later."""
+
+    def __init__(self, purpose: Purpose):
+        super().__init__(CASH, OPEN)
+        self.purpose, self.under_way = purpose, []
+
+    def place(self, intent):
+        if intent.purpose is not self.purpose or self.under_way:
+            return super().place(intent)
+        self.under_way.append(intent)
+        self.calls.append(("place", intent.purpose.value, intent.quantity))
+        return Refused("no answer", unclear=True)
+
+    def arrives(self):
+        super().place(self.under_way[0])
+
+
+def test_an_entry_that_arrives_after_it_was_held_to_be_lost_gets_its_stop():
+    broker = Slow(Purpose.ENTRY)
+    market = Market(broker=broker)
+    market.decides(quantity=10)
+    assert market.session.trades == {}
+    market.decides(quantity=10, close_time=OPEN + timedelta(seconds=1))
+    assert broker.orders() == [], "while one may be under way no other is sent"
+
+    broker.arrives()
+    market.trades("100.00")
+
+    assert market.working == [(OrderType.SL_M, 10)]
+    assert any("held to be lost" in alarm for alarm in market.session.alarms)
+    market.trades("97.00")
+    assert market.outcome().exit_reason is ExitReason.STOP
+
+
+def test_a_stop_that_arrives_after_the_position_was_left_for_want_of_it_is_taken_back():
+    broker = Slow(Purpose.STOP)
+    market = Market(broker=broker)
+    market.decides(quantity=10)
+    market.trades("100.00")
+    assert market.working == [(OrderType.MARKET, 10)]
+
+    broker.arrives()
+    market.trades("100.00")
+    market.trades("97.00")
+
+    assert market.working == []
+    assert broker.shares() == {}
+    assert market.outcome().exit_reason is ExitReason.STOP
+
+
+def test_a_stop_does_not_outlive_a_position_that_a_person_closed():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00")
+    stop = market.broker.orders()[-1]
+    market.broker.place_foreign("TCS", Side.SELL, 10, stop)
+
+    market.trades("101.00")
+
+    assert market.working == []
+    assert market.broker.shares() == {}
+    assert market.session.trades == {}
+
+
+def test_a_stop_that_cannot_follow_is_replaced_by_one_of_the_right_size():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00", volume=4)
+    market.broker.resize = lambda *_: Refused("Maximum allowed order modifications exceeded.")
+
+    for volume in (3, 3, 0, 1):
+        market.trades("100.00", volume=volume)
+
+    assert market.working == [(OrderType.SL_M, 10)]
+
+
+def test_an_exit_that_the_broker_takes_and_cancels_is_not_sent_again_at_once():
+    market = Market()
+    market.decides(quantity=10)
+    market.broker.refuses.append("trigger price is beyond the last price")
+    place = market.broker.place
+
+    def takes_and_cancels(intent):
+        order_id = place(intent)
+        if intent.purpose is Purpose.EXIT:
+            market.broker.cancel(order_id)
+        return order_id
+
+    market.broker.place = takes_and_cancels
+    market.trades("100.00")
+    assert len([call for call in market.broker.calls if call[:2] == ("place", "exit")]) == 1
+
+    market.broker.place = place
+    market.trades("100.00")
+    market.trades("100.00")
+    assert market.outcome().exit_reason is ExitReason.STOP
+
+
+def test_a_fill_whose_update_was_lost_is_seen_at_the_next_frame():
+    market = Market()
+    market.decides(quantity=10)
+    market.at += timedelta(seconds=10)
+    market.broker.trade("TCS", Decimal("100.00"), market.at)
+
+    market.session.on_frame(Frame(market.at, (Tick("TCS", 100.0, 1000, market.at),)))
+
+    assert market.working == [(OrderType.SL_M, 10)]
 
 
 def test_books_that_differ_at_the_start_are_named_and_nothing_is_traded():

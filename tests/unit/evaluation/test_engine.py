@@ -95,6 +95,33 @@ def test_the_stop_is_met_before_the_target_in_the_same_bar():
     assert trade.outcome.exit_price == Decimal("98.95")
 
 
+@pytest.mark.parametrize(
+    ("side", "bar", "paid"),
+    [
+        (1, (97, 98, 96, 97), "96.95"),
+        (-1, (103, 104, 102, 103), "103.05"),
+        (1, (100, 100, 97, 100), "98.95"),
+        (-1, (100, 103, 100, 100), "101.05"),
+    ],
+)
+def test_a_stop_pays_its_trigger_or_the_open_beyond_it_and_slippage_on_top(side, bar, paid):
+    panel = a_flat_panel(bars={4: bar})
+
+    (trade,) = traded(panel, decisions_at([2], side=side)).trades
+
+    assert trade.outcome.exit_reason is ExitReason.STOP
+    assert trade.outcome.exit_price == Decimal(paid)
+
+
+def test_a_stop_can_be_hit_in_the_bar_of_the_entry():
+    panel = a_flat_panel(bars={3: (100, 101, 98, 101)})
+
+    (trade,) = traded(panel, decisions_at([2])).trades
+
+    assert (trade.entry_row, trade.exit_row) == (3, 3)
+    assert (trade.outcome.entry_price, trade.outcome.exit_price) == (Decimal("100.05"), Decimal("98.95"))
+
+
 def test_a_target_is_left_at_the_market_so_slippage_comes_on_top():
     panel = a_flat_panel(bars={4: (100, 103, 100, 100)})
 

@@ -14,8 +14,6 @@ from pipelines.domain.errors import BadInput, TradeSageError
 from pipelines.params import load_params
 from pipelines.paths import Paths
 
-LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-
 
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
@@ -44,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(given: argparse.Namespace) -> None:
     from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url
-    from serving.executor.broker import KiteBroker, log_in
+    from serving.executor.broker import LOOPBACK, KiteBroker, log_in
     from serving.executor.daemon import Daemon
     from serving.executor.health import HealthServer, Metrics
     from serving.executor.paper import PaperMarket

@@ -22,6 +22,7 @@ VARIETY = "regular"
 AUTO_PROTECTION = -1  #: the broker chooses the band of a marketable order; without protection it is refused
 LOOKS = 3  #: times the order book is read after an unclear answer
 PAUSE_S = 0.3
+LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 Answer = TypeVar("Answer")
 
 
@@ -246,7 +247,10 @@ def client(api_key: str, root: str) -> Any:
             rows = ([datetime.fromisoformat(row[0]), *row[1:]] for row in data["candles"])
             return [dict(zip(names, row, strict=False)) for row in rows]
 
-    return Client(api_key=api_key, root=root)
+    kite = Client(api_key=api_key, root=root)
+    if root.startswith(LOOPBACK):
+        kite.reqsession.trust_env = False  # proxies of the environment are not for what runs on this machine
+    return kite
 
 
 def booked(row: dict[str, Any]) -> BookedOrder:

@@ -585,9 +585,13 @@ class Session:
     # --- the broker's books ---
 
     def _read_books(self) -> None:
-        """Take over the order book, then the trade book: of an order seen as ended, all fills are there then."""
+        """Take over the order book, then the trade book: of an order seen as ended, all fills are there then.
+
+        The trade book is only asked for if the order book shows shares filled that we do not know yet.
+        """
         self._stale_books, self._read_at = False, self._now
-        orders, fills = self._broker.orders(), self._broker.fills()
+        orders = self._broker.orders()
+        fills = self._broker.fills() if fill_differences(orders, self._our_fills()) else []
         late = [order for order in orders if order.tag in self._lost and order.order_id not in self._orders]
         with self._journal.together():
             for fill in fills:

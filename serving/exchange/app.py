@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from pipelines.domain.charges import order_charges
 from serving.exchange import answers
 from serving.exchange.account import reference_price
-from serving.exchange.book import OrderRequest
+from serving.exchange.book import Order, OrderRequest
 from serving.exchange.candles import Candles
 from serving.exchange.conductor import Conductor, Subscriber, conducting
 from serving.exchange.order_forms import order_changes, order_request
@@ -212,6 +212,13 @@ def _add_account(app: FastAPI, sessions: Sessions, venue: Venue) -> None:
 
 
 def _add_orders(app: FastAPI, sessions: Sessions, venue: Venue, limit: RateLimit) -> None:
+    told: dict[str, tuple[Order, dict[str, Any]]] = {}  # of each order the state that was last told, and how
+
+    def row_of(order: Order) -> dict[str, Any]:
+        if order.order_id not in told or told[order.order_id][0] is not order:
+            told[order.order_id] = (order, answers.order(order))
+        return told[order.order_id][1]
+
     @app.post("/orders/{variety}")
     async def place(request: Request, variety: str) -> JSONResponse:
         sessions.check(request)
@@ -238,7 +245,7 @@ def _add_orders(app: FastAPI, sessions: Sessions, venue: Venue, limit: RateLimit
     @app.get("/orders")
     async def orders(request: Request) -> JSONResponse:
         sessions.check(request)
-        return _data([answers.order(order) for order in venue.orders()])
+        return _data([row_of(order) for order in venue.orders()])
 
     @app.get("/orders/{order_id}")
     async def history(request: Request, order_id: str) -> JSONResponse:

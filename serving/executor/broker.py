@@ -69,6 +69,7 @@ class KiteBroker:
         self._kite = kite
         self._per_second = orders_per_second
         self._sent: deque[float] = deque()
+        self._read: dict[str, tuple[dict[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
 
     def place(self, intent: Intent) -> str | Refused:
         """Send an order; its id once it is in the broker's book."""
@@ -124,7 +125,7 @@ class KiteBroker:
 
     def orders(self) -> list[BookedOrder]:
         """The order book of the day."""
-        return [booked(row) for row in self._reading(self._kite.orders)]
+        return [self._booked(row) for row in self._reading(self._kite.orders)]
 
     def fills(self) -> list[Fill]:
         """The trade book of the day."""
@@ -143,6 +144,14 @@ class KiteBroker:
     def cash(self) -> Decimal:
         """The cash ledger, in rupees."""
         return Decimal(str(self._reading(self._kite.margins)["equity"]["available"]["cash"])).quantize(Decimal("0.01"))
+
+    def _booked(self, row: dict[str, Any]) -> BookedOrder:
+        """Most rows of a book are as they were at the last look."""
+        before, order = self._read.get(row["order_id"], (None, None))
+        if order is None or before != row:
+            order = booked(row)
+            self._read[row["order_id"]] = (row, order)
+        return order
 
     def _find(self, tag: str, looks: int) -> str | None:
         for look in range(looks):

@@ -3,10 +3,12 @@
 import json
 from datetime import datetime
 from decimal import Decimal
+from types import SimpleNamespace
 
 from kiteconnect import KiteConnect
 
 from pipelines.domain.bars import IST
+from pipelines.domain.orders import OrderStatus
 from serving.executor.broker import KiteBroker, booked, client, traded
 
 ORDER = {
@@ -45,6 +47,16 @@ def test_books_read_quickly_are_those_the_official_client_reads():
 
     assert booked(ORDER).placed_at == datetime(2026, 10, 30, 9, 15, 37, tzinfo=IST)
     assert (booked(ORDER).trigger_price, traded(TRADE).price) == (Decimal("98.05"), Decimal("100.05"))
+
+
+def test_an_order_that_changed_since_the_last_look_is_read_anew():
+    books = [[ORDER], [dict(ORDER)], [ORDER | {"filled_quantity": 10, "status": "COMPLETE"}]]
+    broker = KiteBroker(SimpleNamespace(orders=lambda: books.pop(0)), None)
+
+    first, same, done = broker.orders()[0], broker.orders()[0], broker.orders()[0]
+
+    assert same is first
+    assert (done.filled_quantity, done.status) == (10, OrderStatus.COMPLETE)
 
 
 def test_candles_read_quickly_are_those_the_official_client_reads():

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from pipelines.domain.charges import Charges, order_charges
@@ -14,23 +14,24 @@ def charges_by_order(orders: Iterable[BookedOrder], fills: Iterable[Fill]) -> di
     """Charges of each ended order that filled, by its id.
 
     The DP charge is taken once per scrip and day, when more was sold for delivery than was bought on that day: then
-    shares of an earlier day leave.
+    shares of an earlier day leave. What an order bought counts from its fills on, also while the rest of it works.
     """
+    orders, fills = list(orders), list(fills)
+    delivery = {order.order_id for order in orders if order.product is Product.CNC}
     by_order: dict[str, list[Fill]] = defaultdict(list)
     for fill in fills:
         by_order[fill.order_id].append(fill)
     ended = [order for order in orders if order.status.ended and by_order[order.order_id]]
     ended.sort(key=lambda order: (max(fill.filled_at for fill in by_order[order.order_id]), order.order_id))
     charged: dict[str, Charges] = {}
-    bought_today: dict[tuple[str, date], int] = defaultdict(int)
     delivered: set[tuple[str, date]] = set()
     for order in ended:
         own = by_order[order.order_id]
         scrip_day = (order.symbol, own[-1].filled_at.date())
         first = False
-        if order.product is Product.CNC:
-            bought_today[scrip_day] += order.side.sign * sum(fill.quantity for fill in own)
-            first = order.side is Side.SELL and bought_today[scrip_day] < 0 and scrip_day not in delivered
+        if order.order_id in delivery and order.side is Side.SELL and scrip_day not in delivered:
+            until = max(fill.filled_at for fill in own)
+            first = _bought_on(scrip_day, until, (fill for fill in fills if fill.order_id in delivery)) < 0
         value = sum((fill.price * fill.quantity for fill in own), Decimal(0))
         charged[order.order_id] = order_charges(
             product=order.product, side=order.side, value=value, day=scrip_day[1], first_delivery_sale=first
@@ -38,6 +39,15 @@ def charges_by_order(orders: Iterable[BookedOrder], fills: Iterable[Fill]) -> di
         if charged[order.order_id].dp:
             delivered.add(scrip_day)
     return charged
+
+
+def _bought_on(scrip_day: tuple[str, date], until: datetime, fills: Iterable[Fill]) -> int:
+    """Shares bought less shares sold of a scrip on one day up to a moment."""
+    return sum(
+        fill.side.sign * fill.quantity
+        for fill in fills
+        if (fill.symbol, fill.filled_at.date()) == scrip_day and fill.filled_at <= until
+    )
 
 
 def cash_after(opening: Decimal, fills: Iterable[Fill], charges: Mapping[str, Charges]) -> Decimal:

@@ -60,7 +60,7 @@ def run_demo(root: Path, data: Path | None) -> int:
         with session_processes(paths, params, advance) as told:
             pass
         advance("report")
-        summary = _summary(paths, params, told, time.monotonic() - started)
+        summary = summary_of(paths, params, told, time.monotonic() - started)
         _write_reports(root, paths, summary)
     _print(console, summary, told, root)
     return _judge(console, summary)
@@ -181,7 +181,8 @@ def play_session(paths: Paths, params: Params, advance: Callable[[str], None]) -
         raise ServiceUnavailable(f"the executor ended with code {ended}; its log is {executor.log}:\n{executor.tail()}")
 
 
-def _summary(paths: Paths, params: Params, told: Told, seconds: float) -> dict:
+def summary_of(paths: Paths, params: Params, told: Told, seconds: float) -> dict:
+    """What `reports/demo.json` holds; `measured` figures are None where nothing was traded."""
     snapshot, validated = read_json(paths.snapshot), read_json(paths.reports / "validate.json")
     evaluation, session = read_json(paths.reports / "evaluation.json"), read_json(paths.reports / "session.json")
     verdicts = read_json(paths.verdicts)
@@ -198,9 +199,7 @@ def _summary(paths: Paths, params: Params, told: Told, seconds: float) -> dict:
         "policy_version": told.policy_version,
         "registry_version": told.version,
         "stage": told.stage,
-        "gates": [
-            {key: v[key] for key in ("gate", "passed", "measured", "limit")} | {"name": v["gate"]} for v in verdicts
-        ],
+        "gates": [{"name": v["gate"], **{key: v[key] for key in ("passed", "measured", "limit")}} for v in verdicts],
         "evaluation": {key: evaluation[key] for key in measured},
         "session": {key: session[key] for key in counted},
         "seconds": round(seconds, 1),

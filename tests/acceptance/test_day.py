@@ -83,3 +83,21 @@ def test_the_ladder_move_is_in_the_journal_with_who_and_why(played):
     engine.dispose()
 
     assert ("paper", "demo", "demonstration run") in [(str(r.to_stage), r.actor, r.reason) for r in rows]
+
+
+def test_the_summary_says_where_the_bars_came_from_and_what_each_gate_measured(played):
+    from serving.demo import summary_of
+
+    paths, params, told, _ = played
+
+    summary = summary_of(paths, params, told, seconds=1.0)
+
+    assert summary["source"] == "simulated market with a planted momentum edge of strength 3"
+    assert summary["stage"] == "paper"
+    assert summary["features"] >= 40
+    assert {tuple(gate) for gate in summary["gates"]} == {("name", "passed", "measured", "limit")}
+    assert set(summary["evaluation"]) == {
+        "sharpe", "sharpe_ci", "max_drawdown", "win_rate", "profit_factor", "trades", "charges_inr",
+    }  # fmt: skip
+    assert summary["session"]["cash_exchange"] == summary["session"]["cash_journal"]
+    assert summary["session"]["open_positions"] == 0

@@ -56,7 +56,7 @@ class ValidateParams(Section):
 
 
 class FeatureParams(Section):
-    warm_up_bars: Count
+    """Empty as yet: look-backs are part of the features' definitions, named by the catalogue's hash."""
 
 
 class RegimeParams(Section):
@@ -137,7 +137,6 @@ class PromotionParams(Section):
 
 class ServingParams(Section):
     host: str
-    postgres_port: Port | None
     mlflow_port: Port
     airflow_port: Port
     policy_port: Port

@@ -102,9 +102,7 @@ class Daemon:
     def _warm_up(self, instruments: list[Instrument], now: datetime) -> tuple[LiveFeatures, list[Any]]:
         began = time.monotonic()
         interval = self.served.interval
-        history = fetch_history(
-            self.kite.historical_data, instruments, interval, now, self.params.features.warm_up_bars
-        )
+        history = fetch_history(self.kite.historical_data, instruments, interval, now)
         features = LiveFeatures(
             instruments,
             interval,

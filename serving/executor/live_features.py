@@ -145,25 +145,24 @@ class LiveFeatures:
 
 
 def fetch_history(
-    fetch: Fetch, instruments: Sequence[Instrument], interval: Interval, until: datetime, min_bars: int
+    fetch: Fetch, instruments: Sequence[Instrument], interval: Interval, until: datetime
 ) -> dict[str, pd.DataFrame]:
     """Bars closed by `until`, in requests as long as the broker allows, back to where it knows nothing earlier.
 
     Parameters
     ----------
     fetch : function of token, from, to and Kite's interval to candles
-    min_bars : an instrument with fewer is warned of by having NaN features; nothing is refused for it
+
+    An instrument with little history is not refused: features that still warm up are NaN, on which no head has a view.
     """
     return {
-        instrument.symbol: _history_of(fetch, instrument, interval, until, min_bars)
+        instrument.symbol: _history_of(fetch, instrument, interval, until)
         for instrument in instruments
         if instrument.tradable
     }
 
 
-def _history_of(
-    fetch: Fetch, instrument: Instrument, interval: Interval, until: datetime, min_bars: int
-) -> pd.DataFrame:
+def _history_of(fetch: Fetch, instrument: Instrument, interval: Interval, until: datetime) -> pd.DataFrame:
     word, days = KITE_INTERVALS[interval]
     candles: list[dict[str, Any]] = []
     last = until
@@ -171,8 +170,6 @@ def _history_of(
         first = last - timedelta(days=days - 1)
         found = fetch(instrument.token, first, last, word)
         candles = found + candles
-        if not found and len(candles) >= min_bars:
-            break
         if not found and last < until:
             break
         last = first - timedelta(seconds=1)

@@ -43,3 +43,13 @@ def test_a_gap_left_in_validated_bars_breaks_their_suite():
     broken = judge(facts, validated_bars.suite(intraday=False, max_overnight_gap=0.15))
 
     assert [(one.rule, one.rows) for one in broken] == [("unexplained_gap", (100,))]
+
+
+def test_the_features_of_a_real_run_meet_their_suite(small_run):
+    from pipelines.tables import read_json, read_table
+
+    paths, _ = small_run
+    names = [feature["name"] for feature in read_json(paths.catalogue)["features"]]
+
+    for bars in paths.validated_bars.glob("*.parquet"):
+        assert judge(read_table(paths.features / bars.name), features.suite(names)) == []

@@ -110,6 +110,7 @@ class EvaluationParams(Section):
     folds: Count
     min_train_share: Share
     slippage_bps: Annotated[float, Field(ge=0)]
+    impact_bps: Annotated[float, Field(ge=0)]
     participation: Share
     max_gross: Annotated[float, Field(gt=0)]
     random_runs: Count

@@ -1,7 +1,8 @@
 """How a working order meets a bar or a tick: the one matching rule of backtest and paper exchange.
 
 Pessimistic where a bar hides the order of its prices: a limit must be traded through, a stop fills at the worse of its
-trigger and the open, slippage leans against us, and no more than a share of the volume is ours.
+trigger and the open, slippage leans against us and grows with our share of the volume, and no more than a share of the
+volume is ours.
 """
 
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from pipelines.domain.signals import Side
 
 @dataclass(frozen=True, slots=True)
 class PriceBar:
-    """Prices (rupees) that were traded in an order's reach; a tick has four equal ones."""
+    """Prices (rupees) that an order meets; a tick has four equal ones."""
 
     open: Decimal
     high: Decimal
     low: Decimal
     close: Decimal
     volume: int | None  #: shares; None is unknown, then no participation cap
+    taken: int = 0  #: shares of the volume that other orders of ours, or this one before, have had
+    reach: tuple[Decimal, Decimal] | None = None  #: lowest and highest price that slippage may find, if wider
 
     @classmethod
     def from_floats(
@@ -46,9 +49,10 @@ class WorkingOrder:
     side: Side
     quantity: int  #: shares still to be filled, above zero
     order_type: OrderType
-    limit_price: Decimal | None = None  #: of LIMIT and SL
+    limit_price: Decimal | None = None  #: of LIMIT and SL; of MARKET and SL-M the band of their market protection
     trigger_price: Decimal | None = None  #: of SL and SL-M
     triggered: bool = False  #: a stop order whose trigger was touched before
+    rested: bool = False  #: waits in the book at its limit: it has met the market before, beyond or short of it
 
     def __post_init__(self) -> None:
         if self.quantity <= 0:
@@ -61,8 +65,9 @@ class WorkingOrder:
 
 @dataclass(frozen=True, slots=True)
 class FillModel:
-    slippage_bps: float  #: against us, on every order that takes liquidity
-    participation: float  #: share of the volume that one order may take, in (0, 1]
+    slippage_bps: float  #: half the spread, against us, on every order that takes liquidity
+    participation: float  #: share of the volume that our orders may take, in (0, 1]
+    impact_bps: float = 0.0  #: on top of the slippage when the whole share is taken; less in proportion
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,66 +80,72 @@ class Match:
 def match(order: WorkingOrder, bar: PriceBar, instrument: Instrument, model: FillModel) -> Match | None:
     """What a bar (or tick) does to a working order; None if nothing.
 
-    MARKET fills at the open, moved against us by the slippage and to the next tick. LIMIT fills at its price if the bar
-    trades strictly through it (the queue ahead of us is served first), or at the open if that is better. SL-M and SL
-    trigger when touched and fill at the worse of trigger and open plus slippage, SL never beyond its limit. A price
-    always lies in [low, high]. At most `participation` of the volume is filled, at least one lot if anything traded;
-    the rest keeps working.
+    Who takes liquidity pays for it: the open (a stop: the worse of its trigger and the open) moved against us by
+    slippage and impact to the next tick, within [low, high] and never beyond a limit. That is MARKET and a triggered
+    SL-M while the market stays within their protection, and a LIMIT that is marketable when it first meets the market.
+    A limit that waits fills at its price, never better, once the market trades strictly through it: the queue ahead of
+    us is served first. If the market jumped over it, that price may lie outside of the bar it jumped to.
+    A stop beyond whose limit the market has jumped is only triggered. At most `participation` of the volume is filled,
+    at least one lot if anything traded; the rest keeps working.
     """
-    quantity = _quantity_within(order, bar, instrument, model)
-    if order.order_type is OrderType.MARKET:
-        return _filled(quantity, _slipped(bar.open, order.side, bar, instrument, model), triggered=False)
-    if order.order_type is OrderType.LIMIT:
-        return _limit(order, quantity, bar, triggered=False)
-    if order.triggered:
-        if order.order_type is OrderType.SL_M:
-            return _filled(quantity, _slipped(bar.open, order.side, bar, instrument, model), triggered=True)
-        return _limit(order, quantity, bar, triggered=True)
-    return _stop(order, quantity, bar, instrument, model)
+    allowed = _allowed(bar, instrument, model)
+    quantity = order.quantity if allowed is None else min(order.quantity, max(allowed - bar.taken, 0))
+    share = (bar.taken + quantity) / allowed if allowed else 0.0
+    if order.order_type in (OrderType.SL, OrderType.SL_M) and not order.triggered:
+        return _stop(order, quantity, share, bar, instrument, model)
+    price = _price(order, bar, share, instrument, model)
+    return Match(quantity, price, order.triggered) if price is not None and quantity else None
 
 
-def _limit(order: WorkingOrder, quantity: int, bar: PriceBar, *, triggered: bool) -> Match | None:
-    assert order.limit_price is not None
+def _price(
+    order: WorkingOrder, bar: PriceBar, share: float, instrument: Instrument, model: FillModel
+) -> Decimal | None:
+    """What an order that is no untriggered stop pays in this bar; None if the bar stays beyond its limit."""
     limit = order.limit_price
-    if order.side is Side.BUY:
-        opens_better, traded_through = bar.open < limit, bar.low < limit
-    else:
-        opens_better, traded_through = bar.open > limit, bar.high > limit
-    if opens_better:
-        return _filled(quantity, bar.open, triggered=triggered)
-    return _filled(quantity, limit, triggered=triggered) if traded_through else None
+    if limit is None:
+        return _slipped(bar.open, order, bar, share, instrument, model)
+    if _better(bar.open, limit, order.side) and not order.rested:
+        return _slipped(bar.open, order, bar, share, instrument, model)
+    best = bar.low if order.side is Side.BUY else bar.high
+    return limit if _better(best, limit, order.side) else None
 
 
-def _stop(order: WorkingOrder, quantity: int, bar: PriceBar, instrument: Instrument, model: FillModel) -> Match | None:
+def _stop(
+    order: WorkingOrder, quantity: int, share: float, bar: PriceBar, instrument: Instrument, model: FillModel
+) -> Match | None:
     assert order.trigger_price is not None
-    trigger = order.trigger_price
+    trigger, limit = order.trigger_price, order.limit_price
     buying = order.side is Side.BUY
     if (bar.high < trigger) if buying else (bar.low > trigger):
         return None
     worse = max(trigger, bar.open) if buying else min(trigger, bar.open)
-    price = _slipped(worse, order.side, bar, instrument, model)
-    if order.order_type is OrderType.SL:
-        assert order.limit_price is not None
-        if (worse > order.limit_price) if buying else (worse < order.limit_price):
-            return Match(0, worse, triggered=True)
-        price = min(price, order.limit_price) if buying else max(price, order.limit_price)
-    return Match(quantity, price, triggered=True)
+    if limit is not None and _better(limit, worse, order.side):
+        return Match(0, worse, triggered=True)
+    return Match(quantity, _slipped(worse, order, bar, share, instrument, model), triggered=True)
 
 
-def _filled(quantity: int, price: Decimal, *, triggered: bool) -> Match | None:
-    return Match(quantity, price, triggered) if quantity > 0 else None
+def _better(price: Decimal, than: Decimal, side: Side) -> bool:
+    """Whether who trades on this side would rather have the first price."""
+    return price < than if side is Side.BUY else price > than
 
 
-def _slipped(price: Decimal, side: Side, bar: PriceBar, instrument: Instrument, model: FillModel) -> Decimal:
-    moved = price * (1 + side.sign * Decimal(str(model.slippage_bps)) / 10_000)
-    on_grid = instrument.to_tick(moved, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
-    return min(max(on_grid, bar.low), bar.high)
+def _slipped(
+    price: Decimal, order: WorkingOrder, bar: PriceBar, share: float, instrument: Instrument, model: FillModel
+) -> Decimal:
+    bps = Decimal(str(model.slippage_bps + model.impact_bps * share))
+    moved = price * (1 + order.side.sign * bps / 10_000)
+    on_grid = instrument.to_tick(moved, ROUND_CEILING if order.side is Side.BUY else ROUND_FLOOR)
+    low, high = bar.reach or (bar.low, bar.high)
+    within = min(max(on_grid, low), high)
+    limit = order.limit_price
+    return limit if limit is not None and _better(limit, within, order.side) else within
 
 
-def _quantity_within(order: WorkingOrder, bar: PriceBar, instrument: Instrument, model: FillModel) -> int:
+def _allowed(bar: PriceBar, instrument: Instrument, model: FillModel) -> int | None:
+    """The most shares that our orders may have of the bar's volume, in whole lots; None if there is no cap."""
     if bar.volume is None or not instrument.has_volume:
-        return order.quantity
+        return None
     if bar.volume <= 0:
         return 0
     lots = int(Decimal(bar.volume) * Decimal(str(model.participation))) // instrument.lot_size
-    return min(order.quantity, max(lots, 1) * instrument.lot_size)
+    return max(lots, 1) * instrument.lot_size

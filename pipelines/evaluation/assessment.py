@@ -141,11 +141,12 @@ def _moments(returns: np.ndarray) -> tuple[float, float]:
 def _costs_by_day(trades: Sequence[Trade], equity: pd.DataFrame, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     """Rupees of charges and of slippage a day, booked when trades close: what twice the costs would take away more."""
     charges, slippage = (pd.Series(0.0, index=equity["day"]) for _ in range(2))
+    bps = rules.fills.slippage_bps + rules.fills.impact_bps  # no order pays more
     for trade in trades:
         o = trade.outcome
         day = o.exited_at.date()
         charges[day] += float(sum(o.charges.values()))
-        slippage[day] += float(o.entry_price + o.exit_price) * o.quantity * rules.fills.slippage_bps / 1e4
+        slippage[day] += float(o.entry_price + o.exit_price) * o.quantity * bps / 1e4
     return charges.to_numpy(), slippage.to_numpy()
 
 

@@ -227,7 +227,7 @@ class _Engine:
     def _leave(self, position: _Position, row: int, reason: ExitReason, order_type: OrderType) -> None:
         trigger = position.stop if order_type is OrderType.SL_M else None
         order = WorkingOrder(position.side.opposite, position.quantity, order_type, None, trigger)
-        found = match(order, self._bar(row), self._instrument(self.symbols[row]), self.rules.fills)
+        found = match(order, self._exit_bar(position, row), self._instrument(self.symbols[row]), self.rules.fills)
         if found is not None:
             position.leaving = reason
             self._fill_exit(position, found, row)
@@ -236,14 +236,14 @@ class _Engine:
 
     def _take_target(self, position: _Position, row: int) -> None:
         """Traded through the target: sent to the market at that price, so slippage comes on top."""
-        bar, instrument = self._bar(row), self._instrument(self.symbols[row])
+        bar, instrument = self._exit_bar(position, row), self._instrument(self.symbols[row])
         side = position.side.opposite
-        limit = WorkingOrder(side, position.quantity, OrderType.LIMIT, position.target)
-        reached = match(limit, bar, instrument, self.rules.fills)
-        if reached is None:
+        limit = WorkingOrder(side, position.quantity, OrderType.LIMIT, position.target, rested=True)
+        if match(limit, bar, instrument, self.rules.fills) is None:
             return
+        reached = max(bar.open, position.target) if side is Side.SELL else min(bar.open, position.target)
         market = WorkingOrder(side, position.quantity, OrderType.MARKET)
-        found = match(market, replace(bar, open=reached.price), instrument, self.rules.fills)
+        found = match(market, replace(bar, open=reached), instrument, self.rules.fills)
         if found is not None:
             position.leaving = ExitReason.TARGET
             self._fill_exit(position, found, row)
@@ -393,6 +393,10 @@ class _Engine:
         return PriceBar.from_floats(
             self.open[row], self.high[row], self.low[row], self.close[row], int(self.volume[row]), PLACES
         )
+
+    def _exit_bar(self, position: _Position, row: int) -> PriceBar:
+        """The bar as an exit meets it: what an entry has taken of its volume is gone."""
+        return replace(self._bar(row), taken=position.bought) if row == position.entered else self._bar(row)
 
     def _instrument(self, symbol: str) -> Instrument:
         return self.panel.instruments[symbol]

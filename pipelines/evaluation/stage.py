@@ -47,9 +47,10 @@ def run(params: Params, paths: Paths) -> StageReport:
 
 
 def rules_from(params: Params, panel: Panel) -> Rules:
+    costs = params.evaluation
     return Rules(
         opening_equity_inr=params.evaluation.opening_equity_inr,
-        fills=FillModel(params.evaluation.slippage_bps, params.evaluation.participation),
+        fills=FillModel(costs.slippage_bps, costs.participation, costs.impact_bps),
         max_gross=params.evaluation.max_gross,
         risk_per_trade=params.policy.risk_per_trade,
         max_position=params.policy.max_position,

@@ -85,7 +85,7 @@ def rules_from(params: Params) -> Rules:
     costs = params.evaluation
     return Rules(
         opening_cash_inr=params.exchange.opening_cash_inr,
-        fills=FillModel(slippage_bps=costs.slippage_bps, participation=costs.participation),
+        fills=FillModel(costs.slippage_bps, costs.participation, costs.impact_bps),
         ticks_per_bar=params.exchange.ticks_per_bar,
         seed=params.exchange.seed,
     )

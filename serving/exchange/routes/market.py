@@ -1,0 +1,80 @@
+"""Instruments, candles and quotes."""
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from serving.exchange import answers
+from serving.exchange.refusals import input_error
+from serving.exchange.routes.edge import Edge, success
+from serving.exchange.venue import Venue
+
+DUMP_HEADER = (
+    "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"
+    "instrument_type,segment,exchange\n"
+)
+
+
+def add_routes(app: FastAPI, edge: Edge) -> None:
+    sessions, venue, candles = edge.sessions, edge.venue, edge.candles
+    quotes = venue.board
+
+    @app.get("/instruments")
+    async def instruments() -> Response:
+        return _dump(venue, lambda exchange: True)
+
+    @app.get("/instruments/{exchange}")
+    async def instruments_of(exchange: str) -> Response:
+        return _dump(venue, lambda listed: listed == exchange)
+
+    @app.get("/instruments/historical/{token}/{interval}")
+    async def historical(request: Request, token: str, interval: str) -> JSONResponse:
+        sessions.check(request)
+        symbol = next((i.symbol for i in venue.listed.values() if str(i.token) == token), None)
+        if symbol is None:
+            raise input_error("invalid token")
+        query = request.query_params
+        found = candles.answer(symbol, interval, query.get("from", ""), query.get("to", ""), venue.clock)
+        with_oi = query.get("oi") == "1"
+        return success({"candles": [[*candle, 0] for candle in found] if with_oi else found})
+
+    def asked(request: Request) -> list[tuple[str, Any]]:
+        """The instruments of a quote request that are known; Kite, too, leaves out the others."""
+        sessions.check(request)
+        keys = request.query_params.getlist("i")
+        if not keys:
+            raise input_error("Missing or empty field `i`")
+        symbols = [(key, key.partition(":")) for key in keys]
+        return [(key, quotes.quotes[s]) for key, (nse, _, s) in symbols if nse == "NSE" and s in quotes.quotes]
+
+    @app.get("/quote")
+    async def quote(request: Request) -> JSONResponse:
+        circuit = venue.rules.circuit
+        return success({key: answers.quote(found, venue.clock, circuit) for key, found in asked(request)})
+
+    @app.get("/quote/ohlc")
+    async def ohlc(request: Request) -> JSONResponse:
+        return success({key: answers.ohlc(found) for key, found in asked(request)})
+
+    @app.get("/quote/ltp")
+    async def ltp(request: Request) -> JSONResponse:
+        return success({key: answers.ltp(found) for key, found in asked(request)})
+
+
+def _dump(venue: Venue, wanted: Callable[[str], bool]) -> Response:
+    """The instruments as Kite's CSV dump lists them."""
+    out = io.StringIO(DUMP_HEADER)
+    out.seek(0, io.SEEK_END)
+    writer = csv.writer(out, lineterminator="\n")
+    for instrument in venue.listed.values():
+        if not wanted(answers.EXCHANGE):
+            continue
+        segment = "NSE" if instrument.tradable else "INDICES"
+        name = instrument.symbol
+        row = (instrument.token, instrument.token >> 8, name, name, "0.0", "", "0.0", instrument.tick_size)
+        writer.writerow([*row, instrument.lot_size, "EQ", segment, answers.EXCHANGE])
+    return Response(out.getvalue(), media_type="text/csv")

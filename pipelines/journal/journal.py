@@ -12,7 +12,9 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pipelines.domain.bars import IST
+from pipelines.domain.equity import EquityDay
 from pipelines.domain.errors import AlreadyRunning, BooksDiffer, NotFound, ServiceUnavailable
+from pipelines.domain.halts import HaltEvent
 from pipelines.domain.orders import ENDED, INTENT_NEXT, BookedOrder, Fill, Intent, IntentStatus
 from pipelines.domain.outcomes import Outcome
 from pipelines.domain.positions import Position
@@ -23,8 +25,12 @@ from pipelines.journal.rows import (
     as_json,
     decision_from,
     decision_row,
+    equity_day_from,
+    equity_day_row,
     fill_from,
     fill_row,
+    halt_from,
+    halt_row,
     intent_from,
     intent_row,
     order_from,
@@ -99,6 +105,29 @@ class Journal:
             )
             found = _all(connection, "select opening_cash from accounts where account = :account", account=account)
         return found[0]["opening_cash"]
+
+    def accounts(self) -> list[str]:
+        """Names of all accounts, the one opened last in front."""
+        with self._begin() as connection:
+            found = _all(connection, "select account from accounts order by opened_at desc, account")
+        return [row["account"] for row in found]
+
+    def record_equity(self, account: str, day: EquityDay) -> None:
+        """Note a day's equity, over what was noted of that day before."""
+        changed = ", ".join(f"{name} = excluded.{name}" for name in ("opening_inr", "peak_inr", "last_inr", "at"))
+        with self._begin() as connection:
+            row = equity_day_row(day) | {"account": account}
+            _insert(connection, "equity_days", row, f"on conflict (account, day) do update set {changed}")
+
+    def last_equity(self, account: str) -> EquityDay | None:
+        """Equity of the last day that was noted; None before the first."""
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select * from equity_days where account = :account order by day desc limit 1",
+                account=account,
+            )
+        return equity_day_from(found[0]) if found else None
 
     # --- decisions ---
 
@@ -253,6 +282,27 @@ class Journal:
                 connection, "select * from outcomes where account = :account order by outcome_id", account=account
             )
         return [outcome_from(row) for row in found]
+
+    # --- halts ---
+
+    def record_halt(self, account: str, event: HaltEvent) -> None:
+        """Note a word that stops trading or lets it go on; the audit chain gets an entry in the same transaction."""
+        row = halt_row(event)
+        with self._begin() as connection:
+            _insert(connection, "halts", row | {"account": account})
+            told = {name: row[name] for name in ("cause", "reason", "forced")}
+            _append_audit(connection, event.at, event.actor, f"trading: {event.word}", account, told)
+
+    def halt_events(self, account: str, after: int = 0) -> list[tuple[int, HaltEvent]]:
+        """Words about trading in the order they were noted, each with its number; only those above `after`."""
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select * from halts where account = :account and event_id > :after order by event_id",
+                account=account,
+                after=after,
+            )
+        return [(row["event_id"], halt_from(row)) for row in found]
 
     # --- risk, ladder, audit ---
 

@@ -9,7 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from pipelines.domain.equity import EquityDay
 from pipelines.domain.errors import AlreadyRunning, NotFound
+from pipelines.domain.halts import HaltEvent
 from pipelines.domain.orders import ENDED, BookedOrder, Fill, Intent, IntentStatus, may_move
 from pipelines.domain.outcomes import Outcome
 from pipelines.domain.positions import Position
@@ -30,6 +32,8 @@ class MemoryJournal:
         self._fills: dict[tuple[str, str, str], Fill] = {}
         self._positions: dict[str, tuple[str, Position]] = {}
         self._outcomes: dict[str, tuple[str, Outcome]] = {}
+        self._equity: dict[str, EquityDay] = {}
+        self._halts: list[tuple[str, HaltEvent]] = []
         self._risk_events: list[tuple[str, dict[str, Any]]] = []
         self._policy_events: list[dict[str, Any]] = []
         self._audit: list[AuditEntry] = []
@@ -55,6 +59,15 @@ class MemoryJournal:
 
     def open_account(self, account: str, cash: Decimal, at: datetime) -> Decimal:
         return self._cash.setdefault(account, cash)
+
+    def accounts(self) -> list[str]:
+        return list(reversed(self._cash))
+
+    def record_equity(self, account: str, day: EquityDay) -> None:
+        self._equity[account] = day
+
+    def last_equity(self, account: str) -> EquityDay | None:
+        return self._equity.get(account)
 
     def record_decision(self, account: str, decision: Decision, latency_ms: float, features_hash: str = "") -> str:
         for decision_id, (owner, known) in self._decisions.items():
@@ -119,6 +132,15 @@ class MemoryJournal:
 
     def outcomes(self, account: str) -> list[Outcome]:
         return [outcome for owner, outcome in self._outcomes.values() if owner == account]
+
+    def record_halt(self, account: str, event: HaltEvent) -> None:
+        self._halts.append((account, event))
+        told = {"cause": event.cause, "reason": event.reason, "forced": event.forced}
+        self.audit(event.actor, f"trading: {event.word}", account, told, event.at)
+
+    def halt_events(self, account: str, after: int = 0) -> list[tuple[int, HaltEvent]]:
+        numbered = enumerate(self._halts, start=1)
+        return [(number, event) for number, (owner, event) in numbered if owner == account and number > after]
 
     def record_risk_event(
         self, account: str, verdict: Verdict, at: datetime, symbol: str | None = None, decision_id: str | None = None

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.domain.bars import IST
+from pipelines.domain.equity import EquityDay
+from pipelines.domain.halts import Cause, HaltEvent, Word
 from pipelines.domain.orders import (
     BookedOrder,
     Fill,
@@ -137,3 +139,22 @@ def from_json(content: Any) -> Any:
 def _finite(value: float) -> float | None:
     value = float(value)
     return value if math.isfinite(value) else None
+
+
+def halt_row(event: HaltEvent) -> Row:
+    return {name: getattr(event, name) for name in HaltEvent.__slots__}
+
+
+def halt_from(row: Mapping[str, Any]) -> HaltEvent:
+    fields = {name: row[name] for name in HaltEvent.__slots__}
+    return HaltEvent(
+        **fields | {"word": Word(row["word"]), "cause": Cause(row["cause"]), "at": row["at"].astimezone(IST)}
+    )
+
+
+def equity_day_row(day: EquityDay) -> Row:
+    return {"day": day.day, "opening_inr": day.opening, "peak_inr": day.peak, "last_inr": day.last, "at": day.at}
+
+
+def equity_day_from(row: Mapping[str, Any]) -> EquityDay:
+    return EquityDay(row["day"], row["opening_inr"], row["peak_inr"], row["last_inr"], row["at"].astimezone(IST))

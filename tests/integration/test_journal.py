@@ -6,6 +6,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError
 
 from pipelines.domain.errors import AlreadyRunning, ServiceUnavailable
+from pipelines.domain.halts import Cause, HaltEvent, Word
 from pipelines.domain.orders import IntentStatus, OrderStatus, OrderType, Product, Purpose
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Action, Side
@@ -35,7 +36,7 @@ def test_migrating_twice_changes_nothing(url):
     journal_at(url).close()
 
     with create_engine(url).connect() as connection:
-        assert connection.execute(text("select version_num from alembic_version")).scalars().all() == ["0001"]
+        assert connection.execute(text("select version_num from alembic_version")).scalars().all() == ["0003"]
 
 
 def test_the_enums_say_the_words_of_the_domain(url):
@@ -49,6 +50,8 @@ def test_the_enums_say_the_words_of_the_domain(url):
         "intent_status": IntentStatus,
         "order_status": OrderStatus,
         "exit_reason": ExitReason,
+        "halt_word": Word,
+        "halt_cause": Cause,
     }
 
     with create_engine(url).connect() as connection:
@@ -68,6 +71,17 @@ def test_the_audit_table_refuses_changes(url, statement):
         connection.execute(text(statement))
 
     assert journal.audit_broken_at() is None
+
+
+@pytest.mark.parametrize("statement", ["update halts set actor = 'x'", "delete from halts", "truncate halts"])
+def test_the_words_that_stopped_trading_refuse_changes(url, statement):
+    journal = journal_at(url)
+    journal.record_halt("guarded", HaltEvent(Word.HALT, Cause.BY_HAND, "news", "asha@desk", NOON))
+
+    with pytest.raises(DatabaseError, match="append-only"), create_engine(url).begin() as connection:
+        connection.execute(text(statement))
+
+    assert [event.reason for _, event in journal.halt_events("guarded")][:1] == ["news"]
 
 
 def test_links_appended_at_once_make_one_chain(url):

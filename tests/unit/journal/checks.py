@@ -6,7 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from pipelines.domain.equity import first_day
 from pipelines.domain.errors import AlreadyRunning, BooksDiffer, NotFound
+from pipelines.domain.halts import Cause, HaltEvent, Word
 from pipelines.domain.orders import IntentStatus, OrderStatus
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.verdicts import Verdict
@@ -118,6 +120,39 @@ class JournalChecks:
 
         [found] = journal.risk_events(account)
         assert (found["rule"], found["measured"], found["limit_value"]) == ("daily loss", 0.04, 0.03)
+
+    def test_words_that_stop_trading_come_back_in_order_and_are_audited(self, journal, account):
+        halt = HaltEvent(Word.HALT, Cause.BY_HAND, "news", "asha@desk", NOON)
+        resume = HaltEvent(Word.RESUME, Cause.BY_HAND, "read it", "asha@desk", NOON + timedelta(minutes=1), forced=True)
+        before = len(journal.audit_entries())
+
+        journal.record_halt(account, halt)
+        journal.record_halt(account, resume)
+
+        numbered = journal.halt_events(account)
+        assert [event for _, event in numbered] == [halt, resume]
+        assert journal.halt_events(account, after=numbered[0][0]) == numbered[1:]
+        assert journal.halt_events(f"{account}-other") == []
+        told = journal.audit_entries()[before:]
+        assert [(entry.actor, entry.action, entry.subject) for entry in told] == [
+            ("asha@desk", "trading: halt", account),
+            ("asha@desk", "trading: resume", account),
+        ]
+
+    def test_the_last_day_of_equity_stands_with_its_peak(self, journal, account):
+        friday = first_day(Decimal("1000000.00"), NOON)
+        monday = friday.marked(Decimal("990000.00"), NOON + timedelta(days=3))
+
+        journal.record_equity(account, friday)
+        journal.record_equity(account, monday)
+
+        assert journal.last_equity(account) == monday
+        assert journal.last_equity(f"{account}-other") is None
+
+    def test_accounts_are_named(self, journal, account):
+        journal.open_account(account, Decimal("1000000.00"), NOON)
+
+        assert account in journal.accounts()
 
     def test_a_second_writer_is_refused_by_name(self, journal, account):
         with journal.writer_lock(account), pytest.raises(AlreadyRunning, match=account), journal.writer_lock(account):

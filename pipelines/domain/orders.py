@@ -12,6 +12,7 @@ class Purpose(StrEnum):
     ENTRY = "entry"
     STOP = "stop"  #: the protective order that rests at the broker
     EXIT = "exit"
+    CORRECTION = "correction"  #: buys back what was taken back beyond what was held
 
 
 class OrderType(StrEnum):
@@ -86,6 +87,8 @@ class BookedOrder:
     trigger_price: Decimal | None
     placed_at: datetime  #: market time
     message: str = ""  #: the broker's reason for a rejection
+    limit_price: Decimal | None = None  #: a protected order shows its band
+    triggered: bool = False  #: of a stop: its trigger was touched, and what is left of it rests as a limit
 
     @property
     def pending_quantity(self) -> int:

@@ -15,6 +15,8 @@ class ExitReason(StrEnum):
     TIME = "time"
     SQUARE_OFF = "square_off"
     FLATTEN = "flatten"
+    EMERGENCY = "emergency"  #: it could not be protected
+    EXTERNAL = "external"  #: an order that is not ours took it back: the broker's square-off, or a person's
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,7 @@ class Journal:
                 "on conflict (account, order_id) do update set quantity = excluded.quantity,"
                 " filled_quantity = excluded.filled_quantity, order_type = excluded.order_type,"
                 " status = excluded.status, trigger_price = excluded.trigger_price, message = excluded.message,"
-                " seen_at = now()",
+                " limit_price = excluded.limit_price, triggered = excluded.triggered, seen_at = now()",
             )
 
     def orders(self, account: str) -> list[BookedOrder]:

@@ -39,7 +39,7 @@ class Broker(Protocol):
 
     def place(self, intent: Intent) -> str | Refused: ...
 
-    def turn_to_market(self, order_id: str, quantity: int) -> Refused | None: ...
+    def leave(self, order_id: str, quantity: int, limit_price: Decimal | None) -> Refused | None: ...
 
     def resize(self, order_id: str, quantity: int) -> Refused | None: ...
 
@@ -100,16 +100,18 @@ class KiteBroker:
             return found if found is not None else answer
         return str(answer)
 
-    def turn_to_market(self, order_id: str, quantity: int) -> Refused | None:
-        """Change a resting stop into a marketable order of `quantity` shares, filled ones included."""
+    def leave(self, order_id: str, quantity: int, limit_price: Decimal | None) -> Refused | None:
+        """Change a resting order into an exit of `quantity` shares, filled ones included.
+
+        With a price it becomes a limit, without one a protected market order.
+        """
+        if limit_price is None:
+            terms = {"order_type": OrderType.MARKET.value, "market_protection": AUTO_PROTECTION}
+        else:
+            terms = {"order_type": OrderType.LIMIT.value, "price": float(limit_price)}
         return self._changing(
             lambda: self._kite.modify_order(
-                variety=VARIETY,
-                order_id=order_id,
-                quantity=quantity,
-                order_type=OrderType.MARKET.value,
-                validity="DAY",
-                market_protection=AUTO_PROTECTION,
+                variety=VARIETY, order_id=order_id, quantity=quantity, validity="DAY", **terms
             )
         )
 
@@ -264,7 +266,8 @@ def client(api_key: str, root: str) -> Any:
 
 def booked(row: dict[str, Any]) -> BookedOrder:
     """One row of Kite's order book."""
-    trigger = Decimal(str(row.get("trigger_price") or 0))
+    order_type = OrderType(row["order_type"])
+    stop = order_type in (OrderType.SL, OrderType.SL_M)
     return BookedOrder(
         order_id=str(row["order_id"]),
         tag=row.get("tag") or None,
@@ -272,12 +275,14 @@ def booked(row: dict[str, Any]) -> BookedOrder:
         side=Side(row["transaction_type"]),
         quantity=int(row["quantity"]),
         filled_quantity=int(row["filled_quantity"]),
-        order_type=OrderType(row["order_type"]),
+        order_type=order_type,
         product=Product(row["product"]),
         status=_status(row["status"]),
-        trigger_price=trigger or None,
+        trigger_price=_price(row.get("trigger_price")),
         placed_at=market_time(row["order_timestamp"]),
         message=row.get("status_message") or "",
+        limit_price=_price(row.get("price")),
+        triggered=stop and row["status"] == "OPEN",
     )
 
 
@@ -298,6 +303,11 @@ def market_time(found: datetime | str) -> datetime:
     """Kite's times are those of India, without a zone."""
     moment = datetime.fromisoformat(found) if isinstance(found, str) else found
     return moment.replace(tzinfo=IST) if moment.tzinfo is None else moment.astimezone(IST)
+
+
+def _price(found: float | None) -> Decimal | None:
+    """Kite says 0 where there is no price."""
+    return Decimal(str(found)) if found else None
 
 
 def _status(word: str) -> OrderStatus:

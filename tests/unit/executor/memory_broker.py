@@ -46,8 +46,10 @@ class MemoryBroker:
         )
         return order_id
 
-    def turn_to_market(self, order_id: str, quantity: int) -> Refused | None:
-        return self._change("turn", order_id, order_type=OrderType.MARKET, quantity=quantity, trigger_price=None)
+    def leave(self, order_id: str, quantity: int, limit_price: Decimal | None) -> Refused | None:
+        kind = OrderType.MARKET if limit_price is None else OrderType.LIMIT
+        changes = {"order_type": kind, "limit_price": limit_price, "trigger_price": None}
+        return self._change("leave", order_id, quantity=quantity, **changes)
 
     def resize(self, order_id: str, quantity: int) -> Refused | None:
         return self._change("resize", order_id, quantity=quantity)
@@ -79,7 +81,9 @@ class MemoryBroker:
         """One trade in the market: what works and is met by it fills."""
         self.now = at
         for order in [order for order in self.book.values() if order.symbol == symbol and not order.status.ended]:
-            working = WorkingOrder(order.side, order.pending_quantity, order.order_type, None, order.trigger_price)
+            working = WorkingOrder(
+                order.side, order.pending_quantity, order.order_type, order.limit_price, order.trigger_price
+            )
             found = match(working, PriceBar.tick(price, volume), instrument_named(symbol), MODEL)
             if found is not None and found.quantity:
                 self._fill(order, found.quantity, found.price)

@@ -232,7 +232,7 @@ def test_an_exit_refused_because_the_stop_was_just_filled_is_no_second_exit():
     assert market.broker.shares() == {}
     outcome = market.outcome()
     assert (outcome.exit_reason, outcome.gross_inr) == (ExitReason.STOP, Decimal("-30.00"))
-    assert [call[0] for call in market.broker.calls] == ["place", "place", "turn"]
+    assert [call[0] for call in market.broker.calls] == ["place", "place", "leave"]
 
 
 def test_a_stop_that_cannot_be_turned_is_replaced():
@@ -293,7 +293,7 @@ def test_without_an_answer_from_the_policy_there_is_no_order():
     def silent(rows, equity):
         raise ServiceUnavailable("the policy service does not answer")
 
-    market.session._decide = silent
+    market.session.entering._decide = silent
     market.session.decide_on_history([type("Row", (), {"close_time": OPEN, "symbol": "TCS", "values": {}})()])
 
     assert market.broker.calls == []

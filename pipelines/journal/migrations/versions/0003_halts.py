@@ -6,7 +6,7 @@ The words of the enums are those of the Python enums in `pipelines.domain.halts`
 from alembic import op
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 ENUMS = {
     "halt_word": ("halt", "flatten", "resume"),

@@ -12,6 +12,8 @@ from serving.exchange.book import Order, Trade
 from serving.exchange.market import PAISA
 from serving.exchange.packets import DEPTH_LEVELS, Level
 from serving.exchange.quotes import Quote
+from serving.exchange.refusals import KiteError
+from serving.exchange.slicing import Sliced
 from serving.exchange.venue import RMS_USER, USER_ID, Venue
 
 EXCHANGE = "NSE"
@@ -60,20 +62,19 @@ def session(api_key: str, access_token: str, at: datetime) -> dict[str, Any]:
 def order(state: Order, event: str | None = None) -> dict[str, Any]:
     """One state of an order, as in the order book; with `event`, as the update that tells of it."""
     request = state.request
-    tags = [tag for tag in (request.tag,) if tag]
     return {
         "account_id": USER_ID,
         "placed_by": state.placed_by,
         "order_id": state.order_id,
         "exchange_order_id": state.exchange_order_id,
-        "parent_order_id": None,
+        "parent_order_id": state.parent_order_id,
         "status": event or state.status.value,
         "status_message": state.status_message,
         "status_message_raw": f"RMS: {state.status_message}" if state.status_message else None,
         "order_timestamp": stamp(state.placed_at if event is None else state.changed_at),
         "exchange_update_timestamp": stamp(state.exchange_at),
         "exchange_timestamp": stamp(state.exchange_at),
-        "variety": "regular",
+        "variety": request.variety.value,
         "modified": state.modifications > 0,
         "exchange": EXCHANGE,
         "tradingsymbol": state.symbol,
@@ -81,7 +82,7 @@ def order(state: Order, event: str | None = None) -> dict[str, Any]:
         "order_type": request.order_type.value,
         "transaction_type": request.side.value,
         "validity": request.validity.value,
-        "validity_ttl": 0,
+        "validity_ttl": request.validity_ttl,
         "product": request.product.value,
         "quantity": request.quantity,
         "disclosed_quantity": request.disclosed_quantity,
@@ -92,11 +93,37 @@ def order(state: Order, event: str | None = None) -> dict[str, Any]:
         "pending_quantity": state.pending_quantity,
         "cancelled_quantity": state.cancelled_quantity,
         "market_protection": number(request.market_protection),
-        "meta": {"square_off": True} if state.placed_by == RMS_USER else {},
+        "meta": _meta(state),
         "tag": request.tag,
-        "tags": tags,
+        "tags": state.tags,
         "guid": f"{state.order_id}paper",
     }
+
+
+def sliced(placed: Sliced) -> dict[str, Any]:
+    """The answer to an order that could be sliced: the parent's id and what became of each slice."""
+    children = [
+        {"error": {"code": child.http_status, "error_type": child.error_type, "message": child.message, "data": None}}
+        if isinstance(child, KiteError)
+        else {"order_id": child.order_id}
+        for child in placed.children
+    ]
+    return {"order_id": placed.order_id} | ({"children": children} if children else {})
+
+
+def _meta(state: Order) -> dict[str, Any]:
+    request = state.request
+    if not request.iceberg_legs:
+        return {"square_off": True} if state.placed_by == RMS_USER else {}
+    sent = min(state.leg * request.iceberg_quantity, request.iceberg_total)
+    legs = {
+        "leg": state.leg,
+        "legs": request.iceberg_legs,
+        "leg_quantity": request.iceberg_quantity,
+        "total_quantity": request.iceberg_total,
+        "remaining_quantity": request.iceberg_total - sent,
+    }
+    return {"iceberg": legs}
 
 
 def order_update(state: Order, event: str) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from itertools import count
 from typing import Any
 
 from pipelines.domain.fills import WorkingOrder
@@ -15,15 +16,26 @@ from serving.exchange.refusals import order_error
 
 MAX_MODIFICATIONS = 25  #: per order, as at Kite
 TAKERS = (OrderType.MARKET, OrderType.SL_M)
+STOPS = (OrderType.SL, OrderType.SL_M)
+
+
+class Variety(StrEnum):
+    REGULAR = "regular"
+    AMO = "amo"  #: taken outside of market hours, sent to the exchange at the next opening
+    CO = "co"  #: an entry that carries its stop
+    ICEBERG = "iceberg"  #: one leg after the other
+    AUCTION = "auction"
 
 
 class Validity(StrEnum):
     DAY = "DAY"
     IOC = "IOC"
+    TTL = "TTL"  #: some minutes
 
 
 class Status(StrEnum):
     RECEIVED = "PUT ORDER REQ RECEIVED"
+    AMO_RECEIVED = "AMO REQ RECEIVED"
     VALIDATION_PENDING = "VALIDATION PENDING"
     OPEN_PENDING = "OPEN PENDING"
     OPEN = "OPEN"
@@ -39,20 +51,19 @@ class Status(StrEnum):
 
 WORKING = frozenset({Status.OPEN, Status.TRIGGER_PENDING})
 TERMINAL = frozenset({Status.COMPLETE, Status.CANCELLED, Status.REJECTED})
+TRANSIENT = frozenset({Status.MODIFY_VALIDATION_PENDING, Status.MODIFY_PENDING, Status.CANCEL_PENDING})
+_AWAY = frozenset({Status.COMPLETE, Status.CANCEL_PENDING, Status.CANCELLED, Status.MODIFY_VALIDATION_PENDING})
 NEXT: dict[Status, frozenset[Status]] = {
-    Status.RECEIVED: frozenset({Status.VALIDATION_PENDING}),
+    Status.RECEIVED: frozenset({Status.VALIDATION_PENDING, Status.AMO_RECEIVED}),
+    Status.AMO_RECEIVED: frozenset({Status.AMO_RECEIVED, Status.VALIDATION_PENDING, Status.CANCELLED, Status.REJECTED}),
     Status.VALIDATION_PENDING: frozenset({Status.OPEN_PENDING, Status.REJECTED}),
     Status.OPEN_PENDING: frozenset({Status.OPEN, Status.TRIGGER_PENDING, Status.REJECTED}),
-    Status.TRIGGER_PENDING: frozenset(
-        {Status.OPEN, Status.COMPLETE, Status.CANCEL_PENDING, Status.CANCELLED, Status.MODIFY_VALIDATION_PENDING}
-    ),
-    Status.OPEN: frozenset(
-        {Status.OPEN, Status.COMPLETE, Status.CANCEL_PENDING, Status.CANCELLED, Status.MODIFY_VALIDATION_PENDING}
-    ),
-    Status.MODIFY_VALIDATION_PENDING: frozenset({Status.MODIFY_PENDING}),
-    Status.MODIFY_PENDING: frozenset({Status.MODIFIED}),
+    Status.TRIGGER_PENDING: _AWAY | {Status.OPEN},
+    Status.OPEN: _AWAY | {Status.OPEN},
+    Status.MODIFY_VALIDATION_PENDING: _AWAY | {Status.MODIFY_VALIDATION_PENDING, Status.MODIFY_PENDING},
+    Status.MODIFY_PENDING: _AWAY | {Status.MODIFY_PENDING, Status.MODIFIED, Status.OPEN, Status.TRIGGER_PENDING},
     Status.MODIFIED: frozenset({Status.OPEN, Status.TRIGGER_PENDING}),
-    Status.CANCEL_PENDING: frozenset({Status.CANCELLED}),
+    Status.CANCEL_PENDING: frozenset({Status.CANCEL_PENDING, Status.CANCELLED, Status.COMPLETE}),
     Status.COMPLETE: frozenset(),
     Status.CANCELLED: frozenset(),
     Status.REJECTED: frozenset(),
@@ -74,6 +85,12 @@ class OrderRequest:
     market_protection: Decimal = Decimal(0)
     disclosed_quantity: int = 0
     tag: str | None = None
+    variety: Variety = Variety.REGULAR
+    validity_ttl: int = 0  #: minutes, of TTL
+    iceberg_legs: int = 0
+    iceberg_quantity: int = 0  #: of one leg
+    iceberg_total: int = 0  #: of all legs
+    stop_price: Decimal | None = None  #: of a cover order: the trigger of the stop that follows its entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,13 @@ class Order:
     triggered: bool = False
     modifications: int = 0
     status_message: str | None = None
+    parent_order_id: str | None = None
+    marks: tuple[str, ...] = ()  #: tags of the broker's, beside the client's
+    protection: Decimal | None = None  #: percentage of its market protection, once the broker has applied it
+    protected: bool = False  #: was sent to the market and shows as LIMIT at the band of its protection
+    band: Decimal | None = None  #: of a protected stop: the limit that it gets with its trigger
+    rested: bool = False  #: waits at its limit: it has met the market before
+    leg: int = 1  #: of an iceberg
 
     @property
     def symbol(self) -> str:
@@ -110,16 +134,34 @@ class Order:
 
     @property
     def working(self) -> WorkingOrder:
-        """As the matching rule sees it."""
+        """As the matching rule sees it: who is protected takes what it finds inside of its band."""
         request = self.request
         return WorkingOrder(
             request.side,
             self.pending_quantity,
-            request.order_type,
-            request.price,
+            OrderType.MARKET if self.protected else request.order_type,
+            self.band if self.waits_for_trigger and self.band is not None else request.price,
             request.trigger_price,
             self.triggered,
+            self.rested,
         )
+
+    @property
+    def tags(self) -> list[str]:
+        """All tags as Kite lists them: the client's, the broker's, and how the order is protected."""
+        shown = () if self.protection is None else ("mktp", f"mktp:{self.protection:.2f}")
+        return [*filter(None, (self.request.tag,)), *self.marks, *shown]
+
+    @property
+    def waits_for_trigger(self) -> bool:
+        return self.request.order_type in STOPS and not self.triggered
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When an order of validity TTL ends; counted from its placing."""
+        if self.request.validity is not Validity.TTL:
+            return None
+        return self.placed_at + timedelta(minutes=self.request.validity_ttl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,53 +179,51 @@ class OrderBook:
     def __init__(self) -> None:
         self._states: dict[str, list[Order]] = {}
         self._working: dict[str, None] = {}  # ids in the order of their acceptance: time priority
+        self._numbers = count(1)
         self.trades: list[Trade] = []
 
-    def add(self, request: OrderRequest, at: datetime, day: date, placed_by: str) -> Order:
-        """Receive an order and take it to validation; nothing has been checked yet."""
-        number = len(self._states) + 1
-        order = Order(
-            order_id=f"{day:%y%m%d}{number:09d}",
-            request=request,
-            status=Status.RECEIVED,
-            placed_at=at,
-            changed_at=at,
-            day=day,
-            placed_by=placed_by,
-        )
-        self._states[order.order_id] = [order]
-        return self.advance(order, Status.VALIDATION_PENDING, at)
+    def new_id(self, day: date) -> str:
+        return f"{day:%y%m%d}{next(self._numbers):09d}"
 
-    def accept(self, order: Order, at: datetime) -> Order:
+    def add(self, request: OrderRequest, at: datetime, day: date, placed_by: str, **facts: Any) -> Order:
+        """Receive an order; nothing has been checked yet."""
+        order = Order(self.new_id(day), request, Status.RECEIVED, at, at, day, placed_by, **facts)
+        self._states[order.order_id] = [order]
+        return order
+
+    def accept(self, order: Order, at: datetime, **facts: Any) -> Order:
         """The exchange takes the order: it works from now on."""
-        order = self.advance(order, Status.OPEN_PENDING, at)
+        order = self._through(order, (Status.VALIDATION_PENDING, Status.OPEN_PENDING), at)
         number = f"13{int(order.order_id):014d}"[:16]
-        return self.advance(order, _resting(order), at, exchange_order_id=number, exchange_at=at)
+        return self.advance(order, _resting(order), at, exchange_order_id=number, exchange_at=at, **facts)
 
     def reject(self, order: Order, at: datetime, message: str) -> Order:
+        order = self._through(order, (Status.VALIDATION_PENDING,), at)
         return self.advance(order, Status.REJECTED, at, status_message=message)
 
-    def modify(self, order: Order, request: OrderRequest, at: datetime, day: date) -> Order:
+    def modify(self, order: Order, request: OrderRequest, at: datetime, day: date, **facts: Any) -> Order:
         """Change a working order; it goes to the end of the queue."""
-        if order.modifications >= MAX_MODIFICATIONS:
-            raise order_error("Maximum allowed order modifications exceeded.")
-        order = self.advance(order, Status.MODIFY_VALIDATION_PENDING, at)
-        order = self.advance(order, Status.MODIFY_PENDING, at)
+        order = self._through(order, (Status.MODIFY_VALIDATION_PENDING, Status.MODIFY_PENDING), at)
         order = self.advance(order, Status.MODIFIED, at, exchange_at=at)
-        stop_remains = request.order_type in (OrderType.SL, OrderType.SL_M)
-        changed = replace(order, request=request, triggered=order.triggered and stop_remains)
-        return self.advance(
+        still_triggered = order.triggered and request.order_type in STOPS
+        changed = replace(
             order,
-            _resting(changed),
-            at,
             request=request,
-            triggered=changed.triggered,
+            triggered=still_triggered,
             modifications=order.modifications + 1,
             day=day,
+            rested=False,
+            **facts,
         )
+        return self._put(changed, _resting(changed), at)
+
+    def resume(self, order: Order, at: datetime) -> Order:
+        """A modification came too late: the order works on as it was."""
+        return self.advance(self._through(order, (Status.MODIFY_PENDING,), at), _resting(order), at)
 
     def cancel(self, order: Order, at: datetime, message: str | None = None) -> Order:
-        order = self.advance(order, Status.CANCEL_PENDING, at)
+        if order.status is not Status.AMO_RECEIVED:  # the broker itself holds it: nothing to ask the exchange
+            order = self._through(order, (Status.CANCEL_PENDING,), at)
         return self.advance(
             order,
             Status.CANCELLED,
@@ -194,7 +234,10 @@ class OrderBook:
         )
 
     def trigger(self, order: Order, at: datetime) -> Order:
-        return self.advance(order, Status.OPEN, at, triggered=True, exchange_at=at)
+        """A stop's trigger was touched; a protected one becomes a limit at its band."""
+        limit = replace(order.request, order_type=OrderType.LIMIT, price=order.band)
+        changes: dict[str, Any] = {} if order.band is None else {"request": limit, "protected": True}
+        return self.advance(order, _in_the_market(order), at, triggered=True, exchange_at=at, **changes)
 
     def fill(self, order: Order, quantity: int, price: Decimal, at: datetime) -> tuple[Order, Trade]:
         trade = Trade(f"{10_000_000 + len(self.trades)}", order, quantity, price, at)
@@ -202,7 +245,7 @@ class OrderBook:
         filled = order.filled_quantity + quantity
         order = self.advance(
             order,
-            Status.COMPLETE if filled == order.request.quantity else Status.OPEN,
+            Status.COMPLETE if filled == order.request.quantity else _in_the_market(order),
             at,
             filled_quantity=filled,
             filled_value=order.filled_value + price * quantity,
@@ -211,17 +254,33 @@ class OrderBook:
         )
         return order, trade
 
+    def note(self, order: Order, **facts: Any) -> Order:
+        """Write down what is no state of its own, e.g. that an order has met the market."""
+        noted = replace(order, **facts)
+        self._states[order.order_id][-1] = noted
+        return noted
+
     def advance(self, order: Order, status: Status, at: datetime, **changes: Any) -> Order:
+        return self._put(replace(order, **changes) if changes else order, status, at)
+
+    def _put(self, order: Order, status: Status, at: datetime) -> Order:
         if status not in NEXT[order.status]:
             raise AssertionError(f"order {order.order_id}: no way from {order.status} to {status}")
-        changed = replace(order, status=status, changed_at=at, **changes)
+        changed = replace(order, status=status, changed_at=at)
         self._states[order.order_id].append(changed)
-        if status in WORKING and (order.status not in WORKING):
+        if status in WORKING and order.status not in WORKING:
             self._working.pop(order.order_id, None)
             self._working[order.order_id] = None
         elif status in TERMINAL:
             self._working.pop(order.order_id, None)
         return changed
+
+    def _through(self, order: Order, path: tuple[Status, ...], at: datetime) -> Order:
+        """Along a path as far as the order has not come yet."""
+        start = path.index(order.status) + 1 if order.status in path else 0
+        for status in path[start:]:
+            order = self.advance(order, status, at)
+        return order
 
     def find(self, order_id: str) -> Order:
         if order_id not in self._states:
@@ -234,6 +293,15 @@ class OrderBook:
 
     def working(self) -> list[Order]:
         return [self._states[order_id][-1] for order_id in self._working]
+
+    def held_for(self, day: date) -> list[Order]:
+        """After market orders that go to the exchange when this day opens."""
+        present = (states[-1] for states in self._states.values())
+        return [order for order in present if order.status is Status.AMO_RECEIVED and order.day <= day]
+
+    def child_of(self, order_id: str) -> Order | None:
+        present = (states[-1] for states in self._states.values())
+        return next((order for order in present if order.parent_order_id == order_id), None)
 
     def of_day(self, day: date) -> Iterator[Order]:
         """The book of a day, with what was already ordered for the next."""
@@ -249,10 +317,14 @@ def changed_request(request: OrderRequest, changes: Mapping[str, Any]) -> OrderR
     return replace(
         changed,
         price=changed.price if changed.order_type in (OrderType.LIMIT, OrderType.SL) else None,
-        trigger_price=changed.trigger_price if changed.order_type in (OrderType.SL, OrderType.SL_M) else None,
+        trigger_price=changed.trigger_price if changed.order_type in STOPS else None,
     )
 
 
 def _resting(order: Order) -> Status:
-    stop = order.request.order_type in (OrderType.SL, OrderType.SL_M)
-    return Status.TRIGGER_PENDING if stop and not order.triggered else Status.OPEN
+    return Status.TRIGGER_PENDING if order.waits_for_trigger else Status.OPEN
+
+
+def _in_the_market(order: Order) -> Status:
+    """The status of an order that goes on working; a change that is on its way stays to be seen."""
+    return order.status if order.status in TRANSIENT else Status.OPEN

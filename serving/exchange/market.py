@@ -42,6 +42,8 @@ class Tick:
     quantity: int  #: shares since the tick before; 0 where the source has no volume
     bar_low: Decimal  #: how far prices went in the recorded bar: the reach of slippage
     bar_high: Decimal
+    bar_volume: int | None = None  #: shares of the whole recorded bar; None where no bar is known: a tape, live
+    path_from: Decimal | None = None  #: price before, where prices moved on continuously; None after a jump
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +168,8 @@ def _ticks_of(
     reach = [(rupees(to_paise(bar.low)), rupees(to_paise(bar.high))) for bar in slot]
     for place, at in enumerate(tick_times(slot[0].open_time, slot[0].close_time, ticks_per_bar)):
         ticks = (
-            Tick(instrument, *path[place], *low_high)
-            for (_, instrument), path, low_high in zip(traded, paths, reach, strict=True)
+            Tick(instrument, *path[place], *low_high, bar.volume, path[place - 1][0] if place else None)
+            for (bar, instrument), path, low_high in zip(traded, paths, reach, strict=True)
         )
         yield Frame(FrameKind.TICKS, at, tuple(ticks))
 

@@ -1,6 +1,7 @@
 """What clients send, checked for form: a wrong word or number is an InputException that names it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -8,17 +9,19 @@ from typing import Any, TypeVar
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
-from serving.exchange.book import TAKERS, OrderRequest, Validity
+from serving.exchange.book import STOPS, TAKERS, OrderRequest, Validity, Variety
 from serving.exchange.refusals import input_error
 
 MAX_TAG = 20  #: characters, as at Kite
+ICEBERG_LEGS = range(2, 11)  #: how many legs an iceberg may have, as at Kite
+DISCLOSED_SHARE = Decimal("0.10")  #: of the quantity that has to be shown at least, as on NSE
 AUTO_PROTECTION = Decimal(-1)
 Word = TypeVar("Word", bound=StrEnum)
 
 
 def order_request(form: Mapping[str, str], instruments: Mapping[str, Instrument], variety: str) -> OrderRequest:
     """A new order from the fields of the form that `KiteConnect.place_order` sends."""
-    _check_variety(variety)
+    kind = order_variety(variety)
     if _given(form, "exchange") != "NSE":
         raise input_error("Invalid `exchange`: the paper exchange knows NSE.")
     instrument = instruments.get(_given(form, "tradingsymbol"))
@@ -27,6 +30,7 @@ def order_request(form: Mapping[str, str], instruments: Mapping[str, Instrument]
     tag = form.get("tag")
     if tag is not None and len(tag) > MAX_TAG:
         raise input_error(f"Invalid `tag`. Maximum allowed length is {MAX_TAG} characters.")
+    cover = kind is Variety.CO
     request = OrderRequest(
         instrument=instrument,
         side=_word(form, "transaction_type", Side),
@@ -35,17 +39,36 @@ def order_request(form: Mapping[str, str], instruments: Mapping[str, Instrument]
         order_type=_word(form, "order_type", OrderType),
         validity=_word(form, "validity", Validity) if "validity" in form else Validity.DAY,
         price=_price(form, "price"),
-        trigger_price=_price(form, "trigger_price"),
+        trigger_price=None if cover else _price(form, "trigger_price"),
+        stop_price=_price(form, "trigger_price") if cover else None,
         market_protection=_amount(form, "market_protection") or Decimal(0),
-        disclosed_quantity=int(_amount(form, "disclosed_quantity") or 0),
+        disclosed_quantity=_count(form, "disclosed_quantity"),
         tag=tag,
+        variety=kind,
+        validity_ttl=_count(form, "validity_ttl"),
+        iceberg_legs=_count(form, "iceberg_legs"),
+        iceberg_quantity=_count(form, "iceberg_quantity"),
     )
-    return checked(request)
+    if cover:
+        _check_cover(request)
+    return checked(_with_legs(request) if kind is Variety.ICEBERG else request)
+
+
+def wants_slices(form: Mapping[str, str]) -> bool:
+    """Whether a quantity above the freeze quantity may be sent in slices: `KiteConnect.place_autoslice_order`."""
+    return form.get("autoslice", "").lower() == "true"
+
+
+def order_variety(variety: str) -> Variety:
+    try:
+        return Variety(variety)
+    except ValueError:
+        raise input_error(f"Invalid `variety`: one of {', '.join(Variety)}.") from None
 
 
 def order_changes(form: Mapping[str, str], variety: str) -> dict[str, Any]:
     """The changed terms from the fields of the form that `KiteConnect.modify_order` sends."""
-    _check_variety(variety)
+    order_variety(variety)
     changes: dict[str, Any] = {}
     if "quantity" in form:
         changes["quantity"] = _whole(form, "quantity")
@@ -58,6 +81,8 @@ def order_changes(form: Mapping[str, str], variety: str) -> dict[str, Any]:
             changes[name] = _price(form, name)
     if "market_protection" in form:
         changes["market_protection"] = _amount(form, "market_protection") or Decimal(0)
+    if "disclosed_quantity" in form:
+        changes["disclosed_quantity"] = _count(form, "disclosed_quantity")
     if not changes:
         raise input_error("Nothing to modify: give quantity, price, trigger_price, order_type or validity.")
     return changes
@@ -65,14 +90,32 @@ def order_changes(form: Mapping[str, str], variety: str) -> dict[str, Any]:
 
 def checked(request: OrderRequest) -> OrderRequest:
     """The request if its terms fit together and lie on the instrument's grid."""
+    _check_quantity(request)
+    _check_prices(request)
+    _check_validity(request)
+    if request.order_type in TAKERS and not _protected(request.market_protection):
+        raise input_error(
+            f"{request.order_type} orders without market protection are not allowed: "
+            "give market_protection -1 (automatic) or a percentage up to 100."
+        )
+    return request
+
+
+def _check_quantity(request: OrderRequest) -> None:
+    lot, disclosed = request.instrument.lot_size, request.disclosed_quantity
+    if request.quantity <= 0 or request.quantity % lot:
+        raise input_error(f"Invalid `quantity`: above zero and a multiple of {lot}.")
+    if disclosed and not DISCLOSED_SHARE * request.quantity <= disclosed <= request.quantity:
+        raise input_error("Disclosed quantity should be at least 10% of the order quantity and not above it.")
+
+
+def _check_prices(request: OrderRequest) -> None:
     instrument, order_type = request.instrument, request.order_type
-    if request.quantity <= 0 or request.quantity % instrument.lot_size:
-        raise input_error(f"Invalid `quantity`: above zero and a multiple of {instrument.lot_size}.")
     if order_type in (OrderType.LIMIT, OrderType.SL) and not request.price:
         raise input_error(f"Invalid `price`: a {order_type} order needs one above zero.")
-    if order_type in (OrderType.SL, OrderType.SL_M) and not request.trigger_price:
+    if order_type in STOPS and not request.trigger_price:
         raise input_error(f"Invalid `trigger_price`: a {order_type} order needs one above zero.")
-    for price in (request.price, request.trigger_price):
+    for price in (request.price, request.trigger_price, request.stop_price):
         if price is not None and price % instrument.tick_size:
             raise input_error(
                 f"Tick size for this script is {instrument.tick_size}. "
@@ -82,21 +125,38 @@ def checked(request: OrderRequest) -> OrderRequest:
         gap = (request.price - request.trigger_price) * request.side.sign
         if gap < 0:
             raise input_error("Trigger price of a stop lies beyond its limit price.")
-    if order_type in TAKERS and not _protected(request.market_protection):
-        raise input_error(
-            f"{order_type} orders without market protection are not allowed: "
-            "give market_protection -1 (automatic) or a percentage up to 100."
-        )
-    return request
+
+
+def _check_validity(request: OrderRequest) -> None:
+    if request.validity is Validity.TTL and request.validity_ttl < 1:
+        raise input_error("Invalid `validity_ttl`: an order of validity TTL needs its minutes, at least 1.")
+    if request.validity is Validity.IOC and (request.disclosed_quantity or request.variety is Variety.ICEBERG):
+        raise input_error("IOC orders can be neither disclosed in part nor icebergs.")
+
+
+def _check_cover(request: OrderRequest) -> None:
+    if request.product is not Product.MIS or request.order_type in STOPS:
+        raise input_error("Cover orders are MARKET or LIMIT orders of product MIS.")
+    if not request.stop_price:
+        raise input_error("Invalid `trigger_price`: a cover order needs one above zero.")
+
+
+def _with_legs(request: OrderRequest) -> OrderRequest:
+    """An iceberg with the size of its legs worked out."""
+    if request.iceberg_legs not in ICEBERG_LEGS:
+        raise input_error("Invalid `iceberg_legs`: 2 to 10.")
+    lot = request.instrument.lot_size
+    even = -(-request.quantity // (request.iceberg_legs * lot)) * lot
+    quantity = request.iceberg_quantity or even
+    if quantity != even or quantity * (request.iceberg_legs - 1) >= request.quantity:
+        raise input_error("Invalid `iceberg_quantity`: the quantity split into the legs.")
+    if request.order_type in STOPS or request.disclosed_quantity:
+        raise input_error("Iceberg orders are LIMIT or MARKET orders without a disclosed quantity.")
+    return replace(request, iceberg_quantity=quantity, iceberg_total=request.quantity)
 
 
 def _protected(protection: Decimal) -> bool:
     return protection == AUTO_PROTECTION or 0 < protection <= 100
-
-
-def _check_variety(variety: str) -> None:
-    if variety != "regular":
-        raise input_error("Invalid `variety`: the paper exchange knows regular.")
 
 
 def _given(form: Mapping[str, str], name: str) -> str:
@@ -117,6 +177,14 @@ def _whole(form: Mapping[str, str], name: str) -> int:
     if amount is None or amount != amount.to_integral_value():
         raise input_error(f"Invalid `{name}`: a whole number is expected.")
     return int(amount)
+
+
+def _count(form: Mapping[str, str], name: str) -> int:
+    """A whole number not below zero; 0 if it is not given."""
+    number = _whole(form, name) if form.get(name) else 0
+    if number < 0:
+        raise input_error(f"Invalid `{name}`: not below zero.")
+    return number
 
 
 def _price(form: Mapping[str, str], name: str) -> Decimal | None:

@@ -323,7 +323,7 @@ def test_a_resting_order_is_modified_and_cancelled(kite):
         ({"tradingsymbol": "NIFTY 50"}, "does not exist"),
         ({"tradingsymbol": "NOTHERE"}, "does not exist"),
         ({"exchange": "BSE"}, "exchange"),
-        ({"variety": "amo"}, "variety"),
+        ({"variety": "bo"}, "variety"),
         ({"product": "NRML"}, "product"),
         ({"order_type": "LIMIT"}, "price"),
         ({"order_type": "LIMIT", "price": 1500.03}, "Tick size"),
@@ -347,12 +347,34 @@ def test_a_malformed_order_is_an_input_exception_and_leaves_no_trace(kite, chang
 
 def test_money_and_shares_that_are_missing_are_refused(kite):
     with pytest.raises(refused.GeneralException, match="Insufficient funds"):
-        buy(kite, quantity=100_000)
+        buy(kite, quantity=60_000)
     with pytest.raises(refused.GeneralException, match="Insufficient holdings"):
         buy(kite, transaction_type="SELL", product="CNC")
 
     rejected = [order for order in kite.orders() if order["status"] == "REJECTED"]
     assert "Insufficient funds" in rejected[-1]["status_message"]
+
+
+def test_an_order_above_the_freeze_quantity_is_sliced_on_request(kite):
+    order = {"exchange": "NSE", "tradingsymbol": "ALPHA", "transaction_type": "BUY", "quantity": 100_000}
+    terms = {"product": "MIS", "order_type": "LIMIT", "price": 1400.0}
+
+    answer = kite.place_autoslice_order("regular", **order, **terms)
+
+    assert set(answer) == {"order_id", "children"}
+    assert [set(child) for child in answer["children"]] == [{"error"}, {"error"}]
+    assert set(answer["children"][0]["error"]) == {"code", "error_type", "message", "data"}
+    assert answer["children"][0]["error"]["error_type"] == "MarginException"
+
+
+def test_a_market_order_is_listed_as_the_limit_that_was_sent_for_it(kite):
+    order_id = buy(kite, quantity=1)
+
+    row = next(order for order in kite.orders() if order["order_id"] == order_id)
+    kite.cancel_order("regular", order_id)
+
+    assert (row["order_type"], row["tags"]) == ("LIMIT", ["mktp", "mktp:0.50"])
+    assert row["price"] > 1400
 
 
 def test_a_price_beyond_the_circuit_comes_back_rejected(kite):
@@ -465,7 +487,7 @@ def test_orders_of_a_whole_day_end_flat_with_cash_exact_to_the_paisa(a_play):
 def test_updates_tell_of_stops_that_became_exits(a_play):
     told = {(update["order_type"], update["status"]) for update in a_play["updates"]}
 
-    assert {("SL-M", "TRIGGER PENDING"), ("MARKET", "UPDATE"), ("MARKET", "COMPLETE")} <= told
+    assert {("SL-M", "TRIGGER PENDING"), ("LIMIT", "UPDATE"), ("LIMIT", "COMPLETE")} <= told
 
 
 def test_two_plays_give_the_same_fills_and_frames(a_play, one_day, tmp_path):

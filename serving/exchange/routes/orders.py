@@ -7,9 +7,9 @@ from fastapi.responses import JSONResponse
 
 from serving.exchange import answers
 from serving.exchange.book import Order
-from serving.exchange.order_forms import order_changes, order_request
-from serving.exchange.refusals import input_error
+from serving.exchange.order_forms import order_changes, order_request, order_variety, wants_slices
 from serving.exchange.routes.edge import Edge, form, success
+from serving.exchange.slicing import place_sliced
 
 
 def add_routes(app: FastAPI, edge: Edge) -> None:
@@ -25,8 +25,11 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     async def place(request: Request, variety: str) -> JSONResponse:
         sessions.check(request)
         limit.check()
-        placed = venue.place(order_request(await form(request), venue.instruments, variety))
-        return success({"order_id": placed.order_id})
+        fields = await form(request)
+        wanted = order_request(fields, venue.instruments, variety)
+        if wants_slices(fields):
+            return success(answers.sliced(place_sliced(venue, wanted)))
+        return success({"order_id": venue.place(wanted).order_id})
 
     @app.put("/orders/{variety}/{order_id}")
     async def modify(request: Request, variety: str, order_id: str) -> JSONResponse:
@@ -39,8 +42,7 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     async def cancel(request: Request, variety: str, order_id: str) -> JSONResponse:
         sessions.check(request)
         limit.check()
-        if variety != "regular":
-            raise input_error("Invalid `variety`: the paper exchange knows regular.")
+        order_variety(variety)
         venue.cancel(order_id)
         return success({"order_id": order_id})
 

@@ -163,6 +163,8 @@ class ExecutorParams(Section):
     max_daily_loss: Share
     max_price_deviation: Share
     max_orders_per_second: Annotated[int, Field(ge=1, le=10)]
+    max_orders_per_minute: Annotated[int, Field(ge=4, le=400)]
+    max_orders_per_day: Annotated[int, Field(ge=4, le=5000)]
     stale_after_seconds: Count
     square_off_minutes: Annotated[int, Field(ge=1, le=300)]
 

@@ -37,6 +37,14 @@ class ServiceUnavailable(TradeSageError):
     """A process we depend on (PostgreSQL, MLflow, policy service, exchange) does not answer."""
 
 
+class BrokerSilent(ServiceUnavailable):
+    """The broker does not answer what is read; no new risk is taken until it does."""
+
+
+class LoggedOut(BrokerSilent):
+    """The broker refuses our token: it died, or somebody logged in elsewhere."""
+
+
 class PortTaken(TradeSageError):
     """Another process listens on the port."""
 

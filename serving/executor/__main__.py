@@ -5,11 +5,13 @@ import logging
 import signal
 import sys
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 
 from pipelines.credentials import credential
+from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput, TradeSageError
 from pipelines.params import load_params
 from pipelines.paths import Paths
@@ -42,9 +44,12 @@ def _parser() -> argparse.ArgumentParser:
 def _run(given: argparse.Namespace) -> None:
     from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url
-    from serving.executor.broker import LOOPBACK, KiteBroker, log_in
+    from serving.executor.broker import KiteBroker
     from serving.executor.daemon import Daemon
     from serving.executor.health import HealthServer, Metrics
+    from serving.executor.kite_client import LOOPBACK, client
+    from serving.executor.login import paper_log_in
+    from serving.executor.pacing import OrderPacer, ReadPacer
     from serving.executor.paper import PaperMarket
     from serving.executor.policy_client import PolicyClient
 
@@ -60,11 +65,16 @@ def _run(given: argparse.Namespace) -> None:
         served = policy.describe()
         journal = journal_at(database_url("journal"))
         stack.callback(journal.close)
-        kite = log_in(given.exchange, credential("kite_api_key"), credential("kite_api_secret"))
+        waits = status["pace"] == "lockstep"
+        key = credential("kite_api_key")
+        token = paper_log_in(given.exchange, key, credential("kite_api_secret"), datetime.now(IST))
+        kite = client(key, given.exchange, None if waits else ReadPacer())
+        kite.set_access_token(token.access_token)
         account = f"{kite.profile()['user_id']}-{status['run']}"
         stack.enter_context(journal.writer_lock(account))
-        waits = status["pace"] == "lockstep"
-        broker = KiteBroker(kite, None if waits else params.executor.max_orders_per_second)
+        limits = params.executor
+        per = (limits.max_orders_per_second, limits.max_orders_per_minute, limits.max_orders_per_day)
+        broker = KiteBroker(kite, None if waits else OrderPacer(*per), served.product)
         daemon = Daemon(
             account=account,
             params=params,

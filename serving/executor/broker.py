@@ -1,28 +1,31 @@
 """The broker: thin over the official `kiteconnect` client, whose root is Kite or the paper exchange.
 
 Kite has no idempotency key. After an unclear answer the order book is read by our tag; nothing is sent again blindly.
+A broker that does not answer is asked again after growing pauses; in between every call is refused at once, so that
+frames are worked off while it is silent.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
-from urllib.parse import parse_qs, urlparse
 
-from pipelines.domain.bars import IST
-from pipelines.domain.errors import ServiceUnavailable
-from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderStatus, OrderType, Product
-from pipelines.domain.signals import Side
+import structlog
 
+from pipelines.domain.errors import BrokerSilent, LoggedOut
+from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderType, Product, Purpose
+from serving.executor.kite_rows import booked, is_known, is_ours_to_read, read_rows, require, traded
+from serving.executor.pacing import OrderPacer
+
+LOG = structlog.get_logger("executor")
 EXCHANGE = "NSE"
 VARIETY = "regular"
 AUTO_PROTECTION = -1  #: the broker chooses the band of a marketable order; without protection it is refused
 LOOKS = 3  #: times the order book is read after an unclear answer
 PAUSE_S = 0.3
-LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+TOO_MANY_S = 1.0  #: the broker counts calls by the second
+LONGEST_PAUSE_S = 15.0  #: between two tries at a silent broker
 Answer = TypeVar("Answer")
 
 
@@ -35,7 +38,10 @@ class Refused:
 
 
 class Broker(Protocol):
-    """What the session asks of a broker; `tests` have a small honest one in memory."""
+    """What the session asks of a broker; `tests` have a small honest one in memory.
+
+    What is read raises BrokerSilent while there is no answer; what is ordered never raises.
+    """
 
     def place(self, intent: Intent) -> str | Refused: ...
 
@@ -60,16 +66,26 @@ class KiteBroker:
     Parameters
     ----------
     kite : kiteconnect.KiteConnect with an access token
-    orders_per_second : int or None
-        Of the wall clock, over placing, modifying and cancelling: more are held back, since the broker would refuse.
+    pacer : OrderPacer or None
         None where the market waits for us: its time stands still while we order.
+    product : Product or None
+        Of the shares that are counted; those of other products belong to somebody else. None counts all.
+    on_answer : function of what was asked and how it was answered, for the metrics
     """
 
-    def __init__(self, kite: Any, orders_per_second: int | None):
-        self._kite = kite
-        self._per_second = orders_per_second
-        self._sent: deque[float] = deque()
-        self._read: dict[str, tuple[dict[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
+    def __init__(
+        self,
+        kite: Any,
+        pacer: OrderPacer | None = None,
+        product: Product | None = None,
+        on_answer: Callable[[str, str], None] = lambda asked, answered: None,
+    ):
+        self._kite, self._pacer, self._product, self._on_answer = kite, pacer, product, on_answer
+        self._read: dict[str, tuple[Mapping[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
+        self.alarms: list[str] = []  #: rows and words that could not be understood, each once
+        self.logged_out = False  #: whether the token was refused since the last log-in
+        self.silent_since: float | None = None  #: monotonic seconds; None while it answers
+        self._asked_again_at, self._pause = 0.0, PAUSE_S
 
     def place(self, intent: Intent) -> str | Refused:
         """Send an order; its id once it is in the broker's book."""
@@ -93,7 +109,7 @@ class KiteBroker:
                 **protection,
             )
 
-        answer = self._ordering(send)
+        answer = self._ordering("place", send, urgent=intent.purpose is not Purpose.ENTRY)
         if isinstance(answer, Refused):
             # also after a clear refusal: some refused orders stay in the book, and a book beats a message
             found = self._find(intent.tag, looks=LOOKS if answer.unclear else 1)
@@ -123,199 +139,170 @@ class KiteBroker:
         )
 
     def cancel(self, order_id: str) -> Refused | None:
-        return self._changing(lambda: self._kite.cancel_order(variety=VARIETY, order_id=order_id))
+        return self._changing(lambda: self._kite.cancel_order(variety=VARIETY, order_id=order_id), "cancel")
 
     def orders(self) -> list[BookedOrder]:
-        """The order book of the day."""
-        return [self._booked(row) for row in self._reading(self._kite.orders)]
+        """The order book of the day, as far as it is of our exchange and products."""
+        rows = [row for row in self._reading(self._kite.orders) if is_ours_to_read(row, EXCHANGE)]
+        found, faults = read_rows(rows, self._booked, "order book")
+        for fault in faults:
+            self._alarm(fault)
+        return found
 
     def fills(self) -> list[Fill]:
         """The trade book of the day."""
-        return [traded(row) for row in self._reading(self._kite.trades)]
+        rows = [row for row in self._reading(self._kite.trades) if is_ours_to_read(row, EXCHANGE)]
+        found, faults = read_rows(rows, traded, "trade book")
+        for fault in faults:
+            self._alarm(fault)
+        return found
 
     def shares(self) -> dict[str, int]:
-        """Shares held by symbol, below zero when short: what was held at the day's start and what the day changed."""
+        """Shares held by symbol, below zero when short: what was held at the day's start and what the day changed.
+
+        Raises
+        ------
+        BadInput : if a row cannot be read; a position that is left out would look closed.
+        """
         held: dict[str, int] = {}
-        for row in self._reading(self._kite.holdings):
-            held[row["tradingsymbol"]] = int(row["opening_quantity"])
-        for row in self._reading(self._kite.positions)["net"]:
-            symbol = row["tradingsymbol"]
-            held[symbol] = held.get(symbol, 0) + int(row["quantity"])
+        counts_delivery = self._product in (None, Product.CNC)
+        kept, faults = read_rows(
+            self._reading(self._kite.holdings) if counts_delivery else (),
+            lambda row: (str(row["tradingsymbol"]), int(row["opening_quantity"])),
+            "holdings",
+        )
+        moved, more_faults = read_rows(
+            (row for row in self._reading(self._kite.positions)["net"] if self._counts(row)),
+            lambda row: (str(row["tradingsymbol"]), int(row["quantity"])),
+            "positions",
+        )
+        require(faults + more_faults)
+        for symbol, quantity in (*kept, *moved):
+            held[symbol] = held.get(symbol, 0) + quantity
         return {symbol: quantity for symbol, quantity in held.items() if quantity}
 
     def cash(self) -> Decimal:
         """The cash ledger, in rupees."""
         return Decimal(str(self._reading(self._kite.margins)["equity"]["available"]["cash"])).quantize(Decimal("0.01"))
 
-    def _booked(self, row: dict[str, Any]) -> BookedOrder:
-        """Most rows of a book are as they were at the last look."""
-        before, order = self._read.get(row["order_id"], (None, None))
-        if order is None or before != row:
-            order = booked(row)
-            self._read[row["order_id"]] = (row, order)
-        return order
+    def logged_in(self, access_token: str) -> None:
+        """Go on with a new token."""
+        self._kite.set_access_token(access_token)
+        self.logged_out = False
+        self._answers()
+
+    def _counts(self, row: Mapping[str, Any]) -> bool:
+        return is_ours_to_read(row, EXCHANGE) and (self._product is None or row.get("product") == self._product)
+
+    def _booked(self, row: Mapping[str, Any]) -> BookedOrder:
+        """Most rows of a book are as they were at the last look; one that became unreadable stays as it was."""
+        order_id = str(row["order_id"])
+        before, order = self._read.get(order_id, (None, None))
+        if order is not None and before == row:
+            return order
+        if not is_known(str(row.get("status"))):
+            self._alarm(f"order {order_id} has the status {row.get('status')!r}, which we do not know; it may yet fill")
+        found, faults = read_rows((row,), booked, "order book")
+        if not found and order is None:
+            return booked(row)  # raises: it is named by who reads the book
+        for fault in faults:
+            self._alarm(f"{fault}; it counts as it was read before")
+        if found:
+            self._read[order_id] = (row, found[0])
+        return found[0] if found else self._read[order_id][1]
 
     def _find(self, tag: str, looks: int) -> str | None:
+        """The order of a tag, by the rows themselves: whether it can be read does not matter here."""
         for look in range(looks):
             if look:
                 time.sleep(PAUSE_S)
-            found = [order.order_id for order in self.orders() if order.tag == tag]
+            try:
+                rows = self._reading(self._kite.orders)
+            except BrokerSilent:
+                return None
+            found = [str(row["order_id"]) for row in rows if row.get("tag") == tag and row.get("order_id")]
             if found:
                 return found[0]
         return None
 
-    def _changing(self, send: Callable[[], Any]) -> Refused | None:
-        answer = self._ordering(send)
+    def _changing(self, send: Callable[[], Any], asked: str = "modify") -> Refused | None:
+        answer = self._ordering(asked, send, urgent=True)
         return answer if isinstance(answer, Refused) else None
 
-    def _ordering(self, send: Callable[[], Answer]) -> Answer | Refused:
-        """Send one order call; a 429 was surely not carried out and is sent once more."""
-        from kiteconnect.exceptions import KiteException
-        from requests import RequestException
+    def _ordering(self, asked: str, send: Callable[[], Answer], *, urgent: bool) -> Answer | Refused:
+        """Send one order call; only a 429 was surely not carried out and is sent once more."""
+        answer, kind = self._sent(send, urgent)
+        self._on_answer(asked, kind)
+        return answer
+
+    def _sent(self, send: Callable[[], Answer], urgent: bool) -> tuple[Answer | Refused, str]:
+        from kiteconnect.exceptions import KiteException, TokenException
 
         for attempt in range(3):
-            self._pace()
+            held_back = self._pacer.admit(urgent=urgent) if self._pacer else None
+            if held_back:
+                return Refused(held_back), "held back"
             try:
-                return send()
+                return send(), "taken"
+            except TokenException as error:
+                self.logged_out = True
+                return Refused(f"the log-in is over: {error}"), "logged out"
             except KiteException as error:
                 code = int(getattr(error, "code", 500) or 500)
                 if code == 429 and attempt < 2:
-                    time.sleep(1.0)
+                    time.sleep(TOO_MANY_S)
                     continue
-                return Refused(str(error), unclear=code >= 500)
-            except RequestException as error:
-                return Refused(f"no answer: {type(error).__name__}", unclear=True)
+                kind = "too many requests" if code == 429 else "unclear" if code >= 500 else "refused"
+                return Refused(str(error), unclear=code >= 500), kind
+            except Exception as error:  # no answer, or one that the client cannot read, e.g. a gateway's page
+                return Refused(f"no answer: {type(error).__name__}", unclear=True), "unclear"
         raise AssertionError("the loop returns")
 
     def _reading(self, read: Callable[[], Answer]) -> Answer:
-        """A call without effect, tried again a few times."""
-        from kiteconnect.exceptions import KiteException
-        from requests import RequestException
+        """A call without effect, tried again a few times.
 
+        Raises
+        ------
+        LoggedOut : if the token is refused. BrokerSilent : if there is no answer, or there was none a moment ago.
+        """
+        from kiteconnect.exceptions import KiteException, TokenException
+
+        name = getattr(read, "__name__", "read")
+        if time.monotonic() < self._asked_again_at:
+            raise BrokerSilent(f"the broker at {self._kite.root} did not answer; it is asked again in a moment")
         for look in range(LOOKS):
             try:
-                return read()
-            except (KiteException, RequestException) as error:
-                if look == LOOKS - 1:
-                    name = getattr(read, "__name__", "read")
-                    raise ServiceUnavailable(
-                        f"the broker at {self._kite.root} does not answer {name} ({type(error).__name__}: {error}); "
-                        "check that it runs and that the log-in is of today"
-                    ) from None
-                time.sleep(PAUSE_S)
+                answer = read()
+            except TokenException as error:
+                self.logged_out = True
+                raise LoggedOut(f"the broker at {self._kite.root} refuses our token ({error}): log in again") from None
+            except Exception as error:  # also an answer that the client cannot read, e.g. a gateway's page
+                code = int(getattr(error, "code", 0) or 0) if isinstance(error, KiteException) else 0
+                reason = f"{type(error).__name__}: {error}" if code else type(error).__name__
+                if look == LOOKS - 1 or self.silent_since is not None:
+                    raise self._silent(name, reason) from None
+                time.sleep(TOO_MANY_S if code == 429 else PAUSE_S)
+            else:
+                self._answers()
+                return answer
         raise AssertionError("the loop returns")
 
-    def _pace(self) -> None:
-        if self._per_second is None:
-            return
+    def _silent(self, name: str, reason: str) -> BrokerSilent:
         now = time.monotonic()
-        while self._sent and now - self._sent[0] >= 1.0:
-            self._sent.popleft()
-        if len(self._sent) >= self._per_second:
-            time.sleep(max(1.0 - (now - self._sent[0]), 0.0))
-            self._sent.popleft()
-        self._sent.append(time.monotonic())
-
-
-def log_in(root: str, api_key: str, api_secret: str) -> Any:
-    """A client with an access token. The paper exchange logs in by itself; at Kite a person does, in a browser.
-
-    Raises
-    ------
-    ServiceUnavailable : if it does not answer or refuses the keys.
-    """
-    import requests
-    from kiteconnect.exceptions import KiteException
-
-    kite = client(api_key, root)
-    try:
-        answer = requests.get(
-            f"{root}/connect/login", params={"v": "3", "api_key": api_key}, allow_redirects=False, timeout=7
+        self.silent_since = now if self.silent_since is None else self.silent_since
+        self._asked_again_at = now + self._pause
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
+        return BrokerSilent(
+            f"the broker at {self._kite.root} does not answer {name} ({reason}); check that it runs and is reachable"
         )
-        token = parse_qs(urlparse(answer.headers.get("location", "")).query).get("request_token", [""])[0]
-        kite.set_access_token(kite.generate_session(token, api_secret)["access_token"])
-    except (requests.RequestException, KiteException) as error:
-        raise ServiceUnavailable(
-            f"cannot log in at {root} ({type(error).__name__}); start the exchange, with the same credentials"
-        ) from None
-    return kite
 
+    def _answers(self) -> None:
+        self.silent_since, self._asked_again_at, self._pause = None, 0.0, PAUSE_S
 
-def client(api_key: str, root: str) -> Any:
-    """The official client, whose times are left as text in its books and read quickly in its candles.
-
-    It parses every time of every row by guessing its format, which took more than half of a session's work. Should a
-    release name these two methods otherwise, it is slow again and as right as before.
-    """
-    from kiteconnect import KiteConnect
-
-    class Client(KiteConnect):
-        def _format_response(self, data: Any) -> Any:
-            return data  # `market_time` reads the few times that are wanted
-
-        def _format_historical(self, data: dict[str, Any]) -> list[dict[str, Any]]:
-            names = ("date", "open", "high", "low", "close", "volume", "oi")
-            rows = ([datetime.fromisoformat(row[0]), *row[1:]] for row in data["candles"])
-            return [dict(zip(names, row, strict=False)) for row in rows]
-
-    kite = Client(api_key=api_key, root=root)
-    if root.startswith(LOOPBACK):
-        kite.reqsession.trust_env = False  # proxies of the environment are not for what runs on this machine
-    return kite
-
-
-def booked(row: dict[str, Any]) -> BookedOrder:
-    """One row of Kite's order book."""
-    order_type = OrderType(row["order_type"])
-    stop = order_type in (OrderType.SL, OrderType.SL_M)
-    return BookedOrder(
-        order_id=str(row["order_id"]),
-        tag=row.get("tag") or None,
-        symbol=row["tradingsymbol"],
-        side=Side(row["transaction_type"]),
-        quantity=int(row["quantity"]),
-        filled_quantity=int(row["filled_quantity"]),
-        order_type=order_type,
-        product=Product(row["product"]),
-        status=_status(row["status"]),
-        trigger_price=_price(row.get("trigger_price")),
-        placed_at=market_time(row["order_timestamp"]),
-        message=row.get("status_message") or "",
-        limit_price=_price(row.get("price")),
-        triggered=stop and row["status"] == "OPEN",
-    )
-
-
-def traded(row: dict[str, Any]) -> Fill:
-    """One row of Kite's trade book."""
-    return Fill(
-        trade_id=str(row["trade_id"]),
-        order_id=str(row["order_id"]),
-        symbol=row["tradingsymbol"],
-        side=Side(row["transaction_type"]),
-        quantity=int(row["quantity"]),
-        price=Decimal(str(row["average_price"])),
-        filled_at=market_time(row["fill_timestamp"]),
-    )
-
-
-def market_time(found: datetime | str) -> datetime:
-    """Kite's times are those of India, without a zone."""
-    moment = datetime.fromisoformat(found) if isinstance(found, str) else found
-    return moment.replace(tzinfo=IST) if moment.tzinfo is None else moment.astimezone(IST)
-
-
-def _price(found: float | None) -> Decimal | None:
-    """Kite says 0 where there is no price."""
-    return Decimal(str(found)) if found else None
-
-
-def _status(word: str) -> OrderStatus:
-    if word == "COMPLETE":
-        return OrderStatus.COMPLETE
-    if word == "REJECTED":
-        return OrderStatus.REJECTED
-    return OrderStatus.CANCELLED if word.startswith("CANCELLED") else OrderStatus.WORKING
+    def _alarm(self, sentence: str) -> None:
+        if sentence not in self.alarms:
+            self.alarms.append(sentence)
+            LOG.warning("alarm", what=sentence)
 
 
 def _takes(order_type: OrderType) -> bool:

@@ -162,7 +162,7 @@ class KiteBroker:
 
         Raises
         ------
-        BadInput : if a row cannot be read; a position that is left out would look closed.
+        BrokerSilent : also if a row cannot be read; a position that is left out would look closed.
         """
         held: dict[str, int] = {}
         counts_delivery = self._product in (None, Product.CNC)

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 from pipelines.domain.bars import IST
-from pipelines.domain.errors import BadInput
+from pipelines.domain.errors import BrokerSilent
 from pipelines.domain.orders import BookedOrder, Fill, OrderStatus, OrderType, Product
 from pipelines.domain.signals import Side
 
@@ -111,9 +111,9 @@ def read_rows(rows: Iterable[Row], read: Callable[[Row], Read], name: str) -> tu
 
 
 def require(faults: list[str]) -> None:
-    """Raises BadInput if a row that must be understood was not."""
+    """Raises BrokerSilent if a row that must be understood was not: the book counts as not read."""
     if faults:
-        raise BadInput("; ".join(faults))
+        raise BrokerSilent("; ".join(faults))
 
 
 def _price(found: float | None) -> Decimal | None:

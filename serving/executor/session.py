@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
-from pipelines.domain.errors import BooksDiffer, TradeSageError
+from pipelines.domain.errors import BooksDiffer, BrokerSilent, TradeSageError
 from pipelines.domain.market_calendar import session_on
 from pipelines.domain.signals import Decision, FeatureRow
 from pipelines.journal.memory import AnyJournal
@@ -66,7 +66,9 @@ class Session:
         self.leaving = Leaving(self.desk, self.books, sender)
         self._builder, self._features, self._last_day = builder, features, last_day
         self._day_opening_equity = Decimal(0)
+        self._day_begins = True  # the day's books are still to be read
         self._bars_since_reconciled = 0
+        self.broker_silent = False  #: whether the broker's books could not be read at the last try
 
     # --- start and end ---
 
@@ -115,19 +117,22 @@ class Session:
     def on_books_changed(self) -> None:
         """Act on order updates that came between two frames."""
         if self.books.stale:
-            self.leaving.manage(bar_closed=False)
+            self._with_broker(lambda: self.leaving.manage(bar_closed=False))
 
     def on_connection_lost(self) -> None:
         """Updates may have been lost with it: the books are read at the next chance."""
         self.books.stale = True
 
     def on_frame(self, frame: Frame) -> None:
-        """Work one message of the feed off, wholly."""
+        """Work one message of the feed off, wholly.
+
+        While the broker is silent bars, features and decisions go on; nothing is sent, since what is held is not
+        known. What stands at the broker protects it meanwhile.
+        """
         self.desk.clock = frame.at
         self._turn_day(frame.at)
         closed = self._builder.advance(frame.at)
-        if self.books.stale or closed or self._awaits_news():
-            self.books.read()
+        reached = self._with_broker(lambda: self._read_books(bar_closed=bool(closed)))
         for tick in frame.ticks:
             self._builder.add(tick)
             self.desk.prices.take(tick)
@@ -135,13 +140,30 @@ class Session:
         for bars in closed:
             with self.desk.journal.together():
                 self._count_bar(bars)
-        self.leaving.manage(bar_closed=bool(closed))
+        reached = reached and self._with_broker(lambda: self.leaving.manage(bar_closed=bool(closed)))
         for bars in closed:
             self._decide_on(bars)
+        if reached:
+            self._with_broker(self._enter)
+        if self._bars_since_reconciled >= self.terms.reconcile_every:
+            self._with_broker(self.reconcile)
+
+    def _enter(self) -> None:
         self.entering.enter(self.equity, self._day_opening_equity)
         self.leaving.manage(bar_closed=False)
-        if self._bars_since_reconciled >= self.terms.reconcile_every:
-            self.reconcile()
+
+    def _with_broker(self, act: Callable[[], object]) -> bool:
+        """Whether it could be done; a silent broker is told of, and its books are read at the next chance."""
+        try:
+            act()
+        except BrokerSilent as error:
+            self.books.stale = self.broker_silent = True
+            self.desk.alarm(str(error))
+            return False
+        if self.broker_silent and not self.books.stale:
+            self.broker_silent = False
+            LOG.warning("the broker answers again")
+        return True
 
     def decide_on_history(self, rows: list[FeatureRow]) -> None:
         """Decide on the last bar before the session, as the backtest does: it fills at the opening."""
@@ -203,9 +225,16 @@ class Session:
         desk.prices = Prices()
         if desk.day is None:
             desk.alarm(f"{at:%Y-%m-%d} is no trading day in our calendar; nothing is traded")
-        self.books.read()
-        self.books.expire_orders()
-        self._day_opening_equity = self.equity
+        self._day_begins = True
+
+    def _read_books(self, *, bar_closed: bool) -> None:
+        if self._day_begins:
+            self.books.read()
+            self.books.expire_orders()
+            self._day_opening_equity = self.equity
+            self._day_begins = False
+        elif self.books.stale or bar_closed or self._awaits_news():
+            self.books.read()
 
     def _awaits_news(self) -> bool:
         """Whether something should happen at the broker soon, so that a lost update must not leave us waiting."""

@@ -12,7 +12,7 @@ from kiteconnect.exceptions import InputException, NetworkException, OrderExcept
 from requests import ConnectionError, ReadTimeout
 
 from pipelines.domain.bars import IST
-from pipelines.domain.errors import BadInput, BrokerSilent, LoggedOut
+from pipelines.domain.errors import BrokerSilent, LoggedOut
 from pipelines.domain.orders import Intent, IntentStatus, OrderStatus, OrderType, Product, Purpose
 from pipelines.domain.signals import Side
 from serving.executor.broker import KiteBroker, Refused
@@ -195,7 +195,7 @@ def test_a_row_that_was_read_before_and_is_odd_now_counts_as_it_was():
 def test_a_position_that_cannot_be_read_is_an_error_and_not_a_closed_position():
     net = [{"tradingsymbol": "TCS", "exchange": "NSE", "product": "MIS", "quantity": None}]
 
-    with pytest.raises(BadInput, match="positions cannot be read"):
+    with pytest.raises(BrokerSilent, match="positions cannot be read"):
         KiteBroker(Kite(positions=[{"net": net}]), product=Product.MIS).shares()
 
 

@@ -152,6 +152,9 @@ class ExchangeParams(Section):
     pace: Literal["lockstep"] | Annotated[float, Field(gt=0)]
     ticks_per_bar: Annotated[int, Field(ge=4, le=400)]
     seed: Seed
+    token_expiry: Literal["auto"] | bool
+    rate_limits: Literal["auto"] | bool
+    postback_url: Annotated[str, Field(pattern=r"^https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?$")] | None
 
 
 class ExecutorParams(Section):

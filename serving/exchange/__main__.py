@@ -11,9 +11,9 @@ from pipelines.credentials import credential
 from pipelines.domain.errors import BadParams, PortTaken, TradeSageError
 from pipelines.params import load_params
 from pipelines.paths import Paths
+from serving.exchange.faults import FaultPlan, Faults
 
 LOG = logging.getLogger("tradesage.exchange")
-ORDERS_PER_SECOND = 10  #: as at Kite
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +36,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="serving.exchange_port of params.yaml if not given")
     parser.add_argument("--pace", help="lockstep, or how many times faster than real time; exchange.pace if not given")
     parser.add_argument(
-        "--orders-per-second", type=int, help="of one client; 10 as at Kite, no limit in lockstep, where time stands"
+        "--start",
+        choices=("now", "asked"),
+        default="asked",
+        help="whether the market starts with the server, which needs a numeric pace, or on the first /paper/continue",
+    )
+    parser.add_argument(
+        "--rate-limits",
+        choices=("auto", "on", "off"),
+        help="Kite's limits of calls; auto: none in lockstep, where time stands; exchange.rate_limits if not given",
+    )
+    parser.add_argument("--orders-per-second", type=int, help="of order calls in place of Kite's 10, in lockstep too")
+    parser.add_argument("--postback-url", help="where order updates are posted; exchange.postback_url if not given")
+    parser.add_argument(
+        "--faults", metavar="SEED[:RATE]", help="faults by a seeded schedule, see docs/paper_exchange.md"
     )
     parser.add_argument("--patience", type=float, default=30.0, help="seconds a lockstep step may take")
     return parser
@@ -46,26 +59,56 @@ def _serve(given: argparse.Namespace) -> None:
     params = load_params(given.root / "params.yaml")
     host, port = given.host or params.serving.host, given.port or params.serving.exchange_port
     pace = _pace(given.pace) if given.pace is not None else params.exchange.pace
+    if given.start == "now" and pace == "lockstep":
+        raise BadParams("--start now: in lockstep nobody beats the time; give a --pace such as 1")
+    plan = FaultPlan.from_text(given.faults) if given.faults else None
     listener = _listener(host, port)
 
     import uvicorn  # late, as what imports it: a wrong argument is answered at once
 
     from serving.exchange.app import Keys, create_app
     from serving.exchange.conductor import Conductor
+    from serving.exchange.connections import OpenConnection
+    from serving.exchange.postbacks import Postbacks
+    from serving.exchange.rate_limits import kite_limits
     from serving.exchange.recording import read_recording, rules_from
 
     recording = read_recording(Paths(given.root))
     keys = Keys(credential("kite_api_key"), credential("kite_api_secret"), credential("exchange_admin_token"))
-    conductor = Conductor(recording.venue(rules_from(params)), pace, given.patience)
-    limit = given.orders_per_second or (None if pace == "lockstep" else ORDERS_PER_SECOND)
-    app = create_app(conductor, recording.candles(), keys, limit)
+    url = given.postback_url or params.exchange.postback_url
+    venue = recording.venue(rules_from(params))
+    venue.faults = Faults(plan)
+    conductor = Conductor(
+        venue,
+        pace,
+        given.patience,
+        postbacks=Postbacks(url, keys.api_secret) if url else None,
+        start_now=given.start == "now",
+    )
+    limits = kite_limits() if _switch(given.rate_limits or params.exchange.rate_limits, pace) else {}
+    if given.orders_per_second:
+        limits["orders"] = limits.get("orders", {}) | {"second": given.orders_per_second}
+    app = create_app(
+        conductor,
+        recording.candles(),
+        keys,
+        limits=limits,
+        token_expiry=_switch(params.exchange.token_expiry, pace),
+    )
     days = recording.days
     LOG.info(
         "http://%s:%d plays %s to %s (%d days, %s bars) of %d instruments, pace %s",
         host, port, days[0].day, days[-1].day, len(days), recording.interval, len(recording.instruments), pace,
     )  # fmt: skip
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, http=OpenConnection, log_level="warning", access_log=False, timeout_graceful_shutdown=2
+    )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _switch(word: str | bool, pace: float | Literal["lockstep"]) -> bool:
+    """`auto` is on wherever time goes by itself."""
+    return pace != "lockstep" if word == "auto" else word in (True, "on")
 
 
 def _pace(text: str) -> float | Literal["lockstep"]:

@@ -287,6 +287,9 @@ class OrderBook:
             raise order_error("Couldn't find that `order_id`.")
         return self._states[order_id][-1]
 
+    def knows(self, order_id: str) -> bool:
+        return order_id in self._states
+
     def history(self, order_id: str) -> list[Order]:
         self.find(order_id)
         return list(self._states[order_id])

@@ -35,6 +35,7 @@ from serving.exchange.book import (
     Variety,
     changed_request,
 )
+from serving.exchange.faults import FaultKind, Faults, order_purpose
 from serving.exchange.legs import cover_request, first_leg, next_leg
 from serving.exchange.market import Frame, FrameKind, SessionDay, Tick, clock_instrument, frames
 from serving.exchange.matching import VolumeShare, by_symbol, met_by, rests_after
@@ -46,6 +47,8 @@ from serving.exchange.transit import Transit
 USER_ID = "PAPER1"
 RMS_USER = "ADMINSQF"  #: who places the broker's own square-off orders, as at Zerodha
 RMS_TAG = "rmssquareoff"
+STOP_BLOCKED = "RMS: Trigger price orders are blocked for this scrip at the moment."
+EXCHANGE_CANCELLED = "Order cancelled by the exchange."
 PRE_OPEN = timedelta(minutes=15)  #: the clock stands this long before the first session until the market is started
 
 
@@ -112,6 +115,7 @@ class Venue:
         self._place = 0  # of the present day in `days`
         self._squared_off = False
         self.phase = FrameKind.OPENING
+        self.faults = Faults()
         self._updates: list[tuple[Order, str]] = []
         self._volumes = VolumeShare()
         self._transit = Transit(rules.latency)
@@ -275,6 +279,8 @@ class Venue:
 
     def _arrive(self, order: Order) -> Order:
         wrong = refused_at_the_exchange(order.request, self.view(order.symbol))
+        if not wrong and order.request.trigger_price is not None and self._unlucky(FaultKind.STOP_REJECTED, order):
+            wrong = STOP_BLOCKED
         if wrong:
             return self._tell(self.book.reject(order, self.clock, wrong))
         request, facts = self._as_sent(order.request, order.day)
@@ -366,6 +372,10 @@ class Venue:
         if found is not None and found.quantity:
             if not unlimited:
                 self._volumes.take(tick, found.quantity)
+            if order.pending_quantity > 1 and self._unlucky(FaultKind.FILL_THEN_CANCEL, order):
+                order = self._fill(order, min(found.quantity, order.pending_quantity // 2), found.price)
+                self._end(self.book.cancel(order, self.clock, EXCHANGE_CANCELLED))
+                return
             order = self._fill(order, found.quantity, found.price)
         if order.status in TERMINAL:
             return
@@ -399,6 +409,15 @@ class Venue:
     def _tell(self, order: Order, event: str | None = None) -> Order:
         self._updates.append((order, event or order.status.value))
         return order
+
+    def _unlucky(self, kind: FaultKind, order: Order) -> bool:
+        """Whether a fault that was asked for befalls this order now."""
+        if not self.faults.active or order.placed_by == RMS_USER:
+            return False
+        held = self.account.net_quantity(order.symbol, order.request.product)
+        about = {"step": self.steps, "clock": self.clock.isoformat(), "order_id": order.order_id}
+        purpose = order_purpose(order.request, held)
+        return self.faults.decide((kind,), "order", purpose=purpose, symbol=order.symbol, about=about) is not None
 
     # orders that follow another
 

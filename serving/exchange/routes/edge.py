@@ -1,20 +1,24 @@
-"""What every route works with, and how bodies come in and answers go out."""
+"""What every route works with, and how bodies come in."""
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from fastapi.responses import JSONResponse
 
 from serving.exchange.candles import Candles
 from serving.exchange.conductor import Conductor
-from serving.exchange.rate_limits import RateLimit
-from serving.exchange.refusals import KiteError, input_error
+from serving.exchange.faults import Faults
+from serving.exchange.json_answers import refusal, success
+from serving.exchange.rate_limits import ticker_limits
+from serving.exchange.refusals import input_error
 from serving.exchange.sessions import Keys, Sessions
 from serving.exchange.venue import Venue
+
+__all__ = ["Edge", "form", "json_body", "json_rows", "refusal", "success"]
+MAX_FIELDS = 200  #: of a form
 
 
 @dataclass(frozen=True)
@@ -25,32 +29,37 @@ class Edge:
     candles: Candles
     keys: Keys
     sessions: Sessions
-    order_limit: RateLimit
+    ticker_limits: tuple[int, int] = field(default_factory=ticker_limits)  #: connections, instruments of each
 
     @property
     def venue(self) -> Venue:
         return self.conductor.venue
 
-
-def success(content: Any) -> JSONResponse:
-    return JSONResponse({"status": "success", "data": content})
-
-
-def refusal(error: KiteError) -> JSONResponse:
-    body = {"status": "error", "message": error.message, "data": None, "error_type": error.error_type}
-    return JSONResponse(body, status_code=error.http_status)
+    @property
+    def faults(self) -> Faults:
+        return self.venue.faults
 
 
 async def form(request: Request) -> dict[str, str]:
-    body = await request.body()
-    return dict(parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True))
+    """The fields of a form; of a field that is given twice the last."""
+    try:
+        fields = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        if any("\ufffd" in text for pair in fields for text in pair):
+            raise ValueError("not UTF-8 behind its escapes")
+    except ValueError:
+        raise input_error(f"The body is no form of at most {MAX_FIELDS} fields in UTF-8.") from None
+    return dict(fields)
+
+
+async def json_body(request: Request) -> Any:
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise input_error("The body is not JSON.") from None
 
 
 async def json_rows(request: Request) -> Iterable[dict]:
-    try:
-        rows = json.loads(await request.body())
-    except ValueError:
-        rows = None
+    rows = await json_body(request)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise input_error("A JSON list of orders is expected.")
     return rows

@@ -13,7 +13,7 @@ from serving.exchange.slicing import place_sliced
 
 
 def add_routes(app: FastAPI, edge: Edge) -> None:
-    sessions, venue, limit = edge.sessions, edge.venue, edge.order_limit
+    sessions, venue = edge.sessions, edge.venue
     told: dict[str, tuple[Order, dict[str, Any]]] = {}  # of each order the state that was last told, and how
 
     def row_of(order: Order) -> dict[str, Any]:
@@ -24,7 +24,6 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     @app.post("/orders/{variety}")
     async def place(request: Request, variety: str) -> JSONResponse:
         sessions.check(request)
-        limit.check()
         fields = await form(request)
         wanted = order_request(fields, venue.instruments, variety)
         if wants_slices(fields):
@@ -34,14 +33,12 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     @app.put("/orders/{variety}/{order_id}")
     async def modify(request: Request, variety: str, order_id: str) -> JSONResponse:
         sessions.check(request)
-        limit.check()
         venue.modify(order_id, order_changes(await form(request), variety))
         return success({"order_id": order_id})
 
     @app.delete("/orders/{variety}/{order_id}")
     async def cancel(request: Request, variety: str, order_id: str) -> JSONResponse:
         sessions.check(request)
-        limit.check()
         order_variety(variety)
         venue.cancel(order_id)
         return success({"order_id": order_id})

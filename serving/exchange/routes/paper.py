@@ -5,8 +5,9 @@ import hmac
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from serving.exchange.faults import fault_from
 from serving.exchange.refusals import KiteError
-from serving.exchange.routes.edge import Edge
+from serving.exchange.routes.edge import Edge, json_body
 
 
 def add_routes(app: FastAPI, edge: Edge) -> None:
@@ -48,3 +49,24 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     async def go_on(request: Request) -> JSONResponse:
         check(request)
         return JSONResponse(await conductor.go_on())
+
+    @app.get("/paper/faults")
+    async def faults(request: Request) -> JSONResponse:
+        """What went wrong on purpose so far, and what waits to."""
+        check(request)
+        return JSONResponse(edge.faults.told())
+
+    @app.post("/paper/faults")
+    async def arm(request: Request) -> JSONResponse:
+        """One fault, or a list of them of which either all are taken or none."""
+        check(request)
+        content = await json_body(request)
+        wanted = [fault_from(one) for one in (content if isinstance(content, list) else [content])]
+        edge.faults.arm(*wanted)
+        return JSONResponse(edge.faults.told())
+
+    @app.delete("/paper/faults")
+    async def disarm(request: Request) -> JSONResponse:
+        """Take back what waits and end the seeded schedule."""
+        check(request)
+        return JSONResponse({"taken_back": edge.faults.disarm()})

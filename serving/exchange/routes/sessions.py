@@ -31,8 +31,16 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
         access_token = sessions.exchange(api_key, fields.get("request_token", ""), fields.get("checksum", ""))
         return success(answers.session(api_key, access_token, venue.clock))
 
+    @app.post("/session/refresh_token")
+    async def renew(request: Request) -> JSONResponse:
+        """Kite gives refresh tokens to approved platforms only; here nobody has one."""
+        await form(request)
+        raise token_error("Invalid `refresh_token`.")
+
     @app.delete("/session/token")
-    async def log_out(api_key: str, access_token: str) -> JSONResponse:
+    async def log_out(api_key: str, access_token: str = "", refresh_token: str = "") -> JSONResponse:
+        if refresh_token and not access_token:
+            raise token_error("Invalid `refresh_token`.")
         if not sessions.knows(api_key, access_token):
             raise token_error()
         sessions.log_out(access_token)

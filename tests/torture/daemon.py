@@ -9,11 +9,10 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
-from pipelines.domain.bars import Interval
+from pipelines.domain.bars import IST, Interval
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Action, Decision, FeatureRow, Side
 from tests.torture.schedule import Kill, Schedule, Where
@@ -55,9 +54,11 @@ def _play(orders: Orders) -> None:
     from pipelines.journal.journal import Journal
     from pipelines.params import load_params
     from serving.executor.bar_builder import BarBuilder, session_grid
-    from serving.executor.broker import KiteBroker, log_in
+    from serving.executor.broker import KiteBroker
     from serving.executor.daemon import limits_from
     from serving.executor.feed import Disconnected, Feed, OrderUpdate
+    from serving.executor.kite_client import client
+    from serving.executor.login import paper_log_in
     from serving.executor.paper import PaperMarket
     from serving.executor.session import Frame, Session, Terms
     from tests.conftest import ROOT
@@ -66,7 +67,9 @@ def _play(orders: Orders) -> None:
     dying = Dying(orders.kill)
     paper = PaperMarket(orders.exchange, orders.admin_token)
     journal: Any = Watched(Journal(orders.database), dying, WRITES, Where.BEFORE_WRITE, Where.AFTER_WRITE)
-    kite = log_in(orders.exchange, orders.api_key, orders.api_secret)
+    token = paper_log_in(orders.exchange, orders.api_key, orders.api_secret, datetime.now(IST))
+    kite = client(orders.api_key, orders.exchange)
+    kite.set_access_token(token.access_token)
     for name in ("place_order", "modify_order", "cancel_order"):
         setattr(kite, name, dying.around(getattr(kite, name), Where.BEFORE_CALL, Where.AFTER_CALL))
     params = load_params(ROOT / "params.yaml")
@@ -77,7 +80,7 @@ def _play(orders: Orders) -> None:
     )  # fmt: skip
     features: Any = Closes(schedule)
     session = Session(
-        terms, KiteBroker(kite, None), journal, BarBuilder(session_grid(Interval.MIN_5)), features,
+        terms, KiteBroker(kite), journal, BarBuilder(session_grid(Interval.MIN_5)), features,
         lambda rows, equity: whims(schedule, rows), lambda day: True,
     )  # fmt: skip
     with journal.writer_lock(orders.account):
@@ -147,7 +150,7 @@ class Dying:
 
 
 class Watched:
-    """A journal whose writes are counted. Inside `together` a write is on disk when the whole is: death comes between."""
+    """A journal whose writes are counted. Inside `together` nothing is on disk before the whole is."""
 
     def __init__(self, journal: Any, dying: Dying, names: Sequence[str], before: Where, after: Where):
         self._journal = journal
@@ -170,7 +173,9 @@ class Closes:
 
     def update(self, closed: Any) -> list[FeatureRow]:
         return [
-            FeatureRow(symbol, closed.close_time, bar.close, self._grid[symbol].tick_size, 1, "none", {"close": bar.close})
+            FeatureRow(
+                symbol, closed.close_time, bar.close, self._grid[symbol].tick_size, 1, "none", {"close": bar.close}
+            )
             for symbol, bar in sorted(closed.bars.items())
         ]
 
@@ -198,5 +203,3 @@ def _whim(schedule: Schedule, row: FeatureRow) -> Decision:
         hold_bars=1 + dice[5] % 4, signal=0.5 * side.sign, probability=0.6, expected_return=0.001, stop_risk=0.4,
         views=(), reasons=("whim",), policy_version="whims", catalogue_hash="none", regime="range",
     )  # fmt: skip
-
-

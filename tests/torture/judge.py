@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 
-
 @dataclass(frozen=True)
 class Findings:
     duplicates: int  #: tags with more than one order, decisions with more than one entry
@@ -23,7 +22,7 @@ class Findings:
 
 
 class NakedWatch:
-    """Follows the exchange's book after every step: which open shares have no resting order against them, since when."""
+    """Follows the exchange's book step by step: which open shares have no resting order against them, since when."""
 
     def __init__(self) -> None:
         self._since: dict[str, datetime] = {}
@@ -111,7 +110,9 @@ def judge(venue: Any, database: str, account: str, watch: NakedWatch) -> Finding
     moved = sum((-fill.side.sign * fill.price * fill.quantity for fill in fills), Decimal(0))
     cash = []
     if opening + moved - charges != venue.account.cash:
-        cash.append(f"cash: the journal's fills leave {opening + moved - charges}, the exchange has {venue.account.cash}")
+        cash.append(
+            f"cash: the journal's fills leave {opening + moved - charges}, the exchange has {venue.account.cash}"
+        )
     net = sum((outcome.net_inr for outcome in outcomes), Decimal(0))
     if not orphans and net != venue.account.cash - opening:
         cash.append(f"outcomes sum to {net}, the cash changed by {venue.account.cash - opening}")

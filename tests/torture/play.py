@@ -1,9 +1,9 @@
-"""Plays one schedule: the exchange in this process, one daemon after another in processes of their own, then judgement."""
+"""Plays one schedule: the exchange in this process, daemons one after another in their own, then judgement."""
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
-import os
 import secrets
 import socket
 import threading
@@ -20,14 +20,14 @@ from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE
 from pipelines.domain.fills import FillModel
 from tests.torture.daemon import Orders, run
 from tests.torture.judge import Findings, NakedWatch, judge
-from tests.torture.schedule import Kill, Schedule, bars_of
+from tests.torture.schedule import Schedule, bars_of
 
 #: Imported once by the server from which daemons are forked. Not the official client: it would bring an event loop with
 #: it that forked processes cannot share.
 PRELOAD = [
     "numpy", "pandas", "sqlalchemy", "psycopg2", "httpx", "requests", "structlog", "yaml", "pydantic",
     "twisted.internet.defer", "autobahn.twisted.websocket", "serving.executor.session", "serving.executor.broker",
-    "pipelines.journal.journal", "tests.torture.daemon",
+    "pipelines.journal.journal", "pipelines.params", "tests.torture.daemon",
 ]  # fmt: skip
 PATIENCE_S = 60.0  #: a daemon that takes longer is stuck
 OPENING_CASH = Decimal(1_000_000)
@@ -114,12 +114,12 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
     """The real application on a port of its own, in a thread: its address and the conductor."""
     import uvicorn
 
+    from pipelines.domain.bars import Interval
     from serving.exchange.app import Keys, create_app
     from serving.exchange.candles import Candles
     from serving.exchange.conductor import Conductor
     from serving.exchange.market import session_days
     from serving.exchange.venue import Rules, Venue
-    from pipelines.domain.bars import Interval
 
     frames: dict[str, list] = {}
     for bar in bars_of(schedule):
@@ -140,6 +140,7 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: 40 ms an answer
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)
+    logging.getLogger("tradesage.exchange").setLevel(logging.ERROR)  # that nobody asks for more is the point here
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
     thread.start()
@@ -149,5 +150,3 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
         server.should_exit = True
         thread.join(10)
         listener.close()
-
-

@@ -8,7 +8,7 @@ export BENTOML_DO_NOT_TRACK := true
 # Compiled modules are kept even where the shell says not to: every process of ours would compile them anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint format bench up down status clean
+.PHONY: help setup demo test lint format bench torture up down status clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ format: $(READY) ## let ruff lay out the code
 
 bench: $(READY)  ## measured ratios against named peers, to reports/bench.json
 	@python -m tests.bench
+
+torture: $(READY) ## kill the executor over and over: 500 seeded days, to reports/torture.json
+	@python -m tests.torture
 
 up: $(READY)     ## start every process: PostgreSQL, MLflow, Airflow, policy, exchange, executor
 	@tradesage up

@@ -15,6 +15,7 @@ from pathlib import Path
 from pipelines.domain.errors import BadInput
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
+from pipelines.domain.trading_phases import square_off_fee
 
 PAISA = Decimal("0.01")
 _FACTS = Path(__file__).with_name("facts") / "charges.csv"
@@ -75,7 +76,13 @@ def rates_on(product: Product, day: date) -> ChargeRates:
 
 
 def order_charges(
-    *, product: Product, side: Side, value: Decimal, day: date, first_delivery_sale: bool = False
+    *,
+    product: Product,
+    side: Side,
+    value: Decimal,
+    day: date,
+    first_delivery_sale: bool = False,
+    squared_off: bool = False,
 ) -> Charges:
     """Charges of one order, each item rounded half up to the paisa.
 
@@ -91,6 +98,8 @@ def order_charges(
         Trading day, which chooses the rates.
     first_delivery_sale : bool
         True for the first CNC sale of this scrip on this day; only then the DP charge is taken.
+    squared_off : bool
+        True for an order by which the broker ended an intraday position: its fee counts as brokerage.
 
     Returns
     -------
@@ -110,7 +119,8 @@ def order_charges(
         return Charges()
     rates = rates_on(product, day)
     buying = side is Side.BUY
-    brokerage = _paisa(min(value * rates.brokerage_rate, rates.brokerage_cap_inr))
+    fee, _ = square_off_fee(day) if squared_off else (Decimal(0), Decimal(0))
+    brokerage = _paisa(min(value * rates.brokerage_rate, rates.brokerage_cap_inr) + fee)
     exchange, sebi = _paisa(value * rates.exchange), _paisa(value * rates.sebi)
     return Charges(
         brokerage=brokerage,

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from pipelines.domain.signals import Side
 
+SQUARE_OFF_TAG = "rmssquareoff"  #: on the orders by which the broker ends intraday positions
+
 
 class Purpose(StrEnum):
     ENTRY = "entry"

@@ -13,7 +13,7 @@ from pipelines.domain.charges import Charges, order_charges
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
-from serving.exchange.book import Order, OrderRequest, Trade
+from serving.exchange.book import RMS_USER, Order, OrderRequest, Trade
 from serving.exchange.market import PAISA
 from serving.exchange.quotes import Quote
 
@@ -117,6 +117,7 @@ class Account:
             value=order.filled_value,
             day=day,
             first_delivery_sale=first and request.side is Side.SELL,
+            squared_off=order.placed_by == RMS_USER,
         )
         if taken.dp:
             self._delivered_today.add(order.symbol)

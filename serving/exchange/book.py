@@ -14,6 +14,8 @@ from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
 from serving.exchange.refusals import order_error
 
+USER_ID = "PAPER1"
+RMS_USER = "ADMINSQF"  #: who places the broker's own square-off orders, as at Zerodha
 MAX_MODIFICATIONS = 25  #: per order, as at Kite
 TAKERS = (OrderType.MARKET, OrderType.SL_M)
 STOPS = (OrderType.SL, OrderType.SL_M)
@@ -157,10 +159,8 @@ class Order:
         return self.request.order_type in STOPS and not self.triggered
 
     @property
-    def expires_at(self) -> datetime | None:
+    def expires_at(self) -> datetime:
         """When an order of validity TTL ends; counted from its placing."""
-        if self.request.validity is not Validity.TTL:
-            return None
         return self.placed_at + timedelta(minutes=self.request.validity_ttl)
 
 
@@ -179,6 +179,7 @@ class OrderBook:
     def __init__(self) -> None:
         self._states: dict[str, list[Order]] = {}
         self._working: dict[str, None] = {}  # ids in the order of their acceptance: time priority
+        self._held: dict[str, None] = {}  # ids of after market orders
         self._numbers = count(1)
         self.trades: list[Trade] = []
 
@@ -273,6 +274,10 @@ class OrderBook:
             self._working[order.order_id] = None
         elif status in TERMINAL:
             self._working.pop(order.order_id, None)
+        if status is Status.AMO_RECEIVED:
+            self._held[order.order_id] = None
+        else:
+            self._held.pop(order.order_id, None)
         return changed
 
     def _through(self, order: Order, path: tuple[Status, ...], at: datetime) -> Order:
@@ -297,10 +302,9 @@ class OrderBook:
     def working(self) -> list[Order]:
         return [self._states[order_id][-1] for order_id in self._working]
 
-    def held_for(self, day: date) -> list[Order]:
-        """After market orders that go to the exchange when this day opens."""
-        present = (states[-1] for states in self._states.values())
-        return [order for order in present if order.status is Status.AMO_RECEIVED and order.day <= day]
+    def held(self) -> list[Order]:
+        """After market orders that the broker has not sent on yet."""
+        return [self._states[order_id][-1] for order_id in self._held]
 
     def child_of(self, order_id: str) -> Order | None:
         present = (states[-1] for states in self._states.values())

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from pipelines.domain.charges import Charges, order_charges
-from pipelines.domain.orders import BookedOrder, Fill, Product
+from pipelines.domain.orders import SQUARE_OFF_TAG, BookedOrder, Fill, Product
 from pipelines.domain.signals import Side
 
 
@@ -34,7 +34,12 @@ def charges_by_order(orders: Iterable[BookedOrder], fills: Iterable[Fill]) -> di
             first = _bought_on(scrip_day, until, (fill for fill in fills if fill.order_id in delivery)) < 0
         value = sum((fill.price * fill.quantity for fill in own), Decimal(0))
         charged[order.order_id] = order_charges(
-            product=order.product, side=order.side, value=value, day=scrip_day[1], first_delivery_sale=first
+            product=order.product,
+            side=order.side,
+            value=value,
+            day=scrip_day[1],
+            first_delivery_sale=first,
+            squared_off=order.tag == SQUARE_OFF_TAG,
         )
         if charged[order.order_id].dp:
             delivered.add(scrip_day)

@@ -46,7 +46,10 @@ def cash_from_trades(venue) -> Decimal:
         by_order[trade.order.order_id] = by_order.get(trade.order.order_id, Decimal(0)) + value
     for order_id, value in by_order.items():
         order = venue.book.find(order_id)
-        cash -= order_charges(product=order.request.product, side=order.request.side, value=value, day=order.day).total
+        request, by_broker = order.request, order.request.tag == RMS_TAG
+        cash -= order_charges(
+            product=request.product, side=request.side, value=value, day=order.day, squared_off=by_broker
+        ).total
     return cash
 
 
@@ -311,12 +314,15 @@ def test_the_broker_ends_intraday_positions_before_the_close():
     play(venue, at(15, 0))
     venue.place(a_request())
     resting = venue.place(a_request(side=Side.SELL, order_type=OrderType.SL_M, trigger_price=Decimal("95.00")))
-    play(venue, at(15, 19))
+    play(venue, at(15, 9))
+    before = venue.account.net_quantity("ALPHA", Product.MIS)
 
-    play(venue, at(15, 21))
+    play(venue, at(15, 11))
 
     placed_by_broker = [order for order in venue.orders() if order.request.tag == RMS_TAG]
+    assert before == 10
     assert [order.status for order in placed_by_broker] == [Status.COMPLETE]
+    assert venue.charges_of[placed_by_broker[0].order_id].brokerage == Decimal("50.30")
     assert venue.book.find(resting.order_id).status is Status.CANCELLED
     assert venue.account.net_quantity("ALPHA", Product.MIS) == 0
     with pytest.raises(KiteError, match="square-off"):

@@ -1,0 +1,218 @@
+"""Where orders live: they reach the exchange, meet the market, are filled, end, and others follow them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from pipelines.domain.charges import Charges
+from pipelines.domain.fills import FillModel, match
+from pipelines.domain.orders import OrderType
+from serving.exchange.acceptance import LPP_CANCELLED, MarketView, outside_lpp, protected, refused_at_the_exchange
+from serving.exchange.account import Account
+from serving.exchange.book import RMS_USER, TERMINAL, Order, OrderBook, OrderRequest, Status, Validity
+from serving.exchange.course import Course
+from serving.exchange.faults import FaultKind, Faults, order_purpose
+from serving.exchange.funds import Funds
+from serving.exchange.legs import cover_request, next_leg
+from serving.exchange.market import Tick
+from serving.exchange.matching import VolumeShare, by_symbol, met_by, rests_after
+from serving.exchange.quotes import QuoteBoard
+from serving.exchange.transit import Transit
+
+STOP_BLOCKED = "RMS: Trigger price orders are blocked for this scrip at the moment."
+EXCHANGE_CANCELLED = "Order cancelled by the exchange."
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the exchange plays by; from `params.yaml` where it is the user's to choose."""
+
+    opening_cash_inr: Decimal
+    fills: FillModel
+    ticks_per_bar: int
+    seed: int
+    circuit: Decimal = Decimal("0.20")  #: daily price band around the previous close
+    square_off: timedelta = timedelta(minutes=10)  #: before the close the broker ends intraday positions at the latest
+    latency: timedelta = timedelta(0)  #: market time from a call to the exchange's word on it
+
+
+class Floor:
+    """The orders of one account at the exchange, and what becomes of them.
+
+    `updates` gathers what is told of them, in order: an order and the event, a status or UPDATE.
+    """
+
+    def __init__(self, rules: Rules, course: Course, board: QuoteBoard):
+        self.rules, self.course, self.board = rules, course, board
+        self.book = OrderBook()
+        self.account = Account(rules.opening_cash_inr)
+        self.funds = Funds(self.account, self.book, board, course)
+        self.faults = Faults()
+        self.charges_of: dict[str, Charges] = {}
+        self.updates: list[tuple[Order, str]] = []
+        self._volumes = VolumeShare()
+        self._transit = Transit(rules.latency)
+
+    def view(self, symbol: str) -> MarketView:
+        return MarketView(self.board.quotes[symbol], self.course.session.day, self.rules.circuit)
+
+    # to the exchange
+
+    def send(self, order: Order) -> Order:
+        """A new order on its way; without latency it is there at once."""
+        path: tuple[Status, ...] = (Status.VALIDATION_PENDING, Status.OPEN_PENDING)
+        if order.status is Status.RECEIVED:
+            path = (Status.RECEIVED, *path)
+        return self._transit.send(self.book, order, path, self.course.clock, self._arrive)
+
+    def send_change(self, order: Order, request: OrderRequest, *, still_protected: bool) -> Order:
+        """A modification on its way; until it arrives the order works as it was."""
+        effect: Callable[[Order], Order] = lambda now: self._change(now, request, still_protected)  # noqa: E731
+        path = (Status.MODIFY_VALIDATION_PENDING, Status.MODIFY_PENDING)
+        return self._transit.send(self.book, order, path, self.course.clock, effect)
+
+    def send_cancel(self, order: Order) -> Order:
+        return self._transit.send(self.book, order, (Status.CANCEL_PENDING,), self.course.clock, self.cancel)
+
+    def arrivals(self, *, all_of_them: bool = False) -> None:
+        """What has come to the exchange by now takes effect."""
+        self._transit.arrive(self.book, None if all_of_them else self.course.clock)
+
+    def as_sent(self, request: OrderRequest, day: date | None = None) -> tuple[OrderRequest, dict[str, Any]]:
+        """The order as the broker sends it on: protected by the day's last price; before there is one, later."""
+        view = self.view(request.instrument.symbol)
+        today = (day or self.course.good_for()) == self.course.session.day and not self.course.ends_for_today
+        return protected(request, view, view.quote.last_price if today and view.quote.traded else Decimal(0))
+
+    def _arrive(self, order: Order) -> Order:
+        wrong = refused_at_the_exchange(order.request, self.view(order.symbol))
+        if not wrong and order.request.trigger_price is not None and self._unlucky(FaultKind.STOP_REJECTED, order):
+            wrong = STOP_BLOCKED
+        if wrong:
+            return self.tell(self.book.reject(order, self.course.clock, wrong))
+        request, facts = self.as_sent(order.request, order.day)
+        return self.tell(self.book.accept(order, self.course.clock, request=request, **facts))
+
+    def _change(self, order: Order, request: OrderRequest, still_protected: bool) -> Order:
+        """A modification arrives; the order may have been filled in the meantime."""
+        if request.quantity <= order.filled_quantity:
+            return self.tell(self.book.resume(order, self.course.clock), event="UPDATE")
+        day = self.course.good_for()
+        sent, facts = self.as_sent(request, day)
+        if still_protected:
+            facts = {"protected": True, "band": None, "protection": order.protection}
+        return self.tell(self.book.modify(order, sent, self.course.clock, day, **facts), event="UPDATE")
+
+    # in the market
+
+    def next_bar(self) -> None:
+        self._volumes.next_bar()
+
+    def meet(self, ticks: Sequence[Tick]) -> None:
+        """Match what works in the present session with a frame's ticks, who came first before the others."""
+        self._volumes.next_frame()
+        working = self.book.working()
+        if not working:
+            return
+        met = by_symbol(ticks, working)
+        for order in working:
+            tick = met.get(order.symbol)
+            now = self.book.find(order.order_id)  # an order before it may have changed this one
+            if tick is not None and order.day == self.course.session.day and now.status not in TERMINAL:
+                self.meet_one(now, tick, unlimited=order.placed_by == RMS_USER)
+
+    def meet_one(self, order: Order, tick: Tick, *, unlimited: bool = False) -> None:
+        """Match one order with one tick; `unlimited` asks for no volume."""
+        if order.request.order_type is OrderType.MARKET and order.request.market_protection:
+            order = self._protect_now(order, tick.price)
+        bar = met_by(order, tick, self._volumes.taken(tick), unlimited=unlimited)
+        found = match(order.working, bar, tick.instrument, self.rules.fills)
+        if found is not None and order.waits_for_trigger:
+            order = self.tell(self.book.trigger(order, self.course.clock))
+            if outside_lpp(_released(order), self.view(order.symbol)):
+                self.cancel(order, LPP_CANCELLED)
+                return
+        if found is not None and found.quantity:
+            if not unlimited:
+                self._volumes.take(tick, found.quantity)
+            if order.pending_quantity > 1 and self._unlucky(FaultKind.FILL_THEN_CANCEL, order):
+                order = self.fill(order, min(found.quantity, order.pending_quantity // 2), found.price)
+                self.cancel(order, EXCHANGE_CANCELLED)
+                return
+            order = self.fill(order, found.quantity, found.price)
+        if order.status in TERMINAL:
+            return
+        if rests_after(order, tick) and not order.rested:
+            order = self.book.note(order, rested=True)
+        if order.request.validity is Validity.IOC:
+            self.cancel(order)
+
+    def fill(self, order: Order, quantity: int, price: Decimal) -> Order:
+        order, trade = self.book.fill(order, quantity, price, self.course.clock)
+        self.account.fill(trade)
+        if order.status not in TERMINAL:
+            self.tell(order, event="UPDATE")
+        else:
+            self._end(order)
+            self._place_next_leg(order)
+        if order.request.stop_price is not None:
+            self._cover(order)
+        return order
+
+    def cancel(self, order: Order, message: str | None = None) -> Order:
+        return self._end(self.book.cancel(order, self.course.clock, message))
+
+    def tell(self, order: Order, event: str | None = None) -> Order:
+        self.updates.append((order, event or order.status.value))
+        return order
+
+    def _end(self, order: Order) -> Order:
+        """An order has ended: its charges are taken on the whole filled value."""
+        self.charges_of[order.order_id] = self.account.charge(order, self.course.session.day)
+        return self.tell(order)
+
+    def _protect_now(self, order: Order, price: Decimal) -> Order:
+        """The first price of its day: an order that came before it gets its market protection now."""
+        request, facts = protected(order.request, self.view(order.symbol), price)
+        return self.book.note(order, request=request, **facts)
+
+    def _unlucky(self, kind: FaultKind, order: Order) -> bool:
+        """Whether a fault that was asked for befalls this order now."""
+        if not self.faults.active or order.placed_by == RMS_USER:
+            return False
+        held = self.account.net_quantity(order.symbol, order.request.product)
+        about = {"step": self.course.steps, "clock": self.course.clock.isoformat(), "order_id": order.order_id}
+        purpose = order_purpose(order.request, held)
+        return self.faults.decide((kind,), "order", purpose=purpose, symbol=order.symbol, about=about) is not None
+
+    # orders that follow another
+
+    def _place_next_leg(self, order: Order) -> None:
+        """An iceberg shows its next leg when the one before is filled."""
+        request = next_leg(self.book.history(order.order_id)[0].request, order)
+        if request is not None:
+            first = order.parent_order_id or order.order_id
+            self._follow(request, order, parent_order_id=first, leg=order.leg + 1)
+
+    def _cover(self, order: Order) -> None:
+        """A cover order's stop follows the shares that its entry has bought or sold."""
+        stop = self.book.child_of(order.order_id)
+        if stop is None:
+            self._follow(cover_request(order), order, parent_order_id=order.order_id)
+        elif stop.status not in TERMINAL:
+            self.book.note(stop, request=replace(stop.request, quantity=order.filled_quantity))
+
+    def _follow(self, request: OrderRequest, order: Order, **facts: Any) -> None:
+        follower = self.book.add(request, self.course.clock, order.day, order.placed_by, **facts)
+        missing = self.funds.missing_margin(request)
+        if missing:
+            self.tell(self.book.reject(follower, self.course.clock, missing))
+        else:
+            self.send(follower)
+
+
+def _released(order: Order) -> OrderRequest:
+    """A triggered stop as it goes into the order book: a limit."""
+    return replace(order.request, order_type=OrderType.LIMIT)

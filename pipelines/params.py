@@ -157,6 +157,14 @@ class ExchangeParams(Section):
     postback_url: Annotated[str, Field(pattern=r"^https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?$")] | None
 
 
+class ExitParams(Section):
+    first_offset_bps: Annotated[float, Field(ge=0, le=500)]
+    step_bps: Annotated[float, Field(ge=0, le=500)]
+    limit_tries: Annotated[int, Field(ge=0, le=8)]
+    wait_seconds: Count
+    hurried_wait_seconds: Count
+
+
 class ExecutorParams(Section):
     max_positions: Count
     max_position: Share
@@ -170,6 +178,11 @@ class ExecutorParams(Section):
     max_orders_per_day: Annotated[int, Field(ge=4, le=5000)]
     stale_after_seconds: Count
     square_off_minutes: Annotated[int, Field(ge=1, le=300)]
+    reconcile_seconds: Count
+    lost_after_seconds: Count
+    late_tick_seconds: Count
+    max_tick_jump: Share
+    exit: ExitParams
 
 
 class Params(Section):

@@ -40,3 +40,8 @@ class Outcome:
     mfe_inr: Decimal  #: best unrealised gain while open
     mae_inr: Decimal  #: worst unrealised loss while open, not above zero
     hold_bars: int
+    features_hash: str = ""  #: of the inputs of the decision
+    entry_slippage_inr: Decimal = Decimal(0)  #: what the entry cost beyond the decision's price; below zero: a gain
+    exit_slippage_inr: Decimal = Decimal(0)  #: the same of the exit; a stop is decided at its trigger
+    exit_decision_price: Decimal | None = None  #: price at which the exit was decided
+    holding_seconds: float = 0.0  #: from the first fill to the last, market time

@@ -30,14 +30,18 @@ class Position:
     mfe_inr: Decimal = Decimal(0)  #: best unrealised gain so far
     mae_inr: Decimal = Decimal(0)  #: worst unrealised loss so far, not above zero
     exit_reason: ExitReason | None = None  #: why it is being left, once that was decided
+    exit_decision_price: Decimal | None = None  #: what the price was when that was decided
 
     def gain_at(self, price: Decimal) -> Decimal:
         """Unrealised gain in rupees before charges."""
         return (price - self.entry_price) * self.quantity * self.side.sign
 
     def marked(self, price: Decimal) -> "Position":
-        """The position after a trade at `price`: best and worst gain brought up to date."""
-        gain = self.gain_at(price)
+        """The position after a trade at `price`, all of it still open."""
+        return self.with_gain(self.gain_at(price))
+
+    def with_gain(self, gain: Decimal) -> "Position":
+        """The position with best and worst gain brought up to date."""
         if self.mae_inr <= gain <= self.mfe_inr:
             return self
         return replace(self, mfe_inr=max(self.mfe_inr, gain), mae_inr=min(self.mae_inr, gain))

@@ -1,7 +1,7 @@
 """The journal in PostgreSQL: explicit methods, each one transaction. What a method returned from is on disk."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -29,6 +29,7 @@ from pipelines.journal.rows import (
     equity_day_row,
     fill_from,
     fill_row,
+    from_json,
     halt_from,
     halt_row,
     intent_from,
@@ -94,13 +95,21 @@ class Journal:
 
     # --- accounts ---
 
-    def open_account(self, account: str, cash: Decimal, at: datetime) -> Decimal:
-        """Note the cash that an account began with; its first note stands. Returns the noted cash."""
+    def open_account(
+        self, account: str, cash: Decimal, at: datetime, shares: Mapping[str, int] | None = None
+    ) -> Decimal:
+        """Note the cash and shares that an account began with; the first note stands. Returns the noted cash."""
+        row = {
+            "account": account,
+            "opening_cash": cash,
+            "opened_at": at,
+            "opening_shares": as_json(dict(shares or {})),
+        }
         with self._begin() as connection:
             _insert(
                 connection,
                 "accounts",
-                {"account": account, "opening_cash": cash, "opened_at": at},
+                row,
                 "on conflict (account) do nothing",
             )
             found = _all(connection, "select opening_cash from accounts where account = :account", account=account)
@@ -128,6 +137,12 @@ class Journal:
                 account=account,
             )
         return equity_day_from(found[0]) if found else None
+
+    def opening_shares(self, account: str) -> dict[str, int]:
+        """Shares by symbol that an account began with; they are not ours to close."""
+        with self._begin() as connection:
+            found = _all(connection, "select opening_shares from accounts where account = :account", account=account)
+        return from_json(found[0]["opening_shares"]) if found else {}
 
     # --- decisions ---
 
@@ -157,6 +172,26 @@ class Journal:
         if not found:
             raise NotFound(f"decision {decision_id} is not in the journal")
         return decision_from(found[0])
+
+    def features_hash(self, decision_id: str) -> str:
+        """Hash of the inputs of a decision."""
+        with self._begin() as connection:
+            found = _all(connection, "select features_hash from decisions where decision_id = :id", id=decision_id)
+        return found[0]["features_hash"] if found else ""
+
+    def unsent_decisions(self, account: str) -> list[tuple[str, Decision]]:
+        """Of the last close that was decided on: what was to be entered and has neither an intent nor a refusal."""
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select * from decisions d where account = :account and action <> 'skip' and quantity > 0"
+                " and close_time = (select max(close_time) from decisions where account = :account)"
+                " and not exists (select 1 from intents i where i.decision_id = d.decision_id)"
+                " and not exists (select 1 from risk_events r where r.decision_id = d.decision_id)"
+                " order by recorded_at, decision_id",
+                account=account,
+            )
+        return [(row["decision_id"], decision_from(row)) for row in found]
 
     def last_decided(self, account: str) -> datetime | None:
         """Close of the last bar that was decided on; None before the first."""
@@ -233,6 +268,21 @@ class Journal:
         with self._begin() as connection:
             _insert(connection, "order_events", row)
 
+    def changes_asked(self, account: str, order_ids: Iterable[str]) -> dict[str, dict[str, int]]:
+        """How often we asked what of some orders: counts by order and event."""
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select order_id, event, count(*) as times from order_events where account = :account"
+                " and order_id = any(:ids) and event like 'we %' group by order_id, event",
+                account=account,
+                ids=list(order_ids),
+            )
+        asked: dict[str, dict[str, int]] = {}
+        for row in found:
+            asked.setdefault(row["order_id"], {})[row["event"]] = row["times"]
+        return asked
+
     def record_fill(self, account: str, fill: Fill) -> bool:
         """Note a fill once; False if it was noted before."""
         with self._begin() as connection:
@@ -252,10 +302,26 @@ class Journal:
     def record_position(self, account: str, position: Position) -> None:
         """Open a position, or bring an open one up to date."""
         row = position_row(position) | {"account": account}
-        changing = ("quantity", "entry_price", "bars_held", "mfe_inr", "mae_inr", "exit_reason")
+        changing = (
+            "quantity",
+            "entry_price",
+            "bars_held",
+            "mfe_inr",
+            "mae_inr",
+            "exit_reason",
+            "exit_decision_price",
+        )
         with self._begin() as connection:
             changed = ", ".join(f"{name} = excluded.{name}" for name in changing)
-            _insert(connection, "positions", row, f"on conflict (position_id) do update set {changed}")
+            _insert(
+                connection, "positions", row, f"on conflict (position_id) do update set {changed}, closed_at = null"
+            )
+
+    def position(self, position_id: str) -> Position | None:
+        """A position, open or closed, as it was noted last."""
+        with self._begin() as connection:
+            found = _all(connection, "select * from positions where position_id = :id", id=position_id)
+        return position_from(found[0]) if found else None
 
     def open_positions(self, account: str) -> list[Position]:
         with self._begin() as connection:
@@ -267,14 +333,21 @@ class Journal:
         return [position_from(row) for row in found]
 
     def record_outcome(self, account: str, position_id: str, outcome: Outcome) -> None:
-        """Close a position and note what became of it, both or neither."""
+        """Close a position and note what became of it, both or neither; a later note stands over an earlier one."""
         with self._begin() as connection:
             connection.execute(
                 text("update positions set closed_at = :at, exit_reason = :reason where position_id = :id"),
                 {"at": outcome.exited_at, "reason": outcome.exit_reason.value, "id": position_id},
             )
             row = outcome_row(outcome) | {"account": account, "position_id": position_id}
-            _insert(connection, "outcomes", row, "on conflict (position_id) do nothing")
+            changed = ", ".join(f"{name} = excluded.{name}" for name in row if name != "position_id")
+            _insert(connection, "outcomes", row, f"on conflict (position_id) do update set {changed}")
+
+    def finished(self, account: str) -> set[str]:
+        """Decisions that have an outcome."""
+        with self._begin() as connection:
+            found = _all(connection, "select position_id from outcomes where account = :account", account=account)
+        return {row["position_id"] for row in found}
 
     def outcomes(self, account: str) -> list[Outcome]:
         with self._begin() as connection:

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +15,7 @@ from pipelines.domain.halts import HaltEvent
 from pipelines.domain.orders import ENDED, BookedOrder, Fill, Intent, IntentStatus, may_move
 from pipelines.domain.outcomes import Outcome
 from pipelines.domain.positions import Position
-from pipelines.domain.signals import Decision
+from pipelines.domain.signals import Action, Decision
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.chain import FIRST, AuditEntry, broken_at, linked
 from pipelines.journal.journal import Journal, no_arrow
@@ -25,6 +25,9 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._writers: set[str] = set()
         self._cash: dict[str, Decimal] = {}
+        self._shares: dict[str, dict[str, int]] = {}
+        self._hashes: dict[str, str] = {}
+        self._closed: set[str] = set()
         self._decisions: dict[str, tuple[str, Decision]] = {}
         self._intents: dict[str, tuple[str, Intent]] = {}
         self._orders: dict[tuple[str, str], BookedOrder] = {}
@@ -57,8 +60,28 @@ class MemoryJournal:
     def together(self) -> Iterator[None]:
         yield
 
-    def open_account(self, account: str, cash: Decimal, at: datetime) -> Decimal:
+    def open_account(
+        self, account: str, cash: Decimal, at: datetime, shares: Mapping[str, int] | None = None
+    ) -> Decimal:
+        self._shares.setdefault(account, dict(shares or {}))
         return self._cash.setdefault(account, cash)
+
+    def opening_shares(self, account: str) -> dict[str, int]:
+        return dict(self._shares.get(account, {}))
+
+    def features_hash(self, decision_id: str) -> str:
+        return self._hashes.get(decision_id, "")
+
+    def unsent_decisions(self, account: str) -> list[tuple[str, Decision]]:
+        last = self.last_decided(account)
+        used = {intent.decision_id for _, intent in self._intents.values()}
+        used |= {event["decision_id"] for _, event in self._risk_events}
+        return [
+            (decision_id, decision)
+            for decision_id, (owner, decision) in self._decisions.items()
+            if owner == account and decision.close_time == last and decision_id not in used
+            if decision.action is not Action.SKIP and decision.quantity > 0
+        ]
 
     def accounts(self) -> list[str]:
         return list(reversed(self._cash))
@@ -75,6 +98,7 @@ class MemoryJournal:
                 return decision_id
         decision_id = uuid.uuid4().hex
         self._decisions[decision_id] = (account, decision)
+        self._hashes[decision_id] = features_hash
         return decision_id
 
     def decision(self, decision_id: str) -> Decision:
@@ -110,6 +134,15 @@ class MemoryJournal:
     ) -> None:
         self._order_events.append((account, order_id, event, dict(detail), at))
 
+    def changes_asked(self, account: str, order_ids: Iterable[str]) -> dict[str, dict[str, int]]:
+        asked: dict[str, dict[str, int]] = {}
+        wanted = set(order_ids)
+        for owner, order_id, event, _, _ in self._order_events:
+            if owner == account and order_id in wanted and event.startswith("we "):
+                times = asked.setdefault(order_id, {})
+                times[event] = times.get(event, 0) + 1
+        return asked
+
     def record_fill(self, account: str, fill: Fill) -> bool:
         key = (account, fill.order_id, fill.trade_id)
         new = key not in self._fills
@@ -122,13 +155,22 @@ class MemoryJournal:
 
     def record_position(self, account: str, position: Position) -> None:
         self._positions[position.position_id] = (account, position)
+        self._closed.discard(position.position_id)
+
+    def position(self, position_id: str) -> Position | None:
+        found = self._positions.get(position_id)
+        return found[1] if found is not None else None
 
     def open_positions(self, account: str) -> list[Position]:
-        found = [p for owner, p in self._positions.values() if owner == account and p.position_id not in self._outcomes]
+        found = [p for owner, p in self._positions.values() if owner == account and p.position_id not in self._closed]
         return sorted(found, key=lambda position: (position.entered_at, position.symbol))
 
     def record_outcome(self, account: str, position_id: str, outcome: Outcome) -> None:
-        self._outcomes.setdefault(position_id, (account, outcome))
+        self._outcomes[position_id] = (account, outcome)
+        self._closed.add(position_id)
+
+    def finished(self, account: str) -> set[str]:
+        return {position_id for position_id, (owner, _) in self._outcomes.items() if owner == account}
 
     def outcomes(self, account: str) -> list[Outcome]:
         return [outcome for owner, outcome in self._outcomes.values() if owner == account]

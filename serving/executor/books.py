@@ -2,22 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from pipelines.domain.charges import Charges
-from pipelines.domain.orders import BookedOrder, Fill, Intent, IntentStatus, OrderStatus, Purpose, may_move
-from serving.executor.desk import Desk
-from serving.executor.ledger import cash_after, charges_by_order
-from serving.executor.reconcile import (
-    cash_difference,
-    fill_differences,
-    foreign_orders,
-    share_differences,
-    status_of,
-    unsent,
-)
-from serving.executor.trade import Leg, Trade
+from pipelines.domain.errors import ServiceUnavailable
+from pipelines.domain.orders import ENDED, BookedOrder, Intent, IntentStatus, OrderStatus, may_move
+from serving.executor.desk import LOG, Desk
+from serving.executor.ledger import Ledger
+from serving.executor.legs import foreign_leg, leg_of
+from serving.executor.reconcile import cash_difference, fill_differences, share_differences, status_of, unsent
+from serving.executor.resume import trade_of
+from serving.executor.trade import Trade
 
 
 class Books:
@@ -28,107 +24,177 @@ class Books:
         self.stale = False  #: whether the broker has, or may have, something new
         self.read_at: datetime | None = None  #: market time
         self.intents: dict[str, Intent] = {}  #: by tag
-        self.charges: dict[str, Charges] = {}  #: of each ended order
         self.lost: dict[str, Intent] = {}  #: by tag: sent without an answer, and not in the book when we looked
-        self._orders: dict[str, BookedOrder] = {}  # all of the account, by id
-        self._fills: dict[tuple[str, str], Fill] = {}
-        self._ended = 0  # orders that had ended when the charges were reckoned
-        self._opening_cash = Decimal(0)
+        self._ledger = Ledger()
+        self._book: list[BookedOrder] = []  # the broker's order book as last read
 
     @property
     def cash(self) -> Decimal:
         """Cash by our own books."""
-        return cash_after(self._opening_cash, self._our_fills(), self.charges)
+        return self._ledger.cash
+
+    def charges_of(self, trade: Trade) -> Charges:
+        """Of all our orders of a trade, and of those of others that closed it."""
+        return self._ledger.charges_of(leg.order_id for leg in trade.legs)
+
+    # --- start ---
 
     def take_up(self, at: datetime) -> None:
         """After a start: read journal and broker, end what was never sent, and build the open trades again."""
-        journal, account = self._desk.journal, self._desk.account
-        self._opening_cash = journal.open_account(account, self._desk.broker.cash(), at)
-        self._orders = {order.order_id: order for order in journal.orders(account)}
-        self._fills = {(fill.order_id, fill.trade_id): fill for fill in journal.fills(account)}
+        journal, broker, account = self._desk.journal, self._desk.broker, self._desk.account
+        cash = journal.open_account(account, broker.cash(), at, broker.shares())
+        self._ledger = Ledger(cash, journal.opening_shares(account))
+        for order in journal.orders(account):
+            self._ledger.note_order(order)
+        for fill in journal.fills(account):
+            self._ledger.note_fill(fill)
         self.intents = {intent.tag: intent for intent in journal.intents(account)}
-        self.read()
-        for intent in unsent(self.intents.values(), self._orders.values()):
+        self._read(late=False)
+        for intent in unsent(self.intents.values(), self._ledger.orders.values()):
             if intent.status is IntentStatus.SENT:
-                self.lost[intent.tag] = intent
-            self.move(intent, IntentStatus.ABANDONED, "not in the broker's order book at the start")
+                self.lost[intent.tag] = intent  # it may be on its way still
+            else:
+                self.move(intent, IntentStatus.ABANDONED, "planned, and not sent before the last end")
         self._take_up_trades()
+        self.forget_before(at.date())
+
+    # --- reading ---
 
     def read(self) -> None:
         """Take over the order book, then the trade book: of an order seen as ended, all fills are there then.
 
         The trade book is only asked for if the order book shows shares filled that we do not know yet.
+
+        Raises
+        ------
+        BrokerSilent : if the broker does not answer; the books stay stale.
         """
-        desk = self._desk
-        self.stale, self.read_at = False, desk.clock
+        self._read(late=True)
+
+    def _read(self, *, late: bool) -> None:
+        desk, ledger = self._desk, self._ledger
+        self.stale, clock = True, desk.clock
         orders = desk.broker.orders()
-        fills = desk.broker.fills() if fill_differences(orders, self._our_fills()) else []
-        late = [order for order in orders if order.tag in self.lost and order.order_id not in self._orders]
+        fills = desk.broker.fills() if fill_differences(orders, ledger.filled) else []
+        self.stale, self.read_at, self._book = False, clock, orders
+        new_fills = [fill for fill in fills if not ledger.knows(fill)]
+        changed = [order for order in orders if ledger.orders.get(order.order_id) != order]
+        arrived = [order for order in changed if late and self._was_given_up(order)]
+        if not (new_fills or changed):
+            return
         with desk.journal.together():
-            for fill in fills:
-                key = (fill.order_id, fill.trade_id)
-                if key not in self._fills:
-                    desk.journal.record_fill(desk.account, fill)
-                    self._fills[key] = fill
-            for order in orders:
-                if self._orders.get(order.order_id) != order:
-                    self._note_order(order)
-            for order in late:
-                self._take_up_late(order)
-            self._refresh_trades()
+            for fill in new_fills:
+                desk.journal.record_fill(desk.account, fill)
+                ledger.note_fill(fill)
+            for order in changed:
+                self._note_order(order)
+        for order in arrived:
+            self._take_up_late(order)
+        self._refresh({order.order_id for order in changed} | {fill.order_id for fill in new_fills})
 
     def differences(self) -> list[str]:
         """Where our books, read anew, are not the broker's, in sentences."""
-        desk = self._desk
+        desk, ledger = self._desk, self._ledger
         self.read()
-        ours = self._our_fills()
-        todays = [order for order in desk.broker.orders() if order.order_id in self._orders]
         cash = cash_difference(self.cash, desk.broker.cash()) if desk.terms.cash_is_a_ledger else []
-        return [*share_differences(ours, desk.broker.shares()), *fill_differences(todays, ours), *cash]
+        shares = share_differences(ledger.shares, desk.broker.shares())
+        return [*shares, *fill_differences(self._book, ledger.filled), *cash]
 
-    def foreign(self) -> list[BookedOrder]:
-        """Orders that none of our intents asked for."""
-        return foreign_orders(self._orders.values(), self.intents)
+    # --- the day ---
 
-    def expire_orders(self) -> None:
+    def turn_day(self, day: date) -> None:
         """Orders are good for a day. What still worked yesterday and is not in today's book has expired."""
-        todays = {order.order_id for order in self._desk.broker.orders()}
-        for order in list(self._orders.values()):
-            if order.status is OrderStatus.WORKING and order.order_id not in todays:
-                self._note_order(replace(order, status=OrderStatus.CANCELLED, message="expired with its day"))
-        self._refresh_trades()
+        for tag, intent in list(self.lost.items()):
+            if intent.created_at.date() < day:
+                self.give_up(tag, "not in the order book by the end of its day")
+        todays = {order.order_id for order in self._book}
+        expired = [
+            replace(order, status=OrderStatus.CANCELLED, message="expired with its day")
+            for order in self._ledger.orders.values()
+            if order.status is OrderStatus.WORKING and order.order_id not in todays
+        ]
+        with self._desk.journal.together():
+            for order in expired:
+                self._note_order(order)
+        self._refresh({order.order_id for order in expired})
+        self.forget_before(day)
+
+    def forget_before(self, day: date) -> None:
+        """Keep in memory what today and the open trades need; the journal has the rest."""
+        keep = {leg.order_id for trade in self._desk.trades.values() for leg in trade.legs if leg.order_id}
+        for order in self._ledger.forget(day, keep):
+            self.intents.pop(order.tag or "", None)
+        for tag, intent in list(self.intents.items()):
+            old = intent.status in (IntentStatus.ABANDONED, IntentStatus.REJECTED)
+            if old and intent.created_at.date() < day:
+                del self.intents[tag]
+
+    # --- intents ---
 
     def move(self, intent: Intent, to: IntentStatus, reason: str = "") -> None:
         """Move an intent along, in the journal first."""
         self._desk.journal.advance_intent(intent.intent_id, to, self._desk.now, reason)
         self.intents[intent.tag] = replace(intent, status=to)
 
-    def charges_of(self, trade: Trade) -> Charges:
-        """Of all orders of a trade."""
-        return sum((self.charges[leg.order_id] for leg in trade.legs if leg.order_id in self.charges), Charges())
+    def expire_lost(self, after: timedelta) -> None:
+        """Give up what has been without an answer, and out of the book, for so long (market time)."""
+        for tag, intent in list(self.lost.items()):
+            if self._desk.now - intent.created_at >= after:
+                self.give_up(tag, f"not in the order book within {after.total_seconds():.0f} s")
+
+    def give_up(self, tag: str, reason: str) -> None:
+        """An order without an answer is held to be lost for good."""
+        intent = self.lost.pop(tag)
+        if may_move(intent.status, IntentStatus.ABANDONED):
+            self.move(intent, IntentStatus.ABANDONED, reason)
+        trade = self._desk.trades.get(intent.symbol)
+        for leg in trade.legs if trade is not None else ():
+            if leg.intent_id == intent.intent_id:
+                assert trade is not None
+                self._desk.trades[intent.symbol] = trade.with_leg(replace(leg, unresolved=False))
 
     # --- orders and trades ---
 
+    def _was_given_up(self, order: BookedOrder) -> bool:
+        """Whether an order that we see for the first time is one of ours that we did not count on."""
+        intent = self.intents.get(order.tag or "")
+        if intent is None or order.order_id in self._ledger.orders:
+            return False
+        return intent.tag in self.lost or (intent.status in ENDED and order.status is not OrderStatus.REJECTED)
+
     def _take_up_late(self, order: BookedOrder) -> None:
-        """An order that we held to be lost has arrived after all: its shares are looked after, or it is taken back."""
-        desk = self._desk
-        intent = self.lost.pop(order.tag or "")
+        """An order that we held to be lost has arrived after all: it joins what is open in its symbol.
+
+        There its shares are protected and left with the others, and what still works of it is cancelled if it is one
+        too many. If its trade was over, the trade is opened again.
+        """
+        desk, intent = self._desk, self.intents[order.tag or ""]
+        self.lost.pop(intent.tag, None)
         desk.alarm(f"{order.symbol}: order {order.order_id} ({intent.purpose}) arrived after it was held to be lost")
         trade = desk.trades.get(order.symbol)
-        if trade is not None and trade.trade_id == intent.decision_id:
-            desk.trades[order.symbol] = trade.with_leg(_leg_of(intent, order))
-        elif trade is None and intent.purpose is Purpose.ENTRY and intent.decision_id is not None:
-            decision = desk.journal.decision(intent.decision_id)
-            desk.trades[order.symbol] = Trade(intent.decision_id, decision, desk.terms.product, _leg_of(intent, order))
-        elif not order.status.ended:
-            desk.broker.cancel(order.order_id)
+        if trade is not None:
+            desk.trades[order.symbol] = trade.with_leg(leg_of(intent, order))
+        elif intent.decision_id is not None:
+            try:
+                self._open_again(intent.decision_id)
+            except ServiceUnavailable as error:
+                self.stale = True
+                desk.alarm(f"{order.symbol}: order {order.order_id} cannot be looked after yet: {error}")
+
+    def _open_again(self, decision_id: str) -> None:
+        own = [intent for intent in self.intents.values() if intent.decision_id == decision_id]
+        trade = trade_of(decision_id, own, self._order_by_tag(), self.lost, self._desk)
+        if trade is not None:
+            self._desk.trades[trade.symbol] = trade
+            self._refresh({leg.order_id for leg in trade.legs if leg.order_id})
 
     def _note_order(self, order: BookedOrder) -> None:
+        new = order.order_id not in self._ledger.orders
         self._desk.journal.record_order(self._desk.account, order)
-        self._orders[order.order_id] = order
+        self._ledger.note_order(order)
         intent = self.intents.get(order.tag or "")
         if intent is None:
-            self._adopt(order)
+            self._adopt(order, new=new)
             return
         if intent.status is IntentStatus.PLANNED:
             self.move(intent, IntentStatus.SENT, "found in the order book")
@@ -136,85 +202,78 @@ class Books:
         if may_move(intent.status, status_of(order)):
             self.move(intent, status_of(order), order.message)
 
-    def _adopt(self, order: BookedOrder) -> None:
-        """An order that is not ours takes our position back, e.g. the broker's square-off: its fills count."""
-        trade = self._desk.trades.get(order.symbol)
+    def _adopt(self, order: BookedOrder, *, new: bool) -> None:
+        """An order that is not ours: its fills count in the account's books, and it is never touched.
+
+        Where it takes back what we hold, e.g. as the broker's square-off, its fills count for our trade, too.
+        """
+        desk = self._desk
+        if new:
+            desk.journal.record_order_event(
+                desk.account, order.order_id, "adopted as external", {"tag": order.tag}, desk.now
+            )
+            desk.alarm(f"order {order.order_id} on {order.symbol} is not ours (tag {order.tag})")
+        trade = desk.trades.get(order.symbol)
         if trade is None or order.side is trade.side or order.product is not trade.product:
             return
+        if order.placed_at < trade.decision.close_time:
+            return  # of before our time
         if not any(leg.order_id == order.order_id for leg in trade.exits):
-            self._desk.alarm(f"{order.symbol}: the broker closes the position by its own order {order.order_id}")
-            self._desk.trades[order.symbol] = trade.with_leg(_foreign_leg(order))
+            desk.trades[order.symbol] = trade.with_leg(foreign_leg(order))
 
-    def _refresh_trades(self) -> None:
-        desk = self._desk
-        ended = sum(order.status.ended for order in self._orders.values())
-        if ended != self._ended:  # charges are taken when an order ends
-            self._ended, self.charges = ended, charges_by_order(self._orders.values(), self._our_fills())
-        by_order: dict[str, list[Fill]] = {}
-        for fill in self._fills.values():
-            by_order.setdefault(fill.order_id, []).append(fill)
-        for symbol, trade in desk.trades.items():
-            before = trade.position
-            for leg in trade.legs:
-                if leg.order_id is not None:
-                    read = leg.with_books(self._orders.get(leg.order_id), by_order.get(leg.order_id, ()))
-                    trade = trade.with_leg(read)
-            trade = trade.with_position()
-            desk.trades[symbol] = trade
-            if trade.held < 0:
-                desk.alarm(f"{symbol}: {-trade.held} shares more were taken back than were held; close them by hand")
-            if trade.position is not None and trade.position != before:
-                desk.journal.record_position(desk.account, trade.position)
+    def _refresh(self, touched: Iterable[str]) -> None:
+        """Bring the trades up to date whose orders have changed."""
+        desk, touched = self._desk, set(touched)
+        with desk.journal.together():
+            for symbol, trade in desk.trades.items():
+                before = trade.position
+                for leg in trade.legs:
+                    if leg.order_id in touched:
+                        order = self._ledger.orders.get(leg.order_id)
+                        trade = trade.with_leg(leg.with_books(order, self._ledger.fills_of(leg.order_id), desk.now))
+                trade = trade.with_position()
+                desk.trades[symbol] = trade
+                if trade.held < 0:
+                    desk.alarm(
+                        f"{symbol}: {-trade.held} shares more were taken back than were held; they are bought back"
+                    )
+                if trade.position is not None and trade.position != before:
+                    desk.journal.record_position(desk.account, trade.position)
 
-    def _our_fills(self) -> Iterable[Fill]:
-        return list(self._fills.values())
+    def _order_by_tag(self) -> dict[str, BookedOrder]:
+        return {order.tag: order for order in self._ledger.orders.values() if order.tag}
 
     def _take_up_trades(self) -> None:
         """Build the open trades again from the journal: an entry's intent, its orders, its position."""
         desk = self._desk
-        positions = {position.position_id: position for position in desk.journal.open_positions(desk.account)}
-        finished = {outcome.decision_id for outcome in desk.journal.outcomes(desk.account)}
-        order_of = {order.tag: order for order in self._orders.values() if order.tag}
+        open_ = {position.position_id: position for position in desk.journal.open_positions(desk.account)}
+        finished = desk.journal.finished(desk.account) - set(open_)
         by_decision: dict[str, list[Intent]] = {}
         for intent in self.intents.values():
             if intent.decision_id is not None and intent.decision_id not in finished:
                 by_decision.setdefault(intent.decision_id, []).append(intent)
+        orders = self._order_by_tag()
         for decision_id, intents in by_decision.items():
-            legs = [_leg_of(intent, order_of.get(intent.tag)) for intent in intents]
-            entry = next((leg for leg in legs if leg.purpose is Purpose.ENTRY and leg.order_id), None)
-            if entry is None:
+            if decision_id not in open_ and all(_came_to_nothing(intent, orders) for intent in intents):
                 continue
-            exits = tuple(leg for leg in legs if leg.purpose is not Purpose.ENTRY and leg.order_id)
-            decision = desk.journal.decision(decision_id)
-            trade = Trade(decision_id, decision, desk.terms.product, entry, exits, positions.get(decision_id))
-            desk.trades[decision.symbol] = trade
-            self._refresh_trades()
-            if desk.trades[decision.symbol].over and desk.trades[decision.symbol].position is None:
-                del desk.trades[decision.symbol]
+            trade = trade_of(decision_id, intents, orders, self.lost, desk)
+            if trade is None:
+                continue
+            if trade.symbol in desk.trades:
+                LOG.error("two open trades of one symbol", symbol=trade.symbol, decision=decision_id)
+                for leg in trade.legs:
+                    desk.trades[trade.symbol] = desk.trades[trade.symbol].with_leg(leg)
+            else:
+                desk.trades[trade.symbol] = trade
+        for order in self._ledger.orders.values():
+            if order.tag not in self.intents:
+                self._adopt(order, new=False)
+        self._refresh(self._ledger.orders)
+        for symbol, trade in list(desk.trades.items()):
+            if trade.over and trade.position is None:
+                del desk.trades[symbol]
 
 
-def _leg_of(intent: Intent, order: BookedOrder | None) -> Leg:
-    """A leg after a restart. How often it was modified is not known any more; the broker counts for itself."""
-    return Leg(
-        purpose=intent.purpose,
-        intent_id=intent.intent_id,
-        order_id=order.order_id if order else None,
-        side=intent.side,
-        quantity=order.quantity if order else intent.quantity,
-        order_type=order.order_type if order else intent.order_type,
-        status=order.status if order else OrderStatus.REJECTED,
-        changed_at=intent.created_at,
-    )
-
-
-def _foreign_leg(order: BookedOrder) -> Leg:
-    return Leg(
-        purpose=Purpose.EXIT,
-        intent_id=None,
-        order_id=order.order_id,
-        side=order.side,
-        quantity=order.quantity,
-        order_type=order.order_type,
-        status=order.status,
-        changed_at=order.placed_at,
-    )
+def _came_to_nothing(intent: Intent, orders: dict[str, BookedOrder]) -> bool:
+    order = orders.get(intent.tag)
+    return intent.status in ENDED and (order is None or order.filled_quantity == 0)

@@ -12,11 +12,12 @@ import structlog
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BooksDiffer, FeatureMismatch
+from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
 from pipelines.domain.risk import RiskLimits
 from pipelines.journal.memory import AnyJournal
-from pipelines.params import ExecutorParams, Params
+from pipelines.params import ExecutorParams, ExitParams, Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
 from serving.executor.bar_builder import BarBuilder, session_grid
@@ -125,6 +126,11 @@ class Daemon:
             product=self.served.product,
             limits=limits_from(executor),
             flatten_at_end=self.until_finished,
+            exits=exits_from(executor.exit),
+            reconcile_after=timedelta(seconds=executor.reconcile_seconds),
+            lost_after=timedelta(seconds=executor.lost_after_seconds),
+            late_after=timedelta(seconds=executor.late_tick_seconds),
+            most_jump=executor.max_tick_jump,
         )
         builder = BarBuilder(session_grid(self.served.interval))
         return Session(terms, self.broker, self.journal, builder, features, self.policy.decide, self._last_day)
@@ -220,6 +226,16 @@ def limits_from(params: ExecutorParams) -> RiskLimits:
         max_orders_per_second=params.max_orders_per_second,
         stale_after=timedelta(seconds=params.stale_after_seconds),
         square_off=timedelta(minutes=params.square_off_minutes),
+    )
+
+
+def exits_from(params: ExitParams) -> ExitSchedule:
+    return ExitSchedule(
+        first_offset_bps=params.first_offset_bps,
+        step_bps=params.step_bps,
+        limit_tries=params.limit_tries,
+        wait=timedelta(seconds=params.wait_seconds),
+        hurried_wait=timedelta(seconds=params.hurried_wait_seconds),
     )
 
 

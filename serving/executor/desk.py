@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import structlog
 
+from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import Session as TradingDay
 from pipelines.domain.orders import Product
@@ -18,6 +19,8 @@ from serving.executor.broker import Broker
 from serving.executor.trade import Trade
 
 LOG = structlog.get_logger("executor")
+MOST_ALARMS = 500  #: kept in memory; the log has them all
+CHASE = ExitSchedule(10.0, 15.0, 3, timedelta(seconds=15), timedelta(seconds=5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,12 @@ class Terms:
     product: Product
     limits: RiskLimits
     flatten_at_end: bool  #: whether everything is closed on the last day, also what is for delivery
+    exits: ExitSchedule = CHASE
     reconcile_every: int = 12  #: bars
+    reconcile_after: timedelta = timedelta(seconds=5)  #: of the market and of the wall clock, both
+    lost_after: timedelta = timedelta(seconds=60)  #: market time; an order without an answer is given up then
+    late_after: timedelta = timedelta(seconds=5)  #: an older tick moves no order
+    most_jump: float = 0.1  #: a price further from the last one is believed when it is seen twice
     cash_is_a_ledger: bool = True  #: whether the broker's cash can be compared to the paisa at any time
 
 
@@ -66,6 +74,7 @@ class Desk:
     clock: datetime | None = None  #: market time, as the last message told it
     day: TradingDay | None = None
     final: bool = False  #: whether this day is the last that is traded
+    held_back: dict[str, str] = field(default_factory=dict)  #: why nothing is entered now, by what says so
 
     @property
     def account(self) -> str:
@@ -100,6 +109,19 @@ class Desk:
 
     def alarm(self, sentence: str) -> None:
         """Tell a person, once for each sentence."""
-        if sentence not in self.alarms:
-            self.alarms.append(sentence)
-            LOG.warning("alarm", what=sentence)
+        if sentence in self.alarms:
+            return
+        LOG.warning("alarm", what=sentence)
+        self.alarms.append(sentence)
+        del self.alarms[:-MOST_ALARMS]
+
+    def hold_back(self, what: str, why: str | None) -> None:
+        """Enter nothing while `why` is told; None lifts it. Each change is an alarm or a line in the log."""
+        before = self.held_back.get(what)
+        if why is None:
+            if self.held_back.pop(what, None) is not None:
+                LOG.info("entries go on", cause=what)
+            return
+        self.held_back[what] = why
+        if before is None:
+            self.alarm(f"nothing is entered: {why}")

@@ -37,6 +37,7 @@ class Entering:
         self.pending: list[tuple[str, Decision]] = []  # decided, not yet sent: the market was closed or the rate full
         self.latencies_ms: list[float] = []
         self._sent_at: deque[datetime] = deque()
+        self._hashes: dict[str, str] = {}  # of features, by pending decision
 
     def decide_on(self, rows: list[FeatureRow], equity: Decimal) -> None:
         """Ask the policy about the rows of one close and note what it says."""
@@ -56,6 +57,7 @@ class Entering:
                 desk.journal.record_decision(desk.account, decision, answer.latency_ms, hashes.get(decision.symbol, ""))
                 for decision in answer.decisions
             ]
+        self._hashes = {name: hashes.get(made.symbol, "") for name, made in zip(ids, answer.decisions, strict=True)}
         for decision_id, decision in zip(ids, answer.decisions, strict=True):
             if decision.action is not Action.SKIP and decision.quantity > 0 and decision.side is not None:
                 self.pending.append((decision_id, decision))
@@ -66,7 +68,7 @@ class Entering:
             return
         waiting, self.pending = self.pending, []
         for decision_id, decision in waiting:
-            if decision.symbol in self._desk.trades or self._is_lost(decision.symbol):
+            if decision.symbol in self._desk.trades or self._is_lost(decision.symbol) or self._desk.held_back:
                 continue  # one position an instrument; the policy does not know what is held
             if self._rate_is_full():
                 self.pending.append((decision_id, decision))
@@ -110,7 +112,7 @@ class Entering:
 
     def _exposure(self, equity: Decimal, day_opening_equity: Decimal) -> Exposure:
         gross = {
-            symbol: max(trade.held, trade.entry.quantity if trade.entry.works else 0)
+            symbol: max(trade.held, trade.entry.quantity if trade.entry.works or trade.entry.unresolved else 0)
             * self._desk.price_of(symbol, trade.decision.reference_price)
             for symbol, trade in self._desk.trades.items()
         }
@@ -127,5 +129,7 @@ class Entering:
             decision_id, Purpose.ENTRY, decision.symbol, decision.side, quantity, OrderType.MARKET
         )
         entry = self._sender.send(intent)
-        self._desk.trades[decision.symbol] = Trade(decision_id, decision, self._desk.terms.product, entry)
+        self._desk.trades[decision.symbol] = Trade(
+            decision_id, decision, self._desk.terms.product, entry, features_hash=self._hashes.get(decision_id, "")
+        )
         self._sent_at.append(self._desk.now)

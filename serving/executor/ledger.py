@@ -41,7 +41,7 @@ def charges_by_order(orders: Iterable[BookedOrder], fills: Iterable[Fill]) -> di
             first_delivery_sale=first,
             squared_off=order.tag == SQUARE_OFF_TAG,
         )
-        if charged[order.order_id].dp:
+        if first:
             delivered.add(scrip_day)
     return charged
 
@@ -55,15 +55,95 @@ def _bought_on(scrip_day: tuple[str, date], until: datetime, fills: Iterable[Fil
     )
 
 
-def cash_after(opening: Decimal, fills: Iterable[Fill], charges: Mapping[str, Charges]) -> Decimal:
-    """Opening cash less purchases, plus sales, less charges: exact rupees."""
-    traded = sum((-fill.side.sign * fill.price * fill.quantity for fill in fills), Decimal(0))
-    return opening + traded - sum((taken.total for taken in charges.values()), Decimal(0))
+class Ledger:
+    """Orders, fills, charges, cash and shares of an account, kept up to date fill by fill.
 
+    What it holds does not grow with the account's age: `forget` drops orders of earlier days and keeps what they came
+    to. All money is exact.
 
-def shares_by_symbol(fills: Iterable[Fill]) -> dict[str, int]:
-    """Shares that all fills leave open, below zero when short; symbols with none are left out."""
-    held: dict[str, int] = defaultdict(int)
-    for fill in fills:
-        held[fill.symbol] += fill.side.sign * fill.quantity
-    return {symbol: quantity for symbol, quantity in held.items() if quantity}
+    Parameters
+    ----------
+    cash : Decimal
+        Rupees that the account began with.
+    shares : Mapping
+        Shares that it held then, by symbol.
+    """
+
+    def __init__(self, cash: Decimal = Decimal(0), shares: Mapping[str, int] | None = None):
+        self.orders: dict[str, BookedOrder] = {}
+        self.charges: dict[str, Charges] = {}  #: of ended orders
+        self._fills: dict[str, dict[str, Fill]] = {}  # by order, by trade
+        self._filled: dict[str, int] = {}  # shares by order
+        self._shares = defaultdict(int, shares or {})
+        self._traded = cash  # with the opening cash, and without charges
+        self._charged = Decimal(0)
+        self._unreckoned: set[date] = set()  # days on which an order ended since charges were reckoned
+
+    @property
+    def cash(self) -> Decimal:
+        """Opening cash less purchases, plus sales, less charges: exact rupees."""
+        self._reckon()
+        return self._traded - self._charged
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """Shares that are open, below zero when short; symbols with none are left out."""
+        return {symbol: quantity for symbol, quantity in self._shares.items() if quantity}
+
+    @property
+    def filled(self) -> Mapping[str, int]:
+        """Shares by order."""
+        return self._filled
+
+    def knows(self, fill: Fill) -> bool:
+        return fill.trade_id in self._fills.get(fill.order_id, ())
+
+    def note_fill(self, fill: Fill) -> None:
+        """Count a fill; one that is known counts no second time."""
+        if self.knows(fill):
+            return
+        self._fills.setdefault(fill.order_id, {})[fill.trade_id] = fill
+        self._filled[fill.order_id] = self._filled.get(fill.order_id, 0) + fill.quantity
+        self._shares[fill.symbol] += fill.side.sign * fill.quantity
+        self._traded -= fill.side.sign * fill.price * fill.quantity
+        self._unreckoned.add(fill.filled_at.date())
+
+    def note_order(self, order: BookedOrder) -> None:
+        self.orders[order.order_id] = order
+        if order.status.ended:
+            self._unreckoned |= {fill.filled_at.date() for fill in self.fills_of(order.order_id)}
+
+    def fills_of(self, order_id: str) -> list[Fill]:
+        return list(self._fills.get(order_id, {}).values())
+
+    def charges_of(self, order_ids: Iterable[str | None]) -> Charges:
+        self._reckon()
+        return sum((self.charges[name] for name in order_ids if name is not None and name in self.charges), Charges())
+
+    def forget(self, before: date, keep: Iterable[str]) -> list[BookedOrder]:
+        """Drop ended orders placed before a day, but for those in `keep`; returns what was dropped."""
+        self._reckon()
+        kept = set(keep)
+        old = [
+            order
+            for order in self.orders.values()
+            if order.status.ended and order.placed_at.date() < before and order.order_id not in kept
+        ]
+        for order in old:
+            del self.orders[order.order_id]
+            self._fills.pop(order.order_id, None)
+            self._filled.pop(order.order_id, None)
+            self.charges.pop(order.order_id, None)
+        return old
+
+    def _reckon(self) -> None:
+        """Charges are taken when an order ends. Those of one day hang together, those of different days do not."""
+        for day in self._unreckoned:
+            fills = [fill for own in self._fills.values() for fill in own.values() if fill.filled_at.date() == day]
+            ids = {fill.order_id for fill in fills}
+            found = charges_by_order([order for name, order in self.orders.items() if name in ids], fills)
+            for order_id, charges in found.items():
+                before = self.charges.get(order_id)
+                self._charged += charges.total - (before.total if before is not None else Decimal(0))
+                self.charges[order_id] = charges
+        self._unreckoned = set()

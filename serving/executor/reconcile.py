@@ -1,15 +1,13 @@
-"""Compares our books with the broker's. What differs is said in sentences; nothing is traded until there are none."""
+"""Compares our books with the broker's. What differs is said in sentences; nothing is entered until there are none."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from pipelines.domain.orders import BookedOrder, Fill, Intent, IntentStatus, OrderStatus
-from serving.executor.ledger import shares_by_symbol
+from pipelines.domain.orders import BookedOrder, Intent, IntentStatus, OrderStatus
 
 
-def share_differences(fills: Iterable[Fill], at_broker: Mapping[str, int]) -> list[str]:
+def share_differences(ours: Mapping[str, int], at_broker: Mapping[str, int]) -> list[str]:
     """Symbols of which our fills leave another number of shares than the broker holds."""
-    ours = shares_by_symbol(fills)
     return [
         f"{symbol}: our fills leave {ours.get(symbol, 0)} shares, the broker holds {at_broker.get(symbol, 0)}"
         for symbol in sorted(set(ours) | set(at_broker))
@@ -17,23 +15,14 @@ def share_differences(fills: Iterable[Fill], at_broker: Mapping[str, int]) -> li
     ]
 
 
-def fill_differences(orders: Iterable[BookedOrder], fills: Iterable[Fill]) -> list[str]:
-    """Orders whose fills do not add up to the filled quantity that the order book shows."""
-    filled: dict[str, int] = {}
-    for fill in fills:
-        filled[fill.order_id] = filled.get(fill.order_id, 0) + fill.quantity
+def fill_differences(orders: Iterable[BookedOrder], filled: Mapping[str, int]) -> list[str]:
+    """Orders whose fills (shares by order) do not add up to the filled quantity that the order book shows."""
     return [
         f"order {order.order_id}: the order book shows {order.filled_quantity} filled, the fills add up to "
         f"{filled.get(order.order_id, 0)}"
         for order in orders
         if order.filled_quantity != filled.get(order.order_id, 0)
     ]
-
-
-def foreign_orders(orders: Iterable[BookedOrder], tags: Iterable[str]) -> list[BookedOrder]:
-    """Orders in the broker's book that none of our intents asked for."""
-    known = set(tags)
-    return [order for order in orders if order.tag not in known]
 
 
 def cash_difference(ours: Decimal, at_broker: Decimal) -> list[str]:

@@ -12,7 +12,8 @@ from pipelines.domain.verdicts import Verdict
 from serving.executor.books import Books
 from serving.executor.broker import Refused
 from serving.executor.desk import LOG, Desk
-from serving.executor.trade import Leg
+from serving.executor.legs import Leg
+from serving.executor.resume import ASKED
 
 
 class Sender:
@@ -57,8 +58,8 @@ class Sender:
         """Send an intent's order, once."""
         self._books.move(intent, IntentStatus.SENT)
         began = time.perf_counter()
-        answer = self._desk.broker.place(intent)
         self._books.stale = True
+        answer = self._desk.broker.place(intent)
         refused = isinstance(answer, Refused)
         LOG.info(
             "order",
@@ -84,13 +85,19 @@ class Sender:
             order_type=intent.order_type,
             status=OrderStatus.REJECTED if refused else OrderStatus.WORKING,
             changed_at=intent.created_at,
+            unresolved=isinstance(answer, Refused) and answer.unclear,
+            tries=1 if intent.purpose is Purpose.EXIT else 0,
         )
 
     def change(
         self, order_id: str, what: str, detail: Mapping[str, Any], send: Callable[[str], Refused | None]
     ) -> Refused | None:
-        """Change or cancel an order of ours; that we ask is on disk before we do."""
-        self._desk.journal.record_order_event(self._desk.account, order_id, f"we {what}", detail, self._desk.now)
+        """Change or cancel an order of ours; that we ask is on disk before we do.
+
+        After an unclear answer nothing is repeated: the book, which is read next, shows whether it was carried out.
+        """
+        self._desk.journal.record_order_event(self._desk.account, order_id, ASKED + what, detail, self._desk.now)
+        self._books.stale = True
         return send(order_id)
 
     def _note_refusal(self, intent: Intent, answer: Refused) -> None:

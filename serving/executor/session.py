@@ -12,8 +12,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
+from pipelines.domain.bars import IST
 from pipelines.domain.errors import BooksDiffer, BrokerSilent, TradeSageError
-from pipelines.domain.market_calendar import session_on
+from pipelines.domain.market_calendar import session_on, trading_days_before
+from pipelines.domain.orders import Product
 from pipelines.domain.signals import Decision, FeatureRow
 from pipelines.journal.memory import AnyJournal
 from serving.executor.bar_builder import BarBuilder, ClosedBars, Tick
@@ -24,6 +26,7 @@ from serving.executor.entering import Entering
 from serving.executor.leaving import Leaving
 from serving.executor.policy_client import Answer
 from serving.executor.sending import Sender
+from serving.executor.ticks import TickFilter
 from serving.executor.trade import Trade
 
 __all__ = ["Features", "Frame", "Session", "Terms"]
@@ -67,8 +70,11 @@ class Session:
         self._builder, self._features, self._last_day = builder, features, last_day
         self._day_opening_equity = Decimal(0)
         self._day_begins = True  # the day's books are still to be read
-        self._bars_since_reconciled = 0
         self.broker_silent = False  #: whether the broker's books could not be read at the last try
+        self._bars_since_reconciled = 0
+        self._reconciled_at = (datetime.min.replace(tzinfo=IST), 0.0)  # market time, monotonic clock
+        self._ticks = TickFilter(terms.late_after, terms.most_jump)
+        self._marked: set[str] = set()  # symbols of trades whose best or worst gain moved
 
     # --- start and end ---
 
@@ -77,33 +83,47 @@ class Session:
 
         Raises
         ------
-        BooksDiffer : if they do not agree; nothing may be traded then.
+        BooksDiffer : if they do not agree and nothing of ours is open. With an open position the session begins,
+            enters nothing, and protects what there is.
         """
         self.desk.clock = at
         self.books.take_up(at)
         self.leaving.close_finished()
+        self._take_up_decisions(at)
         differences = self.reconcile()
-        if differences:
+        if differences and not self.trades:
             raise BooksDiffer(f"{'; '.join(differences)}; correct the journal or the account, then start again")
-        LOG.info("books agree", account=self.desk.account, open_trades=len(self.trades), cash=str(self.cash))
+        told = {"agree": not differences, "open_trades": len(self.trades), "cash": str(self.cash)}
+        LOG.info("books read", account=self.desk.account, **told)
 
     def begin_at(self, symbol: str, volume_today: int, at: datetime) -> None:
         """In mid-session: shares traded so far belong to bars that the history tells."""
         self._builder.volume_seen(symbol, volume_today, at)
 
     def reconcile(self) -> list[str]:
-        """Differences between our books and the broker's, in sentences; each is an alarm, too."""
+        """Differences between our books and the broker's, in sentences; each is an alarm, too.
+
+        While there are any nothing is entered; what is open goes on to be protected and closed.
+        """
+        self._bars_since_reconciled, self._reconciled_at = 0, (self.now, time.monotonic())
+        differences: list[str] = []
         for look in range(LOOKS):  # a market that does not wait may trade between two of our reads
+            time.sleep(0.2 * look)
             differences = self.books.differences()
             if not differences:
                 break
-            time.sleep(0.2 * look)
-        for order in self.books.foreign():
-            self.desk.alarm(f"order {order.order_id} on {order.symbol} is not ours (tag {order.tag})")
         for difference in differences:
             self.desk.alarm(difference)
-        self._bars_since_reconciled = 0
+        self.desk.hold_back("books", f"the books differ: {'; '.join(differences)}" if differences else None)
         return differences
+
+    def _take_up_decisions(self, at: datetime) -> None:
+        """What was decided for delivery at the last close and not sent yet still holds for the next session."""
+        if self.terms.product is not Product.CNC:
+            return
+        for decision_id, decision in self.desk.journal.unsent_decisions(self.desk.account):
+            if _is_for(decision, at):
+                self.pending.append((decision_id, decision))
 
     # --- events ---
 
@@ -133,10 +153,7 @@ class Session:
         self._turn_day(frame.at)
         closed = self._builder.advance(frame.at)
         reached = self._with_broker(lambda: self._read_books(bar_closed=bool(closed)))
-        for tick in frame.ticks:
-            self._builder.add(tick)
-            self.desk.prices.take(tick)
-            self._mark(tick)
+        self._take_ticks(frame)
         for bars in closed:
             with self.desk.journal.together():
                 self._count_bar(bars)
@@ -145,7 +162,8 @@ class Session:
             self._decide_on(bars)
         if reached:
             self._with_broker(self._enter)
-        if self._bars_since_reconciled >= self.terms.reconcile_every:
+        self._note_marks()
+        if self._reconciliation_is_due():
             self._with_broker(self.reconcile)
 
     def _enter(self) -> None:
@@ -203,10 +221,15 @@ class Session:
     def equity(self) -> Decimal:
         """Cash and what is held at the last price."""
         worth = (
-            trade.held * trade.side.sign * self.desk.price_of(trade.symbol, trade.entry.average_price)
+            trade.held * trade.side.sign * self.desk.price_of(trade.symbol, trade.average_entry)
             for trade in self.trades.values()
         )
         return self.cash + sum(worth, Decimal(0))
+
+    @property
+    def naked_seconds_max(self) -> float:
+        """The longest that shares were held without an order that takes them back."""
+        return self.leaving.protection.longest_s
 
     @property
     def open_positions(self) -> int:
@@ -218,11 +241,10 @@ class Session:
         desk = self.desk
         if desk.day is not None and desk.day.day == at.date():
             return
-        if desk.day is not None:
-            self.books.lost.clear()  # orders are good for a day
         desk.day = session_on(at.date())
         desk.final = self._last_day(at.date())
         desk.prices = Prices()
+        self._ticks = TickFilter(self.terms.late_after, self.terms.most_jump)
         if desk.day is None:
             desk.alarm(f"{at:%Y-%m-%d} is no trading day in our calendar; nothing is traded")
         self._day_begins = True
@@ -230,26 +252,57 @@ class Session:
     def _read_books(self, *, bar_closed: bool) -> None:
         if self._day_begins:
             self.books.read()
-            self.books.expire_orders()
+            self.books.turn_day(self.now.date())
             self._day_opening_equity = self.equity
             self._day_begins = False
-        elif self.books.stale or bar_closed or self._awaits_news():
+        elif self.books.stale or bar_closed or self.awaits_news:
             self.books.read()
+        self.books.expire_lost(self.terms.lost_after)
 
-    def _awaits_news(self) -> bool:
+    @property
+    def awaits_news(self) -> bool:
         """Whether something should happen at the broker soon, so that a lost update must not leave us waiting."""
         if self.books.read_at is not None and self.now - self.books.read_at < timedelta(seconds=1):
             return False
         legs = (leg for trade in self.trades.values() for leg in trade.legs)
         return bool(self.books.lost) or any(leg.works and not leg.is_stop for leg in legs)
 
-    # --- bars ---
+    def _reconciliation_is_due(self) -> bool:
+        """After some bars in a market that is played quickly; every few seconds in one that goes by the clock."""
+        if self._bars_since_reconciled >= self.terms.reconcile_every:
+            return True
+        after = self.terms.reconcile_after
+        market, wall = self._reconciled_at
+        return self.now - market >= after and time.monotonic() - wall >= after.total_seconds()
+
+    # --- ticks and bars ---
+
+    def _take_ticks(self, frame: Frame) -> None:
+        """Into their bars go all ticks that are believed; only those that tell of now move prices and trades."""
+        for tick, is_news in self._ticks.believe(frame.ticks, frame.at):
+            self._builder.add(tick)
+            if is_news:
+                self.desk.prices.take(tick)
+                self._mark(tick)
 
     def _mark(self, tick: Tick) -> None:
         trade = self.trades.get(tick.symbol)
-        if trade is not None and trade.position is not None and trade.held:
-            marked = trade.position.marked(Decimal(str(tick.price)))
-            self.trades[tick.symbol] = replace(trade, position=marked)
+        if trade is None:
+            return
+        marked = trade.marked(Decimal(str(tick.price)))
+        if marked is not trade:
+            self.trades[tick.symbol] = marked
+            self._marked.add(tick.symbol)
+
+    def _note_marks(self) -> None:
+        """New best and worst gains go to disk once a frame, after what is urgent."""
+        marked, self._marked = self._marked, set()
+        positions = [self.trades[symbol].position for symbol in marked if symbol in self.trades]
+        if positions:
+            with self.desk.journal.together():
+                for position in positions:
+                    if position is not None:
+                        self.desk.journal.record_position(self.desk.account, position)
 
     def _count_bar(self, closed: ClosedBars) -> None:
         """A bar has gone by for every position that was open before its close."""
@@ -269,3 +322,12 @@ class Session:
             self.desk.alarm(f"no features at {closed.close_time:%H:%M}: {error}")
             return
         self.entering.decide_on(rows, self.equity)
+
+
+def _is_for(decision: Decision, at: datetime) -> bool:
+    """Whether a decision can still be entered: in what is left of its day, or in the session that follows it."""
+    decided = decision.close_time.date()
+    if decided == at.date():
+        return True
+    before = trading_days_before(at.date() - timedelta(days=1), 1)
+    return bool(before) and before[0].day == decided

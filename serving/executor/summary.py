@@ -39,9 +39,12 @@ def session_summary(session: Session, broker: Broker, journal: AnyJournal) -> di
                 "exit_price": str(outcome.exit_price),
                 "exit_reason": outcome.exit_reason.value,
                 "net_inr": str(outcome.net_inr),
+                "entry_slippage_inr": str(outcome.entry_slippage_inr),
+                "exit_slippage_inr": str(outcome.exit_slippage_inr),
             }
             for outcome in outcomes
         ],
+        "naked_seconds_max": round(session.naked_seconds_max, 3),
         "decide_ms": _latency(session.latencies_ms),
         "refused": [{"rule": rule, "times": times} for rule, times in sorted(refused.items())],
         "alarms": list(session.alarms),

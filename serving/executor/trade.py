@@ -5,85 +5,21 @@ What is done next follows from what the broker's book shows, never from what we 
 nothing but the books.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from pipelines.domain.charges import Charges
-from pipelines.domain.orders import BookedOrder, Fill, OrderStatus, OrderType, Product, Purpose
-from pipelines.domain.outcomes import ExitReason, Outcome
+from pipelines.domain.exits import ExitSchedule
+from pipelines.domain.instruments import Instrument
+from pipelines.domain.orders import OrderType, Product, Purpose
+from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.positions import PRICE_PLACES, Position
 from pipelines.domain.signals import Decision, Side
+from serving.executor.legs import MOST_RESIZES, Leg
 
-#: Kite takes 25 modifications an order; some are kept for the exit
-MOST_RESIZES = 15
-MOST_MODIFICATIONS = 24
-CHASE_AFTER = timedelta(seconds=60)  #: market time that a marketable exit may stay unfilled before it is sent again
-RETRY_AFTER = timedelta(seconds=5)  #: market time before a refused exit is tried again
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One of our orders with its fills, as far as the books show them."""
-
-    purpose: Purpose
-    intent_id: str | None  #: None for an order of the broker's own, e.g. its square-off
-    order_id: str | None  #: None if the broker never took it
-    side: Side
-    quantity: int
-    order_type: OrderType
-    status: OrderStatus
-    changed_at: datetime  #: market time when it was sent or last changed by us
-    modifications: int = 0
-    refused: int = 0  #: modifications that the broker refused in a row
-    filled: int = 0
-    value: Decimal = Decimal(0)  #: rupees of the filled shares
-    first_fill_at: datetime | None = None
-    last_fill_at: datetime | None = None
-
-    @property
-    def works(self) -> bool:
-        return self.status is OrderStatus.WORKING
-
-    @property
-    def waits(self) -> bool:
-        """Whether shares of it can still fill. The trade book is read after the order book and may be ahead of it."""
-        return self.works and self.filled < self.quantity
-
-    @property
-    def is_stop(self) -> bool:
-        """Whether it waits for a trigger. A marketable order may be shown as LIMIT once it is protected."""
-        return self.order_type in (OrderType.SL, OrderType.SL_M)
-
-    @property
-    def given_up(self) -> bool:
-        """Whether the broker does not let us change it any more, so that we cancel it."""
-        return self.refused >= 2 or self.modifications >= MOST_MODIFICATIONS
-
-    @property
-    def turned_down(self) -> bool:
-        """Whether the broker did not want it: refused, or taken and cancelled, e.g. at its price band."""
-        return self.status is OrderStatus.REJECTED or (self.status is OrderStatus.CANCELLED and not self.given_up)
-
-    @property
-    def average_price(self) -> Decimal:
-        return (self.value / self.filled).quantize(PRICE_PLACES) if self.filled else Decimal(0)
-
-    def with_books(self, order: BookedOrder | None, fills: Iterable[Fill]) -> "Leg":
-        """The leg as the order book and the trade book show it."""
-        fills = sorted(fills, key=lambda fill: fill.filled_at)
-        leg = replace(
-            self,
-            filled=sum(fill.quantity for fill in fills),
-            value=sum((fill.price * fill.quantity for fill in fills), Decimal(0)),
-            first_fill_at=fills[0].filled_at if fills else None,
-            last_fill_at=fills[-1].filled_at if fills else None,
-        )
-        if order is None:
-            return leg
-        return replace(leg, status=order.status, quantity=order.quantity, order_type=order.order_type)
+RETRY_AFTER = timedelta(seconds=1)  #: market time before a refused exit is tried again
+AT_ANY_PRICE = frozenset({ExitReason.STOP, ExitReason.EMERGENCY})  #: no limit is tried first
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +30,9 @@ class Trade:
     decision: Decision
     product: Product
     entry: Leg
-    exits: tuple[Leg, ...] = ()
+    exits: tuple[Leg, ...] = ()  #: all other orders of the trade, also late entries and corrections
     position: Position | None = None  #: None until the first fill
+    features_hash: str = ""
 
     @property
     def symbol(self) -> str:
@@ -106,62 +43,159 @@ class Trade:
         return self.entry.side
 
     @property
-    def held(self) -> int:
-        """Shares that are open."""
-        return self.entry.filled - sum(leg.filled for leg in self.exits)
-
-    @property
-    def resting(self) -> Leg | None:
-        """The order at the broker that takes the position back; ours before one of the broker's or of a person."""
-        working = [leg for leg in reversed(self.exits) if leg.works]
-        return next((leg for leg in working if leg.intent_id is not None), working[0] if working else None)
-
-    @property
-    def spare(self) -> Leg | None:
-        """One of our orders that would take back what is not held, or what another of them takes back already."""
-        waiting = [leg for leg in self.exits if leg.waits and leg.intent_id is not None]
-        needed = 1 if self.held > 0 else 0
-        return waiting[0] if len(waiting) > needed else None
-
-    @property
     def legs(self) -> tuple[Leg, ...]:
         return (self.entry, *self.exits)
 
     @property
+    def entries(self) -> tuple[Leg, ...]:
+        """The entry, and any other that arrived when nobody counted on it any more."""
+        return tuple(leg for leg in self.legs if leg.purpose is Purpose.ENTRY and leg.side is self.side)
+
+    @property
+    def average_entry(self) -> Decimal:
+        filled = sum(leg.filled for leg in self.entries)
+        if not filled:
+            return self.decision.reference_price
+        return (sum((leg.value for leg in self.entries), Decimal(0)) / filled).quantize(PRICE_PLACES)
+
+    @property
+    def held(self) -> int:
+        """Shares that are open; below zero when our own orders took back more than was held.
+
+        An order that is not ours takes back no more than we hold: what it trades beyond that is not ours either.
+        """
+        return self._by_our_orders - self._by_others
+
+    @property
+    def _by_our_orders(self) -> int:
+        return sum(leg.filled * (1 if leg.side is self.side else -1) for leg in self.legs if leg.ours)
+
+    @property
+    def _by_others(self) -> int:
+        taken = sum(leg.filled for leg in self.exits if not leg.ours)
+        return min(taken, max(self._by_our_orders, 0))
+
+    @property
+    def ways_out(self) -> tuple[Leg, ...]:
+        """Our orders that take the position back, ended ones included."""
+        return tuple(leg for leg in self.exits if leg.ours and leg.side is not self.side)
+
+    @property
+    def resting(self) -> Leg | None:
+        """The order at the broker that takes the position back.
+
+        Not ours is only one that trades at once, as the broker's square-off does; a person's limit protects nothing.
+        """
+        working = [leg for leg in self.ways_out if leg.works]
+        if working:
+            return working[-1]
+        others = [leg for leg in self.exits if not leg.ours and leg.works and leg.order_type is OrderType.MARKET]
+        return others[0] if others else None
+
+    @property
+    def uncovered(self) -> int:
+        """Shares held that no order at the broker takes back."""
+        resting = self.resting
+        return max(self.held - (resting.quantity - resting.filled if resting is not None else 0), 0)
+
+    @property
+    def spare(self) -> Leg | None:
+        """One of our orders that would take back what is not held, or what another of them takes back already.
+
+        A second entry is one too many in any case.
+        """
+        late = [leg for leg in self.exits if leg.waits and leg.ours and leg.purpose is Purpose.ENTRY]
+        waiting = [leg for leg in self.ways_out if leg.waits and leg.purpose is not Purpose.ENTRY]
+        needed = 1 if self.held > 0 else 0
+        extra = waiting[: len(waiting) - needed]
+        corrections = [leg for leg in self.corrections if leg.waits and self.held >= 0]
+        return next(iter([*late, *extra, *corrections]), None)
+
+    @property
+    def corrections(self) -> tuple[Leg, ...]:
+        return tuple(leg for leg in self.exits if leg.purpose is Purpose.CORRECTION)
+
+    @property
+    def tries(self) -> int:
+        """How often it was tried to leave."""
+        return sum(leg.tries + leg.refused for leg in self.ways_out)
+
+    @property
     def over(self) -> bool:
-        return self.held == 0 and not any(leg.works for leg in self.legs)
+        """Whether nothing is open and nothing can come any more, also not of an order without an answer."""
+        return self.held == 0 and not any(leg.works or leg.unresolved for leg in self.legs)
+
+    @property
+    def gross_inr(self) -> Decimal:
+        """Rupees got less rupees paid by all fills so far."""
+        own = sum((-leg.side.sign * leg.value for leg in self.legs if leg.ours), Decimal(0))
+        return own + self.side.sign * self.value_by_others
+
+    @property
+    def value_by_others(self) -> Decimal:
+        """Rupees of the shares that orders which are not ours took back for us."""
+        others = [leg for leg in self.exits if not leg.ours and leg.filled]
+        filled = sum(leg.filled for leg in others)
+        if not filled:
+            return Decimal(0)
+        value = sum((leg.value for leg in others), Decimal(0))
+        return value if filled == self._by_others else value * self._by_others / filled
+
+    @property
+    def taken_back(self) -> tuple[int, Decimal]:
+        """Shares that exits took back, and their rupees."""
+        shares = sum(leg.filled for leg in self.ways_out) + self._by_others
+        return shares, sum((leg.value for leg in self.ways_out), Decimal(0)) + self.value_by_others
+
+    def marked(self, price: Decimal) -> "Trade":
+        """The trade after a trade in the market: its best and worst gain, what was taken back already included."""
+        if self.position is None or self.held <= 0:
+            return self
+        gain = self.gross_inr + self.side.sign * self.held * price
+        marked = self.position.with_gain(gain)
+        return self if marked is self.position else replace(self, position=marked)
 
     def with_leg(self, changed: Leg) -> "Trade":
         """The trade with one leg in its newer state."""
-        if changed.intent_id == self.entry.intent_id and changed.purpose is Purpose.ENTRY:
+        if changed.is_same(self.entry):
             return replace(self, entry=changed)
-        same = [_same(leg, changed) for leg in self.exits]
+        same = [leg.is_same(changed) for leg in self.exits]
         exits = tuple(changed if found else leg for leg, found in zip(self.exits, same, strict=True))
         return replace(self, exits=exits if any(same) else (*self.exits, changed))
 
     def with_position(self) -> "Trade":
         """The trade with its position brought up to what the entry's fills say."""
-        if not self.entry.filled:
+        filled = sum(leg.filled for leg in self.entries)
+        if not filled:
             return self
-        if self.position is None:
-            decision = self.decision
-            assert decision.stop is not None
-            assert self.entry.first_fill_at is not None
-            opened = Position(
-                position_id=self.trade_id,
-                symbol=self.symbol,
-                side=self.side,
-                quantity=self.entry.filled,
-                product=self.product,
-                entry_price=self.entry.average_price,
-                entered_at=self.entry.first_fill_at,
-                stop=decision.stop,
-                target=decision.target,
-                hold_bars=decision.hold_bars,
-            )
-            return replace(self, position=opened)
-        grown = replace(self.position, quantity=self.entry.filled, entry_price=self.entry.average_price)
-        return replace(self, position=grown)
+        price = self.average_entry
+        if self.position is not None:
+            if (self.position.quantity, self.position.entry_price) == (filled, price):
+                return self
+            return replace(self, position=replace(self.position, quantity=filled, entry_price=price))
+        decision = self.decision
+        assert decision.stop is not None
+        opened = Position(
+            position_id=self.trade_id,
+            symbol=self.symbol,
+            side=self.side,
+            quantity=filled,
+            product=self.product,
+            entry_price=price,
+            entered_at=min(leg.first_fill_at for leg in self.entries if leg.first_fill_at is not None),
+            stop=decision.stop,
+            target=decision.target,
+            hold_bars=decision.hold_bars,
+        )
+        return replace(self, position=opened)
+
+    def leaving_for(self, reason: ExitReason, price: Decimal | None) -> "Trade":
+        """The trade with the reason for which it is left; the first one stands, with the price of that moment."""
+        position = self.position
+        if position is None or position.exit_reason is not None:
+            return self
+        decided_at = position.stop if reason is ExitReason.STOP else price
+        return replace(self, position=replace(position, exit_reason=reason, exit_decision_price=decided_at))
 
 
 class Do(StrEnum):
@@ -169,42 +203,50 @@ class Do(StrEnum):
 
     PLACE_STOP = "place stop"
     PLACE_EXIT = "place exit"
+    PLACE_CORRECTION = "buy back what was taken back too much"
     RESIZE_STOP = "resize stop"
     TURN_STOP = "turn the stop into the exit"
+    CHASE_CORRECTION = "chase with the correction"
     CANCEL_ENTRY = "cancel the entry's rest"
     CANCEL_STOP = "cancel the stop, which cannot be changed"
-    CANCEL_SPARE = "cancel an exit that is one too many"
+    CANCEL_SPARE = "cancel an order that is one too many"
 
     @property
-    def changes_an_order(self) -> bool:
-        return self not in (Do.PLACE_STOP, Do.PLACE_EXIT)
+    def cancels(self) -> bool:
+        return self in (Do.CANCEL_ENTRY, Do.CANCEL_STOP, Do.CANCEL_SPARE)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     do: Do
+    leg: Leg | None = None  #: the order that is changed
     quantity: int = 0  #: of the order as a whole, filled part included
     reason: ExitReason | None = None
+    limit_price: Decimal | None = None  #: of an exit; None: a protected market order
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the market and the clock say."""
+    """What the market and the clock say, and how exits are tried."""
 
     now: datetime
     open: bool  #: whether orders are taken
     price: Decimal | None  #: of the last trade in this session
     bar_closed: bool  #: whether a bar has just closed: an entry that still works then has had its time
+    schedule: ExitSchedule
+    instrument: Instrument
     leave: ExitReason | None = None  #: everything has to be closed, e.g. before the session's end
 
 
 def reason_to_leave(trade: Trade, moment: Moment) -> ExitReason | None:
     """Why the position should be left, the first reason found standing for good; None to stay."""
     position = trade.position
-    if position is None or trade.held == 0:
+    if position is None or trade.held <= 0:
         return None
     if position.exit_reason is not None:
         return position.exit_reason
+    if trade.resting is not None and trade.resting.triggered:
+        return ExitReason.STOP  # the stop is on its way, and may rest at its band
     if moment.leave is not None:
         return moment.leave
     if moment.price is not None and position.reached_target(moment.price):
@@ -217,106 +259,96 @@ def next_step(trade: Trade, moment: Moment) -> Step | None:
 
     First the entry: what is left of it is taken back when a bar closes over it, when the position is being left, or
     when the stop cannot follow it any more. Then the protection: there is always one order at the broker for exactly
-    the shares held, a stop while we stay and a marketable one when we leave.
+    the shares held, a stop while we stay and one that chases the price when we leave. What was taken back beyond what
+    was held is bought back.
     """
     if not moment.open:
         return None
     reason = reason_to_leave(trade, moment)
-    if trade.entry.works and (reason or moment.leave or moment.bar_closed or _stop_is_used(trade)):
-        return Step(Do.CANCEL_ENTRY)
-    if trade.spare is not None and (trade.held > 0 or not trade.entry.works):
-        return Step(Do.CANCEL_SPARE)
-    if trade.held <= 0:
+    if trade.entry.works and (reason or moment.leave or moment.bar_closed or trade.held < 0 or _stop_is_used(trade)):
+        return Step(Do.CANCEL_ENTRY, trade.entry)
+    spare = trade.spare
+    if spare is not None and (trade.held != 0 or not trade.entry.works):
+        return Step(Do.CANCEL_SPARE, spare)
+    if trade.held < 0:
+        return _correct(trade, moment)
+    if trade.held == 0:
         return None
     resting = trade.resting
     if resting is None:
         return _protect(trade, moment, reason)
+    if not resting.ours:
+        return None  # never touched
     if reason is not None:
         return _leave(trade, resting, moment, reason)
     whole = resting.filled + trade.held
     if resting.quantity == whole:
         return None
     if resting.given_up:
-        return Step(Do.CANCEL_STOP)  # a new one of the right size follows at once
-    return Step(Do.RESIZE_STOP, whole)
+        return Step(Do.CANCEL_STOP, resting)  # a new one of the right size follows at once
+    return Step(Do.RESIZE_STOP, resting, whole)
 
 
 def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | None:
     """No order takes the position back: place one."""
     assert trade.position is not None
-    last = trade.exits[-1] if trade.exits else None
-    refused = last is not None and last.turned_down and moment.now - last.changed_at < RETRY_AFTER
-    if refused and last is not None and last.purpose is Purpose.EXIT:
+    last = trade.ways_out[-1] if trade.ways_out else None
+    if last is not None and last.purpose is Purpose.EXIT and _just_failed(last, moment):
         return None  # not again at the same moment
-    if reason is not None:
-        return Step(Do.PLACE_EXIT, trade.held, reason)
-    too_late = moment.price is not None and trade.position.passed_stop(moment.price)
-    if refused or too_late:  # a stop would be refused, the price is beyond it: leave at once
-        return Step(Do.PLACE_EXIT, trade.held, ExitReason.STOP)
-    return Step(Do.PLACE_STOP, trade.held)
+    if reason is None and moment.price is not None and trade.position.passed_stop(moment.price):
+        reason = ExitReason.STOP  # a stop would be refused, the price is beyond it
+    if reason is None and _cannot_be_protected(trade, moment):
+        reason = ExitReason.EMERGENCY
+    if reason is None:
+        return Step(Do.PLACE_STOP, quantity=trade.held)
+    return Step(Do.PLACE_EXIT, None, trade.held, reason, _limit(trade, moment, reason))
 
 
 def _leave(trade: Trade, resting: Leg, moment: Moment, reason: ExitReason) -> Step | None:
     whole = resting.filled + trade.held
+    waited = moment.now - resting.changed_at >= moment.schedule.patience(hurried=_hurried(moment, reason))
+    if not (resting.is_stop or resting.quantity != whole or waited):
+        return None
     if resting.given_up:
-        return Step(Do.CANCEL_STOP, reason=reason)
-    if resting.is_stop or resting.quantity != whole:
-        return Step(Do.TURN_STOP, whole, reason)
-    if moment.now - resting.changed_at >= CHASE_AFTER:
-        return Step(Do.TURN_STOP, whole, reason)
-    return None
+        return Step(Do.CANCEL_STOP, resting, reason=reason)
+    return Step(Do.TURN_STOP, resting, whole, reason, _limit(trade, moment, reason))
+
+
+def _correct(trade: Trade, moment: Moment) -> Step | None:
+    """Our orders took back more than was held: the other way round at once, by an order of its own."""
+    working = next((leg for leg in trade.corrections if leg.works), None)
+    if working is not None:
+        whole = working.filled - trade.held
+        waited = moment.now - working.changed_at >= moment.schedule.hurried_wait
+        if working.given_up:
+            return Step(Do.CANCEL_SPARE, working) if waited else None
+        return Step(Do.CHASE_CORRECTION, working, whole) if waited or working.quantity != whole else None
+    if trade.corrections and _just_failed(trade.corrections[-1], moment):
+        return None
+    return Step(Do.PLACE_CORRECTION, quantity=-trade.held)
+
+
+def _limit(trade: Trade, moment: Moment, reason: ExitReason) -> Decimal | None:
+    if reason in AT_ANY_PRICE:
+        return None
+    return moment.schedule.limit_price(
+        trade.tries, trade.side.opposite, moment.price, moment.instrument, hurried=_hurried(moment, reason)
+    )
+
+
+def _hurried(moment: Moment, reason: ExitReason) -> bool:
+    return moment.leave is not None or reason in AT_ANY_PRICE
+
+
+def _just_failed(leg: Leg, moment: Moment) -> bool:
+    return leg.turned_down and moment.now - leg.changed_at < RETRY_AFTER
+
+
+def _cannot_be_protected(trade: Trade, moment: Moment) -> bool:
+    """Whether the broker has just refused a stop, or left two of them without an answer."""
+    failed = [leg for leg in trade.ways_out if leg.purpose is Purpose.STOP and _just_failed(leg, moment)]
+    return len(failed) > 1 or any(not leg.unresolved for leg in failed)
 
 
 def _stop_is_used(trade: Trade) -> bool:
-    return any(leg.filled for leg in trade.exits) or any(leg.modifications >= MOST_RESIZES for leg in trade.exits)
-
-
-def _left_because(left: Iterable[Leg], wanted: ExitReason | None) -> ExitReason:
-    """What took the position back: the stop, if it was filled as one before it could be turned."""
-    if wanted is None or all(leg.purpose is Purpose.STOP and leg.is_stop for leg in left):
-        return ExitReason.STOP
-    return wanted
-
-
-def _same(leg: Leg, other: Leg) -> bool:
-    if leg.intent_id is not None:
-        return leg.intent_id == other.intent_id
-    return leg.order_id == other.order_id
-
-
-def outcome_of(trade: Trade, charges: Charges) -> Outcome:
-    """What became of a trade that is over.
-
-    Parameters
-    ----------
-    trade : over, with at least one fill
-    charges : of all its orders
-    """
-    position, entry = trade.position, trade.entry
-    assert trade.over
-    assert position is not None
-    assert entry.first_fill_at is not None
-    left = [leg for leg in trade.exits if leg.filled]
-    shares, value = sum(leg.filled for leg in left), sum((leg.value for leg in left), Decimal(0))
-    gross = (value - entry.value) * trade.side.sign
-    return Outcome(
-        symbol=trade.symbol,
-        side=trade.side,
-        quantity=entry.filled,
-        decision_id=trade.trade_id,
-        policy_version=trade.decision.policy_version,
-        catalogue_hash=trade.decision.catalogue_hash,
-        regime=trade.decision.regime,
-        decision_price=trade.decision.reference_price,
-        entry_price=entry.average_price,
-        exit_price=(value / shares).quantize(PRICE_PLACES),
-        entered_at=entry.first_fill_at,
-        exited_at=max(leg.last_fill_at for leg in left if leg.last_fill_at is not None),
-        exit_reason=_left_because(left, position.exit_reason),
-        gross_inr=gross,
-        charges=charges.as_dict(),
-        net_inr=gross - charges.total,
-        mfe_inr=max(position.mfe_inr, gross),  # the exit's own price counts, too
-        mae_inr=min(position.mae_inr, gross),
-        hold_bars=position.bars_held,
-    )
+    return any(leg.filled for leg in trade.ways_out) or any(leg.modifications >= MOST_RESIZES for leg in trade.ways_out)

@@ -43,6 +43,7 @@ class MemoryBroker:
             OrderStatus.WORKING,
             intent.trigger_price,
             self.now,
+            limit_price=intent.limit_price,
         )
         return order_id
 

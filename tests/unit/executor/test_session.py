@@ -116,7 +116,7 @@ def test_at_the_target_the_stop_itself_is_turned_into_the_exit():
     market.trades("100.00")
 
     market.trades("105.00")
-    assert market.working == [(OrderType.MARKET, 10)]
+    assert market.working == [(OrderType.LIMIT, 10)]
     market.trades("105.10")
 
     outcome = market.outcome()
@@ -216,7 +216,7 @@ def test_a_refused_stop_means_leaving_at_once():
     assert market.working == [(OrderType.MARKET, 10)]
     market.trades("99.90")
 
-    assert market.outcome().exit_reason is ExitReason.STOP
+    assert market.outcome().exit_reason is ExitReason.EMERGENCY
     assert any("refused the stop" in alarm for alarm in market.session.alarms)
 
 
@@ -241,7 +241,7 @@ def test_a_stop_that_cannot_be_turned_is_replaced():
     market.trades("100.00")
     market.broker.refuses += ["no", "no"]
 
-    for price in ("105.00", "105.00", "105.00", "105.00"):
+    for price in ("105.00", "105.00", "105.00", "105.00", "105.00"):
         market.trades(price)
 
     assert market.outcome().exit_reason is ExitReason.TARGET
@@ -327,7 +327,7 @@ def test_after_a_death_the_next_start_goes_on_where_it_stood(moment):
 
     second = Market(journal=first.journal, broker=first.broker, at=first.at)
     second.total = first.total
-    for price in ("100.00", "97.00"):
+    for price in ("100.00", "97.00", "97.00", "97.00", "97.00"):
         second.trades(price)
 
     expected = ExitReason.TARGET if moment == "while leaving" else ExitReason.STOP
@@ -348,7 +348,7 @@ def test_an_intent_that_was_never_sent_is_abandoned_at_the_next_start():
     first.broker.place = place
 
     second = Market(journal=first.journal, broker=first.broker, at=first.at)
-    second.trades("100.00")
+    second.trades("100.00", seconds=61)
 
     assert second.broker.orders() == []
     assert [intent.status for intent in first.journal.intents("T1")] == [IntentStatus.ABANDONED]
@@ -418,7 +418,7 @@ def test_an_entry_that_arrives_after_it_was_held_to_be_lost_gets_its_stop():
     broker = Slow(Purpose.ENTRY)
     market = Market(broker=broker)
     market.decides(quantity=10)
-    assert market.session.trades == {}
+    assert market.session.open_positions == 0
     market.decides(quantity=10, close_time=OPEN + timedelta(seconds=1))
     assert broker.orders() == [], "while one may be under way no other is sent"
 
@@ -431,15 +431,16 @@ def test_an_entry_that_arrives_after_it_was_held_to_be_lost_gets_its_stop():
     assert market.outcome().exit_reason is ExitReason.STOP
 
 
-def test_a_stop_that_arrives_after_the_position_was_left_for_want_of_it_is_taken_back():
+def test_a_stop_that_arrives_after_another_took_its_place_is_taken_back():
     broker = Slow(Purpose.STOP)
     market = Market(broker=broker)
     market.decides(quantity=10)
     market.trades("100.00")
-    assert market.working == [(OrderType.MARKET, 10)]
+    assert market.working == [(OrderType.SL_M, 10)]
 
     broker.arrives()
     market.trades("100.00")
+    assert market.working == [(OrderType.SL_M, 10)]
     market.trades("97.00")
 
     assert market.working == []
@@ -492,7 +493,7 @@ def test_an_exit_that_the_broker_takes_and_cancels_is_not_sent_again_at_once():
     market.broker.place = place
     market.trades("100.00")
     market.trades("100.00")
-    assert market.outcome().exit_reason is ExitReason.STOP
+    assert market.outcome().exit_reason is ExitReason.EMERGENCY
 
 
 def test_a_fill_whose_update_was_lost_is_seen_at_the_next_frame():
@@ -507,12 +508,8 @@ def test_a_fill_whose_update_was_lost_is_seen_at_the_next_frame():
 
 
 def test_books_that_differ_at_the_start_are_named_and_nothing_is_traded():
-    broker = MemoryBroker(CASH, OPEN)
-    first = Market(broker=broker)
-    first.decides(quantity=10)
-    first.trades("100.00")
+    market = Market()
+    market.broker.shares = lambda: {"TCS": 10}
 
     with pytest.raises(BooksDiffer, match="TCS: our fills leave 0 shares, the broker holds 10"):
-        other = MemoryBroker(CASH, OPEN)
-        other.shares = lambda: {"TCS": 10}
-        Market(broker=other)
+        Market(journal=market.journal, broker=market.broker)

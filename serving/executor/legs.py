@@ -1,0 +1,128 @@
+"""One order of a trade with its fills, as far as the books show it. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderStatus, OrderType, Purpose
+from pipelines.domain.signals import Side
+
+#: Kite takes 25 modifications an order; some are kept for the exit
+MOST_RESIZES = 15
+MOST_MODIFICATIONS = 24
+STOPS = (OrderType.SL, OrderType.SL_M)
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One order of a trade."""
+
+    purpose: Purpose
+    intent_id: str | None  #: None for an order that is not ours, e.g. the broker's square-off
+    order_id: str | None  #: None if the broker never took it
+    side: Side
+    quantity: int
+    order_type: OrderType
+    status: OrderStatus
+    changed_at: datetime  #: market time when it was sent or last changed by us, or its trigger was touched
+    unresolved: bool = False  #: sent without an answer, and not in the book so far: it may arrive yet
+    touched: bool = False  #: the broker says that its trigger was touched
+    modifications: int = 0
+    refused: int = 0  #: modifications that the broker refused in a row
+    tries: int = 0  #: how often it was sent or changed in order to leave
+    filled: int = 0
+    value: Decimal = Decimal(0)  #: rupees of the filled shares
+    first_fill_at: datetime | None = None
+    last_fill_at: datetime | None = None
+
+    @property
+    def ours(self) -> bool:
+        return self.intent_id is not None
+
+    @property
+    def works(self) -> bool:
+        return self.status is OrderStatus.WORKING
+
+    @property
+    def waits(self) -> bool:
+        """Whether shares of it can still fill. The trade book is read after the order book and may be ahead of it."""
+        return self.works and self.filled < self.quantity
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether it waits for a trigger."""
+        return self.order_type in STOPS and not self.touched
+
+    @property
+    def triggered(self) -> bool:
+        """Whether it is a stop on its way: protected, it rests as a limit at its band if nobody takes it there."""
+        return self.purpose is Purpose.STOP and not self.tries and not self.is_stop
+
+    @property
+    def left_as_stop(self) -> bool:
+        """Whether it was never turned into anything else."""
+        return self.purpose is Purpose.STOP and (not self.tries or self.order_type in STOPS)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the broker does not let us change it any more, so that we cancel it."""
+        return self.refused >= 2 or self.modifications >= MOST_MODIFICATIONS
+
+    @property
+    def turned_down(self) -> bool:
+        """Whether the broker did not want it: refused, or taken and cancelled, e.g. at its price band."""
+        return self.status is OrderStatus.REJECTED or (self.status is OrderStatus.CANCELLED and not self.given_up)
+
+    def is_same(self, other: "Leg") -> bool:
+        if self.intent_id is not None:
+            return self.intent_id == other.intent_id
+        return other.intent_id is None and self.order_id == other.order_id
+
+    def with_books(self, order: BookedOrder | None, fills: Iterable[Fill], now: datetime) -> "Leg":
+        """The leg as the order book and the trade book show it at `now`."""
+        fills = sorted(fills, key=lambda fill: fill.filled_at)
+        leg = replace(
+            self,
+            filled=sum(fill.quantity for fill in fills),
+            value=sum((fill.price * fill.quantity for fill in fills), Decimal(0)),
+            first_fill_at=fills[0].filled_at if fills else None,
+            last_fill_at=fills[-1].filled_at if fills else None,
+        )
+        if order is None:
+            return leg
+        read = replace(
+            leg, status=order.status, quantity=order.quantity, order_type=order.order_type, touched=order.triggered
+        )
+        return replace(read, changed_at=now) if read.triggered and not self.triggered else read
+
+
+def leg_of(intent: Intent, order: BookedOrder | None, *, unresolved: bool = False) -> Leg:
+    """A leg from what the books say of it."""
+    return Leg(
+        purpose=intent.purpose,
+        intent_id=intent.intent_id,
+        order_id=order.order_id if order else None,
+        side=intent.side,
+        quantity=order.quantity if order else intent.quantity,
+        order_type=order.order_type if order else intent.order_type,
+        status=order.status if order else OrderStatus.REJECTED,
+        changed_at=intent.created_at,
+        unresolved=unresolved,
+        touched=order.triggered if order else False,
+        tries=1 if intent.purpose is Purpose.EXIT else 0,
+    )
+
+
+def foreign_leg(order: BookedOrder) -> Leg:
+    """An order that is not ours and takes our position back."""
+    return Leg(
+        purpose=Purpose.EXIT,
+        intent_id=None,
+        order_id=order.order_id,
+        side=order.side,
+        quantity=order.quantity,
+        order_type=order.order_type,
+        status=order.status,
+        changed_at=order.placed_at,
+    )

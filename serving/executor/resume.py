@@ -1,0 +1,55 @@
+"""A trade built again from the journal and the order book, as after a death."""
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
+
+from pipelines.domain.orders import BookedOrder, Intent, Purpose
+from serving.executor.desk import Desk
+from serving.executor.legs import Leg, leg_of
+from serving.executor.trade import Do, Trade
+
+ASKED = "we "  #: begins the order events that tell what we asked of an order
+
+
+def trade_of(
+    decision_id: str,
+    intents: Iterable[Intent],
+    orders: Mapping[str, BookedOrder],
+    lost: Container[str],
+    desk: Desk,
+) -> Trade | None:
+    """What a decision led to; None if its entry never reached the broker.
+
+    Parameters
+    ----------
+    intents : of the decision, in the order they were made
+    orders : by tag
+    lost : tags of intents that were sent without an answer and may arrive yet
+    """
+    legs = [
+        leg_of(intent, orders.get(intent.tag), unresolved=intent.tag not in orders)
+        for intent in intents
+        if intent.tag in orders or intent.tag in lost
+    ]
+    entry = next((leg for leg in legs if leg.purpose is Purpose.ENTRY), None)
+    if entry is None:
+        return None
+    journal = desk.journal
+    asked = journal.changes_asked(desk.account, [leg.order_id for leg in legs if leg.order_id])
+    exits = tuple(_as_changed(leg, asked.get(leg.order_id or "", {})) for leg in legs if leg is not entry)
+    return Trade(
+        trade_id=decision_id,
+        decision=journal.decision(decision_id),
+        product=desk.terms.product,
+        entry=entry,
+        exits=exits,
+        position=journal.position(decision_id),
+        features_hash=journal.features_hash(decision_id),
+    )
+
+
+def _as_changed(leg: Leg, asked: Mapping[str, int]) -> Leg:
+    """With the changes that were asked for; whether each was granted is not known, so all of them count."""
+    turned = asked.get(ASKED + Do.TURN_STOP, 0) + asked.get(ASKED + Do.CHASE_CORRECTION, 0)
+    resized = asked.get(ASKED + Do.RESIZE_STOP, 0)
+    return replace(leg, tries=leg.tries + turned, modifications=turned + resized)

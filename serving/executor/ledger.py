@@ -41,7 +41,7 @@ def charges_by_order(orders: Iterable[BookedOrder], fills: Iterable[Fill]) -> di
             first_delivery_sale=first,
             squared_off=order.tag == SQUARE_OFF_TAG,
         )
-        if first:
+        if charged[order.order_id].dp:
             delivered.add(scrip_day)
     return charged
 

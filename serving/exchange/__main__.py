@@ -76,7 +76,7 @@ def _serve(given: argparse.Namespace) -> None:
     recording = read_recording(Paths(given.root))
     keys = Keys(credential("kite_api_key"), credential("kite_api_secret"), credential("exchange_admin_token"))
     url = given.postback_url or params.exchange.postback_url
-    venue = recording.venue(rules_from(params))
+    venue = recording.venue(rules_from(params), params.exchange.ticks_per_bar, params.exchange.seed)
     venue.faults = Faults(plan)
     conductor = Conductor(
         venue,

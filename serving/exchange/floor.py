@@ -31,8 +31,6 @@ class Rules:
 
     opening_cash_inr: Decimal
     fills: FillModel
-    ticks_per_bar: int
-    seed: int
     circuit: Decimal = Decimal("0.20")  #: daily price band around the previous close
     square_off: timedelta = timedelta(minutes=10)  #: before the close the broker ends intraday positions at the latest
     latency: timedelta = timedelta(0)  #: market time from a call to the exchange's word on it

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum, auto
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -55,12 +56,48 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SessionDay:
-    """One recorded day: the bars of all instruments, grouped by their times."""
+    """One day of a market; of a recorded one also the bars of all instruments, grouped by their times."""
 
     day: date
     open: datetime
     close: datetime
-    slots: tuple[tuple[Bar, ...], ...]
+    slots: tuple[tuple[Bar, ...], ...] = ()
+
+
+class Market(Protocol):
+    """Where a venue's frames come from: recorded bars, a tape of ticks, a live feed."""
+
+    @property
+    def days(self) -> Sequence[SessionDay]:
+        """At least one, in order of time; known before they are played."""
+        ...
+
+    def next_frame(self) -> Frame:
+        """The next frame in order of time: each day opens and closes, the last frame of all is a post-close one."""
+        ...
+
+
+class BarMarket:
+    """Recorded bars as a market.
+
+    Parameters
+    ----------
+    days : Sequence of SessionDay, in time, with their bars
+    instruments : Mapping of symbol to Instrument
+        Of every bar.
+    ticks_per_bar : int, at least 4
+    seed : int
+        Of the paths that prices take inside of bars.
+    """
+
+    def __init__(
+        self, days: Sequence[SessionDay], instruments: Mapping[str, Instrument], ticks_per_bar: int, seed: int
+    ):
+        self.days = list(days)
+        self._frames = frames(self.days, instruments, ticks_per_bar, seed)
+
+    def next_frame(self) -> Frame:
+        return next(self._frames)
 
 
 def session_days(bars: Mapping[str, pd.DataFrame]) -> list[SessionDay]:

@@ -14,7 +14,7 @@ from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
 from serving.exchange.candles import Candles
-from serving.exchange.market import SessionDay, rupees, session_days, to_paise
+from serving.exchange.market import BarMarket, SessionDay, rupees, session_days, to_paise
 from serving.exchange.venue import Rules, Venue
 
 
@@ -28,8 +28,10 @@ class Recording:
     previous_closes: dict[str, Decimal]
     interval: Interval
 
-    def venue(self, rules: Rules) -> Venue:
-        return Venue(self.instruments, self.days, self.previous_closes, rules)
+    def venue(self, rules: Rules, ticks_per_bar: int, seed: int) -> Venue:
+        by_symbol = {instrument.symbol: instrument for instrument in self.instruments}
+        market = BarMarket(self.days, by_symbol, ticks_per_bar, seed)
+        return Venue(self.instruments, market, self.previous_closes, rules)
 
     def candles(self) -> Candles:
         return Candles(lru_cache(maxsize=64)(self._bars_of), self.interval)
@@ -86,8 +88,6 @@ def rules_from(params: Params) -> Rules:
     return Rules(
         opening_cash_inr=params.exchange.opening_cash_inr,
         fills=FillModel(costs.slippage_bps, costs.participation, costs.impact_bps),
-        ticks_per_bar=params.exchange.ticks_per_bar,
-        seed=params.exchange.seed,
     )
 
 

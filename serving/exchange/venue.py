@@ -32,7 +32,7 @@ from serving.exchange.faults import Faults
 from serving.exchange.floor import Floor, Rules
 from serving.exchange.hours import Hours, RecordedHours, refused_in
 from serving.exchange.legs import first_leg
-from serving.exchange.market import Frame, FrameKind, SessionDay, Tick, clock_instrument, frames
+from serving.exchange.market import Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
 from serving.exchange.order_forms import AUTO_PROTECTION, checked
 from serving.exchange.quotes import QuoteBoard
 from serving.exchange.refusals import input_error, margin_error, order_error
@@ -51,13 +51,14 @@ class Step:
 
 
 class Venue:
-    """A paper exchange and broker over recorded days.
+    """A paper exchange and broker over a market.
 
     Parameters
     ----------
     instruments : Sequence of Instrument
         What may be traded and quoted; the index that is the clock is added if missing.
-    days : Sequence of SessionDay, in time
+    market : Market
+        Whose days and frames are played.
     previous_closes : Mapping of symbol to rupees
         Last close before the first day; a symbol without one takes its first trade.
     rules : Rules
@@ -68,19 +69,19 @@ class Venue:
     def __init__(
         self,
         instruments: Sequence[Instrument],
-        days: Sequence[SessionDay],
+        market: Market,
         previous_closes: Mapping[str, Decimal],
         rules: Rules,
         hours: Hours | None = None,
     ):
         self.rules = rules
+        self.market = market
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         clock = next((i for i in instruments if i.token == clock_instrument().token), clock_instrument())
         self.listed = self.instruments | {clock.symbol: clock}
         self.board = QuoteBoard(instruments, previous_closes, clock)
-        self.course = Course(list(days), hours or RecordedHours(rules.square_off))
+        self.course = Course(market.days, hours or RecordedHours(rules.square_off))
         self.floor = Floor(rules, self.course, self.board)
-        self._frames = frames(self.course.days, self.instruments, rules.ticks_per_bar, rules.seed)
         self._square_off = SquareOff(self.floor)
 
     @property
@@ -143,7 +144,7 @@ class Venue:
         if course.state is State.FINISHED:
             return Step((), Frame(course.frame, course.clock))
         course.state = State.PLAYING
-        frame = next(self._frames)
+        frame = self.market.next_frame()
         course.steps += 1
         if frame.kind is FrameKind.OPENING:
             self._open_day()

@@ -118,7 +118,7 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
     from serving.exchange.app import Keys, create_app
     from serving.exchange.candles import Candles
     from serving.exchange.conductor import Conductor
-    from serving.exchange.market import session_days
+    from serving.exchange.market import BarMarket, session_days
     from serving.exchange.venue import Rules, Venue
 
     frames: dict[str, list] = {}
@@ -130,9 +130,11 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
         )
         for symbol, rows in frames.items()
     }
-    rules = Rules(OPENING_CASH, FillModel(slippage_bps=2.0, participation=0.05), 6, schedule.seed)
+    rules = Rules(OPENING_CASH, FillModel(slippage_bps=2.0, participation=0.05))
     closes = {symbol: Decimal(str(table["open"].iloc[0])) for symbol, table in tables.items()}
-    venue = Venue(schedule.traded, session_days(tables), closes, rules)
+    by_symbol = {instrument.symbol: instrument for instrument in schedule.traded}
+    market = BarMarket(session_days(tables), by_symbol, 6, schedule.seed)
+    venue = Venue(schedule.traded, market, closes, rules)
     conductor = Conductor(venue, "lockstep", 30.0 if schedule.stands_while_dead else 0.05)
     watch.follow(conductor)
     candles = Candles(lambda symbol: tables[symbol].iloc[:0], Interval.MIN_5)

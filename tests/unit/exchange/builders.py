@@ -17,7 +17,7 @@ from pipelines.domain.signals import Side
 from pipelines.paths import Paths
 from pipelines.tables import write_table
 from serving.exchange.book import OrderRequest, Validity
-from serving.exchange.market import FrameKind, SessionDay, session_days
+from serving.exchange.market import BarMarket, FrameKind, SessionDay, session_days
 from serving.exchange.venue import Rules, Step, Venue
 from tests.conftest import params_content
 
@@ -78,13 +78,16 @@ def days_of(*bars: list[Bar]) -> list[SessionDay]:
 
 
 def some_rules(**changes) -> Rules:
-    fields = {"opening_cash_inr": Decimal(1_000_000), "fills": FillModel(0.0, 1.0), "ticks_per_bar": 4, "seed": 3}
+    fields = {"opening_cash_inr": Decimal(1_000_000), "fills": FillModel(0.0, 1.0)}
     return Rules(**(fields | changes))
 
 
-def a_venue(*bars: list[Bar], instruments=(ALPHA, BETA), close: str = "100.00", **rules) -> Venue:
+def a_venue(
+    *bars: list[Bar], instruments=(ALPHA, BETA), close: str = "100.00", ticks_per_bar: int = 4, **rules
+) -> Venue:
     closes = {instrument.symbol: Decimal(close) for instrument in instruments}
-    return Venue(instruments, days_of(*bars), closes, some_rules(**rules))
+    market = BarMarket(days_of(*bars), {i.symbol: i for i in instruments}, ticks_per_bar, seed=3)
+    return Venue(instruments, market, closes, some_rules(**rules))
 
 
 def a_request(**changes) -> OrderRequest:

@@ -44,9 +44,7 @@ def create_app(
     token_expiry : bool
         Whether access tokens die at six in the morning of the market's time.
     """
-    app = FastAPI(
-        title="TradeSage paper exchange", lifespan=lambda _: conducting(conductor), docs_url=None, redoc_url=None
-    )
+    app = FastAPI(title="TradeSage paper exchange", lifespan=lambda _: conducting(conductor), openapi_url=None)
     venue = conductor.venue
     edge = Edge(conductor, candles, keys, Sessions(keys, lambda: venue.clock, token_expiry))
 

@@ -12,6 +12,7 @@ from pipelines.domain.signals import Side
 from serving.exchange.book import STOPS, TAKERS, OrderRequest, Validity, Variety
 from serving.exchange.refusals import input_error
 
+MAX_MAGNITUDE = 12  #: digits before and after the point; no price or quantity needs more
 MAX_TAG = 20  #: characters, as at Kite
 ICEBERG_LEGS = range(2, 11)  #: how many legs an iceberg may have, as at Kite
 DISCLOSED_SHARE = Decimal("0.10")  #: of the quantity that has to be shown at least, as on NSE
@@ -38,9 +39,9 @@ def order_request(form: Mapping[str, str], instruments: Mapping[str, Instrument]
         product=_word(form, "product", Product),
         order_type=_word(form, "order_type", OrderType),
         validity=_word(form, "validity", Validity) if "validity" in form else Validity.DAY,
-        price=_price(form, "price"),
-        trigger_price=None if cover else _price(form, "trigger_price"),
-        stop_price=_price(form, "trigger_price") if cover else None,
+        price=price_field(form, "price"),
+        trigger_price=None if cover else price_field(form, "trigger_price"),
+        stop_price=price_field(form, "trigger_price") if cover else None,
         market_protection=_amount(form, "market_protection") or Decimal(0),
         disclosed_quantity=_count(form, "disclosed_quantity"),
         tag=tag,
@@ -78,7 +79,7 @@ def order_changes(form: Mapping[str, str], variety: str) -> dict[str, Any]:
         changes["validity"] = _word(form, "validity", Validity)
     for name in ("price", "trigger_price"):
         if name in form:
-            changes[name] = _price(form, name)
+            changes[name] = price_field(form, name)
     if "market_protection" in form:
         changes["market_protection"] = _amount(form, "market_protection") or Decimal(0)
     if "disclosed_quantity" in form:
@@ -187,7 +188,8 @@ def _count(form: Mapping[str, str], name: str) -> int:
     return number
 
 
-def _price(form: Mapping[str, str], name: str) -> Decimal | None:
+def price_field(form: Mapping[str, str], name: str) -> Decimal | None:
+    """A price of the form, None if it is not given or zero."""
     amount = _amount(form, name)
     if amount is not None and amount < 0:
         raise input_error(f"Invalid `{name}`: not below zero.")
@@ -203,4 +205,6 @@ def _amount(form: Mapping[str, str], name: str) -> Decimal | None:
         amount = Decimal("NaN")
     if not amount.is_finite():
         raise input_error(f"Invalid `{name}`: a number is expected.")
+    if amount.adjusted() > MAX_MAGNITUDE or int(amount.as_tuple().exponent) < -MAX_MAGNITUDE:
+        raise input_error(f"Invalid `{name}`: a number of at most {MAX_MAGNITUDE} digits is expected.")
     return amount

@@ -1,7 +1,5 @@
 """The virtual contract note: charges of orders that were or might be filled."""
 
-from decimal import Decimal
-
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
@@ -9,7 +7,7 @@ from pipelines.domain.charges import order_charges
 from serving.exchange import answers
 from serving.exchange.account import reference_price
 from serving.exchange.book import OrderRequest
-from serving.exchange.order_forms import order_request
+from serving.exchange.order_forms import order_request, price_field
 from serving.exchange.routes.edge import Edge, json_rows, success
 from serving.exchange.venue import Venue
 
@@ -28,9 +26,7 @@ def _noted(row: dict, venue: Venue) -> dict:
     """One order of a virtual contract note; `average_price` is the filled price, a DP charge is not foreseen."""
     form = {name: str(value) for name, value in row.items()} | {"market_protection": "-1"}
     wanted: OrderRequest = order_request(form, venue.instruments, str(row.get("variety", "regular")))
-    price = Decimal(str(row.get("average_price") or 0)) or reference_price(
-        wanted, venue.board.quotes[wanted.instrument.symbol]
-    )
+    price = price_field(form, "average_price") or reference_price(wanted, venue.board.quotes[wanted.instrument.symbol])
     charges = order_charges(
         product=wanted.product, side=wanted.side, value=price * wanted.quantity, day=venue.session.day
     )

@@ -149,6 +149,9 @@ class ServingParams(Section):
 
 class ExchangeParams(Section):
     opening_cash_inr: Annotated[Decimal, Field(gt=0)]
+    latency_ms: Annotated[int, Field(ge=0, le=60_000)]
+    hours: Literal["recorded", "calendar"]
+    stocks_without_derivatives: tuple[str, ...]
     pace: Literal["lockstep"] | Annotated[float, Field(gt=0)]
     ticks_per_bar: Annotated[int, Field(ge=4, le=400)]
     seed: Seed

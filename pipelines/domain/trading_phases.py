@@ -49,6 +49,11 @@ class Phase(StrEnum):
         return self in (Phase.PRE_OPEN, Phase.AUCTION, Phase.AUCTION_LIMIT, Phase.AUCTION_REFERENCE)
 
     @property
+    def one_price(self) -> bool:
+        """Whether what trades now trades at one price: an auction's, or the closing price."""
+        return self in (Phase.PRE_OPEN_MATCH, Phase.AUCTION_MATCH, Phase.POST_CLOSE)
+
+    @property
     def in_closing_auction(self) -> bool:
         return self in (Phase.AUCTION_REFERENCE, Phase.AUCTION, Phase.AUCTION_LIMIT, Phase.AUCTION_MATCH)
 

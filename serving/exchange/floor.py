@@ -7,14 +7,16 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.domain.charges import Charges
-from pipelines.domain.fills import FillModel, match
+from pipelines.domain.fills import FillModel, Match, PriceBar, match
 from pipelines.domain.orders import OrderType
+from pipelines.domain.trading_phases import Phase
 from serving.exchange.acceptance import LPP_CANCELLED, MarketView, outside_lpp, protected, refused_at_the_exchange
 from serving.exchange.account import Account
 from serving.exchange.book import RMS_USER, TERMINAL, Order, OrderBook, OrderRequest, Status, Validity
 from serving.exchange.course import Course
 from serving.exchange.faults import FaultKind, Faults, order_purpose
 from serving.exchange.funds import Funds
+from serving.exchange.hours import Hours
 from serving.exchange.legs import cover_request, next_leg
 from serving.exchange.market import Tick
 from serving.exchange.matching import VolumeShare, by_symbol, met_by, rests_after
@@ -34,6 +36,7 @@ class Rules:
     circuit: Decimal = Decimal("0.20")  #: daily price band around the previous close
     square_off: timedelta = timedelta(minutes=10)  #: before the close the broker ends intraday positions at the latest
     latency: timedelta = timedelta(0)  #: market time from a call to the exchange's word on it
+    hours: Hours | None = None  #: None: those of the recording
 
 
 class Floor:
@@ -82,7 +85,9 @@ class Floor:
         """The order as the broker sends it on: protected by the day's last price; before there is one, later."""
         view = self.view(request.instrument.symbol)
         today = (day or self.course.good_for()) == self.course.session.day and not self.course.ends_for_today
-        return protected(request, view, view.quote.last_price if today and view.quote.traded else Decimal(0))
+        auction = self.course.phase(request.instrument).collects
+        known = today and view.quote.traded and not auction
+        return protected(request, view, view.quote.last_price if known else Decimal(0))
 
     def _arrive(self, order: Order) -> Order:
         wrong = refused_at_the_exchange(order.request, self.view(order.symbol))
@@ -118,15 +123,34 @@ class Floor:
         for order in working:
             tick = met.get(order.symbol)
             now = self.book.find(order.order_id)  # an order before it may have changed this one
-            if tick is not None and order.day == self.course.session.day and now.status not in TERMINAL:
+            if tick is None or order.day != self.course.session.day or now.status in TERMINAL:
+                continue
+            phase = self.course.phase(tick.instrument)
+            if phase is Phase.CONTINUOUS:
                 self.meet_one(now, tick, unlimited=order.placed_by == RMS_USER)
+            elif phase.one_price and not now.waits_for_trigger:
+                self._meet_at_one_price(now, tick)
 
     def meet_one(self, order: Order, tick: Tick, *, unlimited: bool = False) -> None:
         """Match one order with one tick; `unlimited` asks for no volume."""
         if order.request.order_type is OrderType.MARKET and order.request.market_protection:
             order = self._protect_now(order, tick.price)
         bar = met_by(order, tick, self._volumes.taken(tick), unlimited=unlimited)
-        found = match(order.working, bar, tick.instrument, self.rules.fills)
+        self._take(order, tick, match(order.working, bar, tick.instrument, self.rules.fills), unlimited=unlimited)
+
+    def _meet_at_one_price(self, order: Order, tick: Tick) -> None:
+        """A call auction's price, or after the close the closing price: one for all, without slippage."""
+        if order.request.order_type is OrderType.MARKET:
+            order = self._protect_now(order, tick.price)
+        bar = PriceBar.tick(tick.price, tick.quantity)
+        model = FillModel(0.0, self.rules.fills.participation)
+        found = match(
+            replace(order.working, rested=False), replace(bar, taken=self._volumes.taken(tick)), tick.instrument, model
+        )
+        self._take(order, tick, found)
+
+    def _take(self, order: Order, tick: Tick, found: Match | None, *, unlimited: bool = False) -> None:
+        """What a match means for the order: a trigger, fills, its place in the book."""
         if found is not None and order.waits_for_trigger:
             order = self.tell(self.book.trigger(order, self.course.clock))
             if outside_lpp(_released(order), self.view(order.symbol)):

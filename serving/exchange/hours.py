@@ -10,6 +10,7 @@ from pipelines.domain.trading_phases import (
     Phase,
     after_market_on,
     phase_at,
+    phases_on,
     square_off_on,
     takes_after_market,
 )
@@ -27,6 +28,9 @@ class Hours(Protocol):
     def takes_after_market(self, instrument: Instrument, session: SessionDay, at: datetime) -> bool: ...
 
     def sends_after_market(self, request: OrderRequest, session: SessionDay, at: datetime) -> bool: ...
+
+    def closing_auction_at(self, session: SessionDay) -> datetime | None:
+        """When the closing auction of stocks with derivatives begins; None if there is none that day."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class RecordedHours:
 
     def sends_after_market(self, request: OrderRequest, session: SessionDay, at: datetime) -> bool:
         return session.open <= at
+
+    def closing_auction_at(self, session: SessionDay) -> datetime | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,10 @@ class CalendarHours:
         quick = request.order_type not in STOPS and request.validity is not Validity.IOC
         plain = quick and request.disclosed_quantity in (0, request.quantity)
         return at.time() >= (window.market_and_limit if plain else window.others)
+
+    def closing_auction_at(self, session: SessionDay) -> datetime | None:
+        spans = phases_on(Group.AUCTION_STOCK, session.day)
+        return next((span.start for span in spans if span.phase is Phase.AUCTION_REFERENCE), None)
 
     def _group(self, instrument: Instrument) -> Group:
         return group_of(instrument, self.plain_stocks)

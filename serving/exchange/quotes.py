@@ -9,6 +9,8 @@ from pipelines.domain.instruments import Instrument
 from serving.exchange.market import CLOCK_BASE, CLOCK_TOKEN, PAISA, Tick
 from serving.exchange.packets import DEPTH_LEVELS, Level, Snapshot
 
+AUCTION_BAND = Decimal("0.03")  #: share of the reference price: SEBI circular HO/47/11/11(3)2025 of 2026-01-16
+
 
 @dataclass(slots=True)
 class Quote:
@@ -25,6 +27,7 @@ class Quote:
     volume: int = 0
     value: Decimal = Decimal(0)  #: rupees traded today
     last_trade_time: datetime | None = None
+    auction_reference: Decimal | None = None  #: rupees; the closing auction trades in a narrow band around it
 
     @classmethod
     def before_trading(cls, instrument: Instrument, previous_close: Decimal) -> "Quote":
@@ -44,11 +47,11 @@ class Quote:
         return (self.value / self.volume).quantize(PAISA, ROUND_HALF_UP) if self.volume else Decimal(0)
 
     def circuit(self, share: Decimal) -> tuple[Decimal, Decimal]:
-        """Lower and upper circuit limit, on the tick grid inside the band."""
-        return (
-            self.instrument.ceil_to_tick(self.previous_close * (1 - share)),
-            self.instrument.floor_to_tick(self.previous_close * (1 + share)),
-        )
+        """Lower and upper circuit limit, on the tick grid inside the band; in the closing auction its own."""
+        around = self.previous_close
+        if self.auction_reference is not None:
+            around, share = self.auction_reference, AUCTION_BAND
+        return self.instrument.ceil_to_tick(around * (1 - share)), self.instrument.floor_to_tick(around * (1 + share))
 
     def snapshot(self, at: datetime) -> Snapshot:
         bids, asks = self._depth()

@@ -1,6 +1,7 @@
 """Reads a workspace: the session bars that are played, the history before them, the instruments."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
 from serving.exchange.candles import Candles
+from serving.exchange.hours import CalendarHours
 from serving.exchange.market import BarMarket, SessionDay, rupees, session_days, to_paise
 from serving.exchange.venue import Rules, Venue
 
@@ -88,6 +90,10 @@ def rules_from(params: Params) -> Rules:
     return Rules(
         opening_cash_inr=params.exchange.opening_cash_inr,
         fills=FillModel(costs.slippage_bps, costs.participation, costs.impact_bps),
+        latency=timedelta(milliseconds=params.exchange.latency_ms),
+        hours=CalendarHours(frozenset(params.exchange.stocks_without_derivatives), params.exchange.seed)
+        if params.exchange.hours == "calendar"
+        else None,
     )
 
 

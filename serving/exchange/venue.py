@@ -27,10 +27,11 @@ from serving.exchange.book import (
     Variety,
     changed_request,
 )
+from serving.exchange.closing_auction import ClosingAuction
 from serving.exchange.course import Course, State
 from serving.exchange.faults import Faults
 from serving.exchange.floor import Floor, Rules
-from serving.exchange.hours import Hours, RecordedHours, refused_in
+from serving.exchange.hours import RecordedHours, refused_in
 from serving.exchange.legs import first_leg
 from serving.exchange.market import Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
 from serving.exchange.order_forms import AUTO_PROTECTION, checked
@@ -62,8 +63,7 @@ class Venue:
     previous_closes : Mapping of symbol to rupees
         Last close before the first day; a symbol without one takes its first trade.
     rules : Rules
-    hours : Hours
-        When which orders are taken; by default a recorded day is open from its first bar to its last.
+        Its hours say when which orders are taken; by default a recorded day is open from its first bar to its last.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class Venue:
         market: Market,
         previous_closes: Mapping[str, Decimal],
         rules: Rules,
-        hours: Hours | None = None,
     ):
         self.rules = rules
         self.market = market
@@ -80,9 +79,10 @@ class Venue:
         clock = next((i for i in instruments if i.token == clock_instrument().token), clock_instrument())
         self.listed = self.instruments | {clock.symbol: clock}
         self.board = QuoteBoard(instruments, previous_closes, clock)
-        self.course = Course(market.days, hours or RecordedHours(rules.square_off))
+        self.course = Course(market.days, rules.hours or RecordedHours(rules.square_off))
         self.floor = Floor(rules, self.course, self.board)
         self._square_off = SquareOff(self.floor)
+        self._auction = ClosingAuction(self.floor)
 
     @property
     def days(self) -> Sequence[SessionDay]:
@@ -152,6 +152,7 @@ class Venue:
         floor.arrivals()
         self._send_after_market_orders()
         self.board.trade(frame.ticks, frame.at)
+        self._auction.watch()
         if frame.kind is FrameKind.TICKS:
             self._square_off.in_time()
             floor.meet(frame.ticks)
@@ -278,6 +279,7 @@ class Venue:
         self.board.start_day()
         self.course.start_next_day()
         self._square_off.start_day()
+        self._auction.start_day()
 
     def _send_after_market_orders(self) -> None:
         """What the broker has held since the evening goes to the exchange at its time, if the account carries it."""

@@ -169,6 +169,7 @@ class ExitParams(Section):
 
 
 class ExecutorParams(Section):
+    live: bool
     max_positions: Count
     max_position: Share
     risk_per_trade: Share
@@ -179,6 +180,7 @@ class ExecutorParams(Section):
     max_orders_per_second: Annotated[int, Field(ge=1, le=10)]
     max_orders_per_minute: Annotated[int, Field(ge=4, le=400)]
     max_orders_per_day: Annotated[int, Field(ge=4, le=5000)]
+    mute_after_seconds: Annotated[float, Field(ge=2, le=300)]
     stale_after_seconds: Count
     square_off_minutes: Annotated[int, Field(ge=1, le=300)]
     reconcile_seconds: Count

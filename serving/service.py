@@ -68,6 +68,7 @@ class Served:
 
     bundle: Bundle
     registry_version: str
+    source: str = ""  #: of the bars it was made on, as it was registered: simulated | files
 
 
 class AliasWatch:
@@ -170,7 +171,7 @@ class AliasWatch:
         with tempfile.TemporaryDirectory() as folder:
             bundle = Bundle.load(self._open().fetch(version, Path(folder) / "bundle", content=content))
         warm_up(bundle)
-        return Served(bundle, version)
+        return Served(bundle, version, self._open().tags(version).get("source", ""))
 
     def _serves(self, version: str) -> str:
         return f"serves {self._model} version {version} at the alias {self.alias!r}"
@@ -333,6 +334,7 @@ class PolicyService:
                 "policy_version": bundle.version,
                 "registry_version": served.registry_version,
                 "alias": self._watch.alias,
+                "source": served.source,
                 "catalogue_hash": bundle.catalogue_hash,
                 "interval": bundle.interval.value,
                 "feature_names": list(bundle.feature_names),

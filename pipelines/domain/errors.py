@@ -37,6 +37,10 @@ class ServiceUnavailable(TradeSageError):
     """A process we depend on (PostgreSQL, MLflow, policy service, exchange) does not answer."""
 
 
+class NotAllowed(TradeSageError):
+    """What was asked for needs a switch, a stage or a sign that is not there."""
+
+
 class BrokerSilent(ServiceUnavailable):
     """The broker does not answer what is read; no new risk is taken until it does."""
 

@@ -1,30 +1,35 @@
 """`python -m serving.executor`: trade one account by the policy that the service serves."""
 
 import argparse
-import logging
 import signal
 import sys
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import structlog
-
-from pipelines.credentials import credential
-from pipelines.domain.bars import IST
+from pipelines.credentials import credential, given_credential, without_secrets
 from pipelines.domain.errors import BadInput, TradeSageError
-from pipelines.params import load_params
+from pipelines.params import Params, load_params
 from pipelines.paths import Paths
+from serving.executor.access import Access, Keys, PaperLogin, TokenFile, TokenSource, token_file
+from serving.executor.kite_client import KITE, LOOPBACK, client
+from serving.executor.logs import hook_tracebacks, log_to_stderr
+
+if TYPE_CHECKING:  # what needs long to import comes late: a wrong argument is answered at once
+    from serving.executor.broker import KiteBroker
+    from serving.executor.marketplace import KitePlace, PaperPlace
+    from serving.executor.pacing import OrderPacer, ReadPacer
 
 
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
-    _log_to_stderr()
+    log_to_stderr()
+    hook_tracebacks()
     signal.signal(signal.SIGTERM, _leave)
     try:
         _run(given)
     except TradeSageError as error:
-        print(f"executor: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"executor: {type(error).__name__}: {without_secrets(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -34,10 +39,20 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m serving.executor", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="workspace: holds params.yaml and data/")
-    parser.add_argument("--exchange", required=True, help="address of the paper exchange, e.g. http://127.0.0.1:7070")
+    parser.add_argument(
+        "--broker",
+        choices=("paper", "kite"),
+        default="paper",
+        help="paper: a paper exchange and its own routes; kite: Kite's routes only, session after session",
+    )
+    parser.add_argument("--exchange", help="address of a paper exchange, e.g. http://127.0.0.1:7070; else Kite's")
     parser.add_argument("--policy", required=True, help="address of the policy service, e.g. http://127.0.0.1:3000")
     parser.add_argument("--port", type=int, help="of /health and /metrics; serving.executor_port if not given")
-    parser.add_argument("--until-finished", action="store_true", help="close everything at the end and leave")
+    parser.add_argument("--until-finished", action="store_true", help="paper: close everything at the end and leave")
+    parser.add_argument("--days", type=int, help="kite: leave after so many sessions")
+    parser.add_argument(
+        "--await-login", action="store_true", help="wait for `tradesage login` at a paper exchange, too"
+    )
     return parser
 
 
@@ -46,69 +61,112 @@ def _run(given: argparse.Namespace) -> None:
     from pipelines.journal.postgres import database_url
     from serving.executor.broker import KiteBroker
     from serving.executor.daemon import Daemon
-    from serving.executor.health import HealthServer, Metrics
-    from serving.executor.kite_client import LOOPBACK, client
-    from serving.executor.login import paper_log_in
-    from serving.executor.pacing import OrderPacer, ReadPacer
-    from serving.executor.paper import PaperMarket
+    from serving.executor.feed import stop_reactor
+    from serving.executor.health import HealthServer, Metrics, OrderTimes
+    from serving.executor.marketplace import refuse_money
     from serving.executor.policy_client import PolicyClient
+    from serving.executor.vitals import Vitals
 
-    if not given.exchange.startswith(LOOPBACK):
-        raise BadInput(f"--exchange {given.exchange}: only a paper exchange on this machine can be traded at so far")
+    root = _root(given)
     params, paths = load_params(given.root / "params.yaml"), Paths(given.root)
     with ExitStack() as stack:
-        paper = PaperMarket(given.exchange, credential("exchange_admin_token"))
+        paper = _paper_place(given, root, stack)
         policy = PolicyClient(given.policy, credential("policy_token"), params.serving.deadline_ms)
-        stack.callback(paper.close)
         stack.callback(policy.close)
-        status = paper.status()
         served = policy.describe()
+        refuse_money(root, served, params.executor.live)
         journal = journal_at(database_url("journal"))
         stack.callback(journal.close)
-        waits = status["pace"] == "lockstep"
-        key = credential("kite_api_key")
-        token = paper_log_in(given.exchange, key, credential("kite_api_secret"), datetime.now(IST))
-        kite = client(key, given.exchange, None if waits else ReadPacer())
-        kite.set_access_token(token.access_token)
-        account = f"{kite.profile()['user_id']}-{status['run']}"
-        stack.enter_context(journal.writer_lock(account))
-        limits = params.executor
-        per = (limits.max_orders_per_second, limits.max_orders_per_minute, limits.max_orders_per_day)
-        broker = KiteBroker(kite, None if waits else OrderPacer(*per), served.product)
+        pacer, reads = (None, None) if paper is not None and paper.lockstep else _pacers(params)
+        keys = _keys(root)
+        kite = client(keys.api_key, root, reads)
+        access = Access(kite, _token_source(given, root, keys))
+        metrics = Metrics()
+        calls = OrderTimes(metrics)
+        broker = KiteBroker(kite, pacer, served.product, renew=access.renew, on_call=calls.note)
+        place = paper or _kite_place(given, root, broker)
+        vitals = Vitals(place, access, broker, policy, metrics)
+        port = given.port or params.serving.executor_port
+        stack.callback(HealthServer(params.serving.host, port, vitals.health, metrics).close)
+        access.await_token(vitals.enter)
         daemon = Daemon(
-            account=account,
+            account=_account(broker, paper),
             params=params,
             paths=paths,
-            kite=kite,
+            place=place,
+            access=access,
             broker=broker,
             journal=journal,
             policy=policy,
-            served=served,
-            paper=paper,
-            exchange=given.exchange,
-            until_finished=given.until_finished,
-            metrics=Metrics(),
+            flatten_at_end=given.until_finished,
+            metrics=metrics,
+            vitals=vitals,
+            calls=calls,
         )
-        port = given.port or params.serving.executor_port
-        stack.callback(HealthServer(params.serving.host, port, daemon.health, daemon.metrics).close)
+        stack.callback(stop_reactor)
         daemon.run()
 
 
-def _log_to_stderr() -> None:
-    """One JSON object a line; neither keys nor tokens are ever passed to the logger."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=True,
+def _root(given: argparse.Namespace) -> str:
+    """The broker's address; anything but Kite and this machine is refused, since the token would go there."""
+    if given.exchange is None:
+        if given.broker == "paper":
+            raise BadInput("--exchange is missing: the address of the paper exchange, e.g. http://127.0.0.1:7070")
+        return KITE
+    if not given.exchange.startswith(LOOPBACK):
+        raise BadInput(
+            f"--exchange {given.exchange}: a paper exchange runs on this machine; to trade at Kite: --broker kite"
+        )
+    return str(given.exchange).rstrip("/")
+
+
+def _paper_place(given: argparse.Namespace, root: str, stack: ExitStack) -> "PaperPlace | None":
+    from serving.executor.marketplace import PaperPlace
+    from serving.executor.paper import PaperMarket
+
+    if given.broker != "paper":
+        return None
+    paper = PaperMarket(root, credential("exchange_admin_token"))
+    stack.callback(paper.close)
+    return PaperPlace(root, paper)
+
+
+def _kite_place(given: argparse.Namespace, root: str, broker: "KiteBroker") -> "KitePlace":
+    from serving.executor.marketplace import KitePlace, exchange_clock, machine_clock
+
+    if root == KITE:
+        return KitePlace(root, machine_clock, cash_is_a_ledger=False, days=given.days)
+    return KitePlace(root, exchange_clock(broker.quote), cash_is_a_ledger=True, days=given.days)
+
+
+def _pacers(params: Params) -> "tuple[OrderPacer, ReadPacer]":
+    from serving.executor.pacing import OrderPacer, ReadPacer
+
+    limits = params.executor
+    return (
+        OrderPacer(limits.max_orders_per_second, limits.max_orders_per_minute, limits.max_orders_per_day),
+        ReadPacer(),
     )
-    logging.getLogger("kiteconnect").setLevel(
-        logging.CRITICAL
-    )  # its connection errors carry the address with the token
+
+
+def _keys(root: str) -> Keys:
+    """Kite's keys are given by a person; a paper exchange on this machine has those of the state folder."""
+    if root == KITE:
+        return Keys(
+            given_credential("kite_live_api_key", "the API key of your Kite Connect app"),
+            given_credential("kite_live_api_secret", "the API secret of your Kite Connect app"),
+        )
+    return Keys(credential("kite_api_key"), credential("kite_api_secret"))
+
+
+def _token_source(given: argparse.Namespace, root: str, keys: Keys) -> TokenSource:
+    return TokenFile(token_file(root)) if root == KITE or given.await_login else PaperLogin(root, keys)
+
+
+def _account(broker: "KiteBroker", paper: "PaperPlace | None") -> str:
+    """An account is a broker's client; each run of the paper exchange is one of its own."""
+    user = broker.user_id()
+    return user if paper is None else f"{user}-{paper.run}"
 
 
 def _leave(number: int, frame: object) -> None:

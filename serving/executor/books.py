@@ -39,6 +39,11 @@ class Books:
 
     # --- start ---
 
+    @property
+    def fill_count(self) -> int:
+        """Fills of the account that are at hand: today's, and those of what is open."""
+        return self._ledger.fill_count
+
     def take_up(self, at: datetime) -> None:
         """After a start: read journal and broker, end what was never sent, and build the open trades again."""
         journal, broker, account = self._desk.journal, self._desk.broker, self._desk.account

@@ -8,6 +8,7 @@ frames are worked off while it is silent.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +26,7 @@ AUTO_PROTECTION = -1  #: the broker chooses the band of a marketable order; with
 LOOKS = 3  #: times the order book is read after an unclear answer
 PAUSE_S = 0.3
 TOO_MANY_S = 1.0  #: the broker counts calls by the second
+RENEW_S = 1.0  #: between two looks for a new token
 LONGEST_PAUSE_S = 15.0  #: between two tries at a silent broker
 Answer = TypeVar("Answer")
 
@@ -35,6 +37,16 @@ class Refused:
 
     message: str
     unclear: bool = False  #: there was no answer; the book was read and did not show it
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCall:
+    """One call that places, modifies or cancels, for the metrics."""
+
+    call: str  #: place | modify | cancel
+    answer: str  #: taken | refused | unclear | too many requests | logged out | held back
+    urgent: bool  #: whether it protects or closes a position
+    sent_at: float  #: `time.perf_counter` when its request was first sent
 
 
 class Broker(Protocol):
@@ -70,7 +82,8 @@ class KiteBroker:
         None where the market waits for us: its time stands still while we order.
     product : Product or None
         Of the shares that are counted; those of other products belong to somebody else. None counts all.
-    on_answer : function of what was asked and how it was answered, for the metrics
+    renew : function that takes up a new token where there is one, and tells whether there was
+    on_call : function of each order call, for the metrics
     """
 
     def __init__(
@@ -78,9 +91,11 @@ class KiteBroker:
         kite: Any,
         pacer: OrderPacer | None = None,
         product: Product | None = None,
-        on_answer: Callable[[str, str], None] = lambda asked, answered: None,
+        renew: Callable[[], bool] = lambda: False,
+        on_call: Callable[[OrderCall], None] = lambda call: None,
     ):
-        self._kite, self._pacer, self._product, self._on_answer = kite, pacer, product, on_answer
+        self._kite, self._pacer, self._product = kite, pacer, product
+        self._renew, self._on_call = renew, on_call
         self._read: dict[str, tuple[Mapping[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
         self.alarms: list[str] = []  #: rows and words that could not be understood, each once
         self.logged_out = False  #: whether the token was refused since the last log-in
@@ -185,11 +200,16 @@ class KiteBroker:
         """The cash ledger, in rupees."""
         return Decimal(str(self._reading(self._kite.margins)["equity"]["available"]["cash"])).quantize(Decimal("0.01"))
 
-    def logged_in(self, access_token: str) -> None:
-        """Go on with a new token."""
-        self._kite.set_access_token(access_token)
-        self.logged_out = False
-        self._answers()
+    def user_id(self) -> str:
+        """The broker's name of the account."""
+        return str(self._reading(self._kite.profile)["user_id"])
+
+    def history(self, token: int, first: datetime, last: datetime, interval: str) -> list[dict[str, Any]]:
+        """Candles of an instrument in Kite's words."""
+        return self._reading(lambda: self._kite.historical_data(token, first, last, interval), "historical")
+
+    def quote(self, *keys: str) -> dict[str, Any]:
+        return self._reading(lambda: self._kite.quote(*keys), "quote")
 
     def _counts(self, row: Mapping[str, Any]) -> bool:
         return is_ours_to_read(row, EXCHANGE) and (self._product is None or row.get("product") == self._product)
@@ -230,21 +250,22 @@ class KiteBroker:
         return answer if isinstance(answer, Refused) else None
 
     def _ordering(self, asked: str, send: Callable[[], Answer], *, urgent: bool) -> Answer | Refused:
-        """Send one order call; only a 429 was surely not carried out and is sent once more."""
-        answer, kind = self._sent(send, urgent)
-        self._on_answer(asked, kind)
+        """Send one order call; only what was surely not carried out (429, a dead token) is sent once more."""
+        held_back = self._pacer.admit(urgent=urgent) if self._pacer else None
+        began = time.perf_counter()
+        answer, kind = (Refused(held_back), "held back") if held_back else self._sent(send, urgent)
+        self._on_call(OrderCall(asked, kind, urgent, began))
         return answer
 
     def _sent(self, send: Callable[[], Answer], urgent: bool) -> tuple[Answer | Refused, str]:
         from kiteconnect.exceptions import KiteException, TokenException
 
         for attempt in range(3):
-            held_back = self._pacer.admit(urgent=urgent) if self._pacer else None
-            if held_back:
-                return Refused(held_back), "held back"
             try:
                 return send(), "taken"
             except TokenException as error:
+                if attempt == 0 and self._renew():
+                    continue
                 self.logged_out = True
                 return Refused(f"the log-in is over: {error}"), "logged out"
             except KiteException as error:
@@ -258,7 +279,7 @@ class KiteBroker:
                 return Refused(f"no answer: {type(error).__name__}", unclear=True), "unclear"
         raise AssertionError("the loop returns")
 
-    def _reading(self, read: Callable[[], Answer]) -> Answer:
+    def _reading(self, read: Callable[[], Answer], name: str = "") -> Answer:
         """A call without effect, tried again a few times.
 
         Raises
@@ -267,15 +288,15 @@ class KiteBroker:
         """
         from kiteconnect.exceptions import KiteException, TokenException
 
-        name = getattr(read, "__name__", "read")
+        name = name or getattr(read, "__name__", "read")
         if time.monotonic() < self._asked_again_at:
             raise BrokerSilent(f"the broker at {self._kite.root} did not answer; it is asked again in a moment")
         for look in range(LOOKS):
             try:
                 answer = read()
             except TokenException as error:
-                self.logged_out = True
-                raise LoggedOut(f"the broker at {self._kite.root} refuses our token ({error}): log in again") from None
+                if not self._renew():
+                    raise self._dead(str(error)) from None
             except Exception as error:  # also an answer that the client cannot read, e.g. a gateway's page
                 code = int(getattr(error, "code", 0) or 0) if isinstance(error, KiteException) else 0
                 reason = f"{type(error).__name__}: {error}" if code else type(error).__name__
@@ -285,7 +306,12 @@ class KiteBroker:
             else:
                 self._answers()
                 return answer
-        raise AssertionError("the loop returns")
+        raise self._dead("also the new one")
+
+    def _dead(self, reason: str) -> LoggedOut:
+        self.logged_out = True
+        self._asked_again_at = time.monotonic() + RENEW_S
+        return LoggedOut(f"the broker at {self._kite.root} refuses our token ({reason}): run tradesage login")
 
     def _silent(self, name: str, reason: str) -> BrokerSilent:
         now = time.monotonic()
@@ -298,6 +324,7 @@ class KiteBroker:
 
     def _answers(self) -> None:
         self.silent_since, self._asked_again_at, self._pause = None, 0.0, PAUSE_S
+        self.logged_out = False
 
     def _alarm(self, sentence: str) -> None:
         if sentence not in self.alarms:

@@ -1,9 +1,9 @@
-"""The daemon's course: warm up, take up, play frames, and at the end leave with the books closed."""
+"""The daemon's course: wait for a session, warm up, take up, play its frames, close the books; then the next one."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 import structlog
 
 from pipelines.domain.bars import Interval
-from pipelines.domain.errors import BooksDiffer, FeatureMismatch
+from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, ServiceUnavailable
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
@@ -20,18 +20,23 @@ from pipelines.journal.memory import AnyJournal
 from pipelines.params import ExecutorParams, ExitParams, Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
+from serving.executor.access import Access
 from serving.executor.bar_builder import BarBuilder, session_grid
 from serving.executor.broker import KiteBroker
-from serving.executor.feed import Disconnected, Feed, OrderUpdate, older_than
-from serving.executor.health import Metrics
+from serving.executor.desk import Frame
+from serving.executor.feed import Disconnected, Feed, OrderUpdate, in_order
+from serving.executor.health import Metrics, OrderTimes
+from serving.executor.kite_client import ticker_root
 from serving.executor.live_features import LiveFeatures, fetch_history
-from serving.executor.paper import PaperMarket
+from serving.executor.marketplace import MarketPlace, refuse_money
 from serving.executor.policy_client import PolicyClient, Served
-from serving.executor.session import Frame, Session, Terms
+from serving.executor.session import Session, Terms
 from serving.executor.summary import session_summary, write_summary
+from serving.executor.vitals import Vitals
 
 LOG = structlog.get_logger("executor")
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
+AGAIN_S = 1.0  #: between two tries at what does not answer before the session
 
 
 @dataclass
@@ -39,78 +44,103 @@ class Daemon:
     account: str
     params: Params
     paths: Paths
-    kite: Any
+    place: MarketPlace
+    access: Access
     broker: KiteBroker
     journal: AnyJournal
     policy: PolicyClient
-    served: Served
-    paper: PaperMarket
-    exchange: str
-    until_finished: bool
+    flatten_at_end: bool
     metrics: Metrics
-    _session: Session | None = field(default=None, init=False)
-    _state: str = field(default="starting", init=False)
+    vitals: Vitals
+    calls: OrderTimes
     _done: datetime | None = field(default=None, init=False)
 
     def run(self) -> None:
-        """Trade until the market is over; a summary is written at the end.
+        """Trade session after session until the market place has none any more; a summary ends each.
 
         Raises
         ------
         BooksDiffer : at the start or at the end, if journal and broker do not agree.
         """
+        while self.place.await_session(self.vitals.enter):
+            self.access.await_token(self.vitals.enter)
+            while not self._trade_while_the_journal_answers():
+                self._await_journal()
+
+    def _trade_while_the_journal_answers(self) -> bool:
+        """Trade a session; False if the journal fell silent in it.
+
+        What was under way then is given up and built again from the books, as after a death: what stands at the broker
+        protects it meanwhile, and nothing new is sent without a journal.
+        """
+        try:
+            with self.journal.writer_lock(self.account):
+                self._trade()
+        except ServiceUnavailable as error:
+            if self._done is None:
+                raise
+            LOG.error("alarm", what=f"trading stops until the journal answers: {error}")
+            return False
+        return True
+
+    def _await_journal(self) -> None:
+        self.vitals.enter("waiting for the journal")
+        while True:
+            try:
+                self.journal.accounts()
+                return
+            except ServiceUnavailable:
+                time.sleep(AGAIN_S)
+
+    # --- start ---
+
+    def _trade(self) -> None:
+        served = self.policy.describe()
+        refuse_money(self.place.root, served, self.params.executor.live)
+        self._done = None
         instruments = read_instruments(self.paths)
-        self._check_interval()
-        status = self.paper.status()
-        now = datetime.fromisoformat(status["clock"])
-        features, rows = self._warm_up(instruments, now)
-        session = self._session_of(instruments, features)
-        self._session = session
-        session.start(now)
-        if rows and self._may_decide_on_history(features.last_close, now):
+        self._check_interval(served)
+        now = self.place.now()
+        features, rows = self._warm_up(served, instruments, now)
+        session = self._session_of(served, instruments, features)
+        self.vitals.begin(self.account, session, served)
+        self._start(session)
+        if rows and self._may_decide_on_history(served, features.last_close, now):
             session.decide_on_history(rows)
         self._begin_bars_at(session, instruments, now)
-        feed = Feed(_websocket(self.exchange), self.kite.api_key, self.kite.access_token, _symbols(instruments))
-        feed.start()
+        executor = self.params.executor
+        feed = Feed(ticker_root(self.place.root), self._api_key, _symbols(instruments), executor.mute_after_seconds)
+        assert self.access.token is not None, "log in first"
+        feed.start(self.access.token.access_token)
         try:
-            self._play(session, feed, lockstep=status["pace"] == "lockstep")
+            self._play(session, feed)
         finally:
             feed.close()
         self._finish(session)
 
-    def health(self) -> dict[str, Any]:
-        """What GET /health answers."""
-        session = self._session
-        told: dict[str, Any] = {"state": self._state, "account": self.account, "policy": self.served.policy_version}
-        if session is None or self._done is None:
-            return told
-        return told | {
-            "market_time": self._done.isoformat(),
-            "open_positions": session.open_positions,
-            "alarms": list(session.alarms),
-        }
+    @property
+    def _api_key(self) -> str:
+        return str(self.access.kite.api_key)
 
-    # --- start ---
-
-    def _check_interval(self) -> None:
+    def _check_interval(self, served: Served) -> None:
         interval = Interval(read_json(self.paths.snapshot)["interval"])
-        if interval is not self.served.interval:
+        if interval is not served.interval:
             raise FeatureMismatch(
-                f"the policy decides on {self.served.interval} bars, the market in {self.paths.root} has {interval}; "
+                f"the policy decides on {served.interval} bars, the market in {self.paths.root} has {interval}; "
                 "promote a policy that was trained on this interval"
             )
 
-    def _warm_up(self, instruments: list[Instrument], now: datetime) -> tuple[LiveFeatures, list[Any]]:
+    def _warm_up(self, served: Served, instruments: list[Instrument], now: datetime) -> tuple[LiveFeatures, list[Any]]:
         began = time.monotonic()
-        interval = self.served.interval
-        history = fetch_history(self.kite.historical_data, instruments, interval, now)
+        interval = served.interval
+        history = fetch_history(self.broker.history, instruments, interval, now)
         features = LiveFeatures(
             instruments,
             interval,
-            self.served.regime_model,
-            self.served.catalogue_hash,
+            served.regime_model,
+            served.catalogue_hash,
             read_news(self.paths),
-            self.kite.historical_data,
+            self.broker.history,
             now,
         )
         rows = features.warm_up(history)
@@ -118,29 +148,37 @@ class Daemon:
         LOG.info("warm", bars=bars, last_close=str(features.last_close), seconds=round(time.monotonic() - began, 1))
         return features, rows
 
-    def _session_of(self, instruments: list[Instrument], features: LiveFeatures) -> Session:
+    def _session_of(self, served: Served, instruments: list[Instrument], features: LiveFeatures) -> Session:
         executor = self.params.executor
         terms = Terms(
             account=self.account,
             instruments={instrument.symbol: instrument for instrument in instruments},
-            product=self.served.product,
+            product=served.product,
             limits=limits_from(executor),
-            flatten_at_end=self.until_finished,
+            flatten_at_end=self.flatten_at_end,
+            cash_is_a_ledger=self.place.cash_is_a_ledger,
             exits=exits_from(executor.exit),
             reconcile_after=timedelta(seconds=executor.reconcile_seconds),
             lost_after=timedelta(seconds=executor.lost_after_seconds),
             late_after=timedelta(seconds=executor.late_tick_seconds),
             most_jump=executor.max_tick_jump,
         )
-        builder = BarBuilder(session_grid(self.served.interval))
-        return Session(terms, self.broker, self.journal, builder, features, self.policy.decide, self._last_day)
+        builder = BarBuilder(session_grid(served.interval))
+        return Session(terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day)
 
-    def _last_day(self, day: date) -> bool:
-        return bool(self.paper.status()["last_day"])
+    def _start(self, session: Session) -> None:
+        """Take up the books, once the broker reads them out."""
+        while True:
+            try:
+                session.start(self.place.now())
+                return
+            except BrokerSilent as error:
+                session.desk.alarm(str(error))
+                time.sleep(AGAIN_S)
 
-    def _may_decide_on_history(self, last_close: datetime | None, now: datetime) -> bool:
+    def _may_decide_on_history(self, served: Served, last_close: datetime | None, now: datetime) -> bool:
         """A daily bar that closed in the session before is decided on at the start: its order fills at the opening."""
-        if self.served.interval is not Interval.DAY or last_close is None:
+        if served.interval is not Interval.DAY or last_close is None:
             return False
         decided = self.journal.last_decided(self.account)
         before = trading_days_before(now.date() - timedelta(days=1), 1)
@@ -149,66 +187,85 @@ class Daemon:
     def _begin_bars_at(self, session: Session, instruments: list[Instrument], now: datetime) -> None:
         """Volume that was traded before our first tick is not counted into our bars."""
         keys = {f"NSE:{instrument.symbol}": instrument.symbol for instrument in instruments if instrument.tradable}
-        for key, quote in self.kite.quote(list(keys)).items():
+        for key, quote in self.broker.quote(*keys).items():
             session.begin_at(keys[key], int(quote.get("volume") or 0), now)
 
     # --- course ---
 
-    def _play(self, session: Session, feed: Feed, *, lockstep: bool) -> None:
-        self._state = "trading"
+    def _play(self, session: Session, feed: Feed) -> None:
+        self.vitals.enter("trading")
         time.sleep(0.3)  # the ticker's subscription is a message of its own, on its way now
-        finished, over = self.paper.go_on(), False
+        lockstep = self.place.lockstep
+        finished, over = self.place.go_on(), False
         while not over:
             event = feed.next(SILENCE_S)
             match event:
                 case OrderUpdate():
                     session.on_order_update(event.content)
-                    if feed.events.empty() and not lockstep:
+                    if feed.waits and not lockstep:
                         session.on_books_changed()
                 case Frame():
-                    self._on_frame(session, event)
+                    self._on_frame(session, feed, event)
                     over = finished
                     if lockstep and not finished:
-                        finished = self.paper.go_on()
+                        finished = self.place.go_on()
                     elif not lockstep:
-                        over = self._over(feed)
+                        over = feed.waits and self.place.is_over(self._done, quiet=False)
                 case Disconnected():
                     LOG.warning("ticker disconnected", reason=event.reason)
                     session.on_connection_lost()
                 case None:
-                    state = self.paper.status()["state"]
-                    LOG.warning("no frame", seconds=SILENCE_S, exchange=state)
-                    over = state == "finished"
+                    over = self._on_silence(session)
                     if lockstep and not over:
-                        finished = self.paper.go_on()
+                        finished = self.place.go_on()
+            self._keep_logged_in(feed)
+            self.vitals.look(session, feed, self._done)
 
-    def _on_frame(self, session: Session, frame: Frame) -> None:
-        if older_than(frame, self._done):
+    def _on_frame(self, session: Session, feed: Feed, event: Frame) -> None:
+        frame = in_order(event, self._done)
+        if frame is None or frame is not event:
+            self.metrics.late_frames.inc()
+        if frame is None:
             return
-        began = time.perf_counter()
         decided = len(session.latencies_ms)
+        self.calls.in_hand = feed.received_at
         session.on_frame(frame)
+        self.calls.in_hand = None
         self._done = frame.at
-        self.metrics.frame_seconds.observe(time.perf_counter() - began)
+        self.metrics.frame_seconds.observe(time.perf_counter() - feed.received_at)
         for latency in session.latencies_ms[decided:]:
             self.metrics.decide_ms.observe(latency)
-        self.metrics.open_positions.set(session.open_positions)
-        self.metrics.equity_inr.set(float(session.equity))
-        self.metrics.alarms.set(len(session.alarms))
 
-    def _over(self, feed: Feed) -> bool:
-        """Without lockstep the exchange is asked whether it is done, once nothing waits any more."""
-        return feed.events.empty() and self.paper.status()["state"] == "finished"
+    def _on_silence(self, session: Session) -> bool:
+        """No event came for a while: whether the session is over; if not, the books are looked at."""
+        try:
+            if self.place.is_over(self._done, quiet=True):
+                return True
+        except BrokerSilent as error:
+            session.desk.alarm(str(error))
+        LOG.warning("no frame", seconds=SILENCE_S)
+        session.on_connection_lost()
+        session.on_books_changed()
+        return False
+
+    def _keep_logged_in(self, feed: Feed) -> None:
+        """The ticker's connection lives by the token it was made with: a new one needs a new connection."""
+        if self.broker.logged_out:
+            self.access.renew()
+        token = self.access.token
+        if token is not None and token.access_token != feed.access_token:
+            LOG.warning("logged in again", until=str(token.expires_at))
+            feed.connect(token.access_token)
 
     # --- end ---
 
     def _finish(self, session: Session) -> None:
-        self._state = "finished"
+        self.vitals.enter("finished")
         differences = session.reconcile()
         summary = session_summary(session, self.broker, self.journal)
         write_summary(summary, self.paths.reports)
         LOG.info("finished", **{name: summary[name] for name in ("orders", "fills", "outcomes", "net_inr")})
-        if self.until_finished and session.open_positions:
+        if self.flatten_at_end and session.open_positions:
             differences.append(f"{session.open_positions} positions are still open after the last frame")
         if differences:
             raise BooksDiffer(f"{'; '.join(differences)}; see {self.paths.reports / 'session.json'}")
@@ -267,7 +324,3 @@ def read_news(paths: Paths) -> pd.DataFrame:
 
 def _symbols(instruments: list[Instrument]) -> Mapping[int, str]:
     return {instrument.token: instrument.symbol for instrument in instruments if instrument.tradable}
-
-
-def _websocket(url: str) -> str:
-    return url.replace("https://", "wss://", 1).replace("http://", "ws://", 1)

@@ -3,12 +3,17 @@
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pipelines.domain.errors import PortTaken
+from serving.executor.broker import OrderCall
+
+MILLISECONDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Metrics:
@@ -16,21 +21,53 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.frame_seconds = Histogram(
-            "tradesage_executor_frame_seconds",
-            "From a frame in hand to all its work done",
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 10.0),
+        self.frame_seconds = self._histogram("frame_seconds", "From a frame in hand to all its work done", SECONDS)
+        self.decide_ms = self._histogram("decide_ms", "From the request to the decisions in hand", MILLISECONDS)
+        self.bar_close_to_order_seconds = self._histogram(
+            "bar_close_to_order_seconds",
+            "From a bar's last frame in hand to the request of each order that it led to",
+            SECONDS,
+        )
+        self.open_positions = self._gauge("open_positions", "Open positions")
+        self.equity_inr = self._gauge("equity_inr", "Equity in rupees")
+        self.exposure_inr = self._gauge("exposure_inr", "What open positions are worth at their last prices, in rupees")
+        self.naked_seconds_max = self._gauge("naked_seconds_max", "Longest market time that a position had no stop")
+        self.alarms = self._gauge("alarms", "Alarms of this session")
+        self.feed_silent_seconds = self._gauge("feed_silent_seconds", "Since anything was heard of the ticker")
+        self.clock_skew_seconds = self._gauge("clock_skew_seconds", "This machine's clock less the market's, live only")
+        self.broker_silent = self._gauge("broker_silent", "1 while the broker's books cannot be read")
+        self.logged_in = self._gauge("logged_in", "1 while the broker takes our token")
+        self.order_calls = Counter(
+            "tradesage_executor_order_calls",
+            "Calls that place, modify or cancel, by how they were answered",
+            ["call", "answer"],
             registry=self.registry,
         )
-        self.decide_ms = Histogram(
-            "tradesage_executor_decide_ms",
-            "From the request to the decisions in hand",
-            buckets=(1, 2, 5, 10, 20, 50, 100, 500, 2000),
-            registry=self.registry,
-        )
-        self.open_positions = Gauge("tradesage_executor_open_positions", "Open positions", registry=self.registry)
-        self.equity_inr = Gauge("tradesage_executor_equity_inr", "Equity in rupees", registry=self.registry)
-        self.alarms = Gauge("tradesage_executor_alarms", "Alarms of this run", registry=self.registry)
+        self.fills = self._counter("fills", "Fills of our orders")
+        self.reconnects = self._counter("reconnects", "Connections of the ticker after the first")
+        self.late_frames = self._counter("late_frames", "Frames that came behind a newer one")
+
+    def _histogram(self, name: str, told: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"tradesage_executor_{name}", told, buckets=buckets, registry=self.registry)
+
+    def _gauge(self, name: str, told: str) -> Gauge:
+        return Gauge(f"tradesage_executor_{name}", told, registry=self.registry)
+
+    def _counter(self, name: str, told: str) -> Counter:
+        return Counter(f"tradesage_executor_{name}", told, registry=self.registry)
+
+
+@dataclass
+class OrderTimes:
+    """Counts order calls; of an entry, how long after its bar's last frame the request left."""
+
+    metrics: Metrics
+    in_hand: float | None = None  #: `time.perf_counter` when the frame being worked off came in
+
+    def note(self, call: OrderCall) -> None:
+        self.metrics.order_calls.labels(call=call.call, answer=call.answer).inc()
+        if self.in_hand is not None and call.call == "place" and not call.urgent:
+            self.metrics.bar_close_to_order_seconds.observe(max(call.sent_at - self.in_hand, 0.0))
 
 
 class HealthServer:

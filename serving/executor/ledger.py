@@ -95,6 +95,10 @@ class Ledger:
         """Shares by order."""
         return self._filled
 
+    @property
+    def fill_count(self) -> int:
+        return sum(len(fills) for fills in self._fills.values())
+
     def knows(self, fill: Fill) -> bool:
         return fill.trade_id in self._fills.get(fill.order_id, ())
 

@@ -25,6 +25,8 @@ class Served:
     regime_model: dict[str, Any]
     product: Product
     hold_bars: int
+    stage: str = ""  #: of the ladder, that the service loads; "" if it does not say
+    source: str = ""  #: of the bars it was made on: simulated | files; "" if it is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Answer:
 class PolicyClient:
     def __init__(self, url: str, token: str, deadline_ms: int):
         self._url = url.rstrip("/")
+        self.answers = True  #: whether the last request was answered
         self._client = httpx.Client(
             timeout=deadline_ms / 1000, headers={"Authorization": f"Bearer {token}"}, trust_env=False
         )
@@ -54,6 +57,8 @@ class PolicyClient:
             regime_model=told["regime_model"],
             product=Product(told["product"]),
             hold_bars=int(told["hold_bars"]),
+            stage=str(told.get("alias") or ""),
+            source=str(told.get("source") or ""),
         )
 
     def decide(self, rows: Sequence[FeatureRow], equity: Decimal) -> Answer:
@@ -74,6 +79,7 @@ class PolicyClient:
         try:
             answer = self._client.post(f"{self._url}/{route}", json=content)
         except httpx.HTTPError as error:
+            self.answers = False
             raise ServiceUnavailable(
                 f"the policy service at {self._url} does not answer {route} ({type(error).__name__}); start it: make up"
             ) from None
@@ -81,6 +87,7 @@ class PolicyClient:
             told = answer.json()
         except ValueError:
             told = None
+        self.answers = answer.status_code == 200
         if answer.status_code == 200 and isinstance(told, dict):
             return told
         line = told.get("error", "") if isinstance(told, dict) else ""

@@ -63,6 +63,8 @@ class Sender:
         refused = isinstance(answer, Refused)
         LOG.info(
             "order",
+            tag=intent.tag,
+            decision_id=intent.decision_id,
             purpose=intent.purpose.value,
             symbol=intent.symbol,
             side=intent.side.value,

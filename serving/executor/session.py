@@ -70,6 +70,7 @@ class Session:
         self._builder, self._features, self._last_day = builder, features, last_day
         self._day_opening_equity = Decimal(0)
         self._day_begins = True  # the day's books are still to be read
+        self.books_equal: bool | None = None  #: whether our books were the broker's at the last comparison
         self.broker_silent = False  #: whether the broker's books could not be read at the last try
         self._bars_since_reconciled = 0
         self._reconciled_at = (datetime.min.replace(tzinfo=IST), 0.0)  # market time, monotonic clock
@@ -115,6 +116,7 @@ class Session:
         for difference in differences:
             self.desk.alarm(difference)
         self.desk.hold_back("books", f"the books differ: {'; '.join(differences)}" if differences else None)
+        self.books_equal = not differences
         return differences
 
     def _take_up_decisions(self, at: datetime) -> None:

@@ -271,7 +271,9 @@ def test_answers_are_counted_by_their_kind():
         TokenException("dead"),
         OrderException("x", code=503),
     ]
-    broker = KiteBroker(Kite(place_order=answers, orders=[[]]), on_answer=lambda *what: counted.append(what))
+    broker = KiteBroker(
+        Kite(place_order=answers, orders=[[]]), on_call=lambda call: counted.append((call.call, call.answer))
+    )
 
     for _ in range(5):
         broker.place(an_intent())
@@ -330,15 +332,33 @@ def test_a_broker_that_is_back_is_read_at_once(monkeypatch):
     assert broker.silent_since is None
 
 
-def test_a_dead_token_is_told_apart_from_silence_and_a_new_one_is_used():
+def test_a_dead_token_is_told_apart_from_silence_and_is_looked_for_again_in_a_moment(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
     tokens = []
-    kite = Kite(orders=[TokenException("Token is invalid or has expired."), [ORDER]])
-    kite.set_access_token = tokens.append
-    broker = KiteBroker(kite)
+    broker = KiteBroker(
+        Kite(orders=[TokenException("Token is invalid or has expired."), TokenException("expired"), [ORDER]]),
+        renew=lambda: bool(tokens),
+    )
 
-    with pytest.raises(LoggedOut, match="log in again"):
+    with pytest.raises(LoggedOut, match="run tradesage login"):
         broker.orders()
     assert broker.logged_out
-    broker.logged_in("new")
+    tokens.append("new")
+    now += 1.0
 
-    assert (len(broker.orders()), tokens, broker.logged_out) == (1, ["new"], False)
+    assert len(broker.orders()) == 1
+    assert not broker.logged_out
+
+
+def test_with_a_new_token_at_hand_an_order_is_sent_again_since_it_was_surely_not_taken():
+    kite = Kite(place_order=[TokenException("expired"), "42"])
+
+    assert KiteBroker(kite, renew=lambda: True).place(an_intent()) == "42"
+    assert kite.asked == ["place_order", "place_order"]
+
+
+def test_an_order_without_a_log_in_is_refused_and_never_raises():
+    kite = Kite(place_order=[TokenException("expired")], orders=[TokenException("expired")])
+
+    assert KiteBroker(kite).place(an_intent()) == Refused("the log-in is over: expired")

@@ -27,6 +27,7 @@ class OrderType(StrEnum):
 class Product(StrEnum):
     MIS = "MIS"  #: intraday, squared off by the broker
     CNC = "CNC"  #: delivery, long only
+    NRML = "NRML"  #: futures and options that may stay overnight
 
 
 class IntentStatus(StrEnum):

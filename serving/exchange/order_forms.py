@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from pipelines.domain.charges import PRODUCTS_OF
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
@@ -13,6 +14,7 @@ from serving.exchange.book import STOPS, TAKERS, OrderRequest, Validity, Variety
 from serving.exchange.refusals import input_error
 
 MAX_MAGNITUDE = 12  #: digits before and after the point; no price or quantity needs more
+EXCHANGES = ("NSE", "NFO")
 MAX_TAG = 20  #: characters, as at Kite
 ICEBERG_LEGS = range(2, 11)  #: how many legs an iceberg may have, as at Kite
 DISCLOSED_SHARE = Decimal("0.10")  #: of the quantity that has to be shown at least, as on NSE
@@ -23,11 +25,7 @@ Word = TypeVar("Word", bound=StrEnum)
 def order_request(form: Mapping[str, str], instruments: Mapping[str, Instrument], variety: str) -> OrderRequest:
     """A new order from the fields of the form that `KiteConnect.place_order` sends."""
     kind = order_variety(variety)
-    if _given(form, "exchange") != "NSE":
-        raise input_error("Invalid `exchange`: the paper exchange knows NSE.")
-    instrument = instruments.get(_given(form, "tradingsymbol"))
-    if instrument is None or not instrument.tradable:
-        raise input_error("The instrument you are placing an order for has either expired or does not exist.")
+    instrument = instrument_of(form, instruments)
     tag = form.get("tag")
     if tag is not None and len(tag) > MAX_TAG:
         raise input_error(f"Invalid `tag`. Maximum allowed length is {MAX_TAG} characters.")
@@ -36,7 +34,7 @@ def order_request(form: Mapping[str, str], instruments: Mapping[str, Instrument]
         instrument=instrument,
         side=_word(form, "transaction_type", Side),
         quantity=_whole(form, "quantity"),
-        product=_word(form, "product", Product),
+        product=product_of(form, instrument),
         order_type=_word(form, "order_type", OrderType),
         validity=_word(form, "validity", Validity) if "validity" in form else Validity.DAY,
         price=price_field(form, "price"),
@@ -53,6 +51,25 @@ def order_request(form: Mapping[str, str], instruments: Mapping[str, Instrument]
     if cover:
         _check_cover(request)
     return checked(_with_legs(request) if kind is Variety.ICEBERG else request)
+
+
+def instrument_of(form: Mapping[str, str], instruments: Mapping[str, Instrument]) -> Instrument:
+    """What the fields `exchange` and `tradingsymbol` name."""
+    if _given(form, "exchange") not in EXCHANGES:
+        raise input_error(f"Invalid `exchange`: the paper exchange knows {' and '.join(EXCHANGES)}.")
+    instrument = instruments.get(_given(form, "tradingsymbol"))
+    if instrument is None or not instrument.tradable or instrument.exchange != form["exchange"]:
+        raise input_error("The instrument you are placing an order for has either expired or does not exist.")
+    return instrument
+
+
+def product_of(form: Mapping[str, str], instrument: Instrument, field: str = "product") -> Product:
+    """A product that the instrument is traded in: CNC and MIS in the cash segment, NRML and MIS in derivatives."""
+    product = _word(form, field, Product)
+    traded = PRODUCTS_OF[instrument.kind]
+    if product not in traded:
+        raise input_error(f"Invalid `{field}`: {instrument.exchange} knows {' and '.join(traded)}.")
+    return product
 
 
 def wants_slices(form: Mapping[str, str]) -> bool:

@@ -5,13 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.domain.charges import Charges, order_charges, rates_on, round_trip_rate
+from pipelines.domain.charges import (
+    PRODUCTS_OF,
+    Charges,
+    exact_charges,
+    exercise_charges,
+    order_charges,
+    rates_on,
+    round_trip_rate,
+)
 from pipelines.domain.errors import BadInput
+from pipelines.domain.instruments import Kind
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
 
 NOW = date(2026, 10, 30)
 LAKH = Decimal(100_000)
+TRADED = [(kind, product) for kind, products in PRODUCTS_OF.items() for product in products]
 
 
 def round_trip(product: Product, value: Decimal, day: date = NOW) -> Charges:
@@ -29,6 +39,48 @@ def round_trip(product: Product, value: Decimal, day: date = NOW) -> Charges:
 )
 def test_round_trips_cost_what_the_published_rates_say(product, value, expected):
     assert round_trip(product, value).total == Decimal(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "product", "value", "day", "expected"),
+    [
+        (Kind.STOCK, Product.MIS, 5 * LAKH, NOW, "224.61"),
+        (Kind.FUTURE, Product.NRML, 10 * LAKH, NOW, "612.75"),
+        (Kind.FUTURE, Product.MIS, 10 * LAKH, date(2026, 3, 31), "312.75"),  # STT 0.02 %
+        (Kind.FUTURE, Product.NRML, 10 * LAKH, date(2026, 2, 28), "310.39"),  # NSE 0.00173 %
+        (Kind.FUTURE, Product.NRML, 10 * LAKH, date(2024, 9, 30), "235.39"),  # STT 0.0125 %
+        (Kind.FUTURE, Product.NRML, 10 * LAKH, date(2023, 3, 31), "210.39"),  # STT 0.01 %
+        (Kind.OPTION, Product.NRML, LAKH, NOW, "284.29"),
+        (Kind.OPTION, Product.NRML, LAKH, date(2026, 3, 31), "234.29"),  # STT 0.1 %
+        (Kind.OPTION, Product.NRML, LAKH, date(2026, 2, 28), "233.11"),  # NSE 0.03503 %
+        (Kind.OPTION, Product.NRML, LAKH, date(2024, 9, 30), "195.61"),  # STT 0.0625 %
+        (Kind.OPTION, Product.NRML, LAKH, date(2023, 3, 31), "183.11"),  # STT 0.05 %
+    ],
+)
+def test_a_contract_note_of_both_legs_comes_out_to_the_paisa(kind, product, value, day, expected):
+    legs = [exact_charges(product=product, side=side, value=value, day=day, kind=kind) for side in Side]
+
+    assert round(sum(leg.total for leg in legs), 2) == Decimal(expected)
+
+
+def test_an_order_for_options_costs_20_rupees_of_brokerage_however_small():
+    small = order_charges(product=Product.NRML, side=Side.BUY, value=Decimal(5), day=NOW, kind=Kind.OPTION)
+
+    assert small.brokerage == 20
+
+
+def test_who_exercises_pays_tax_on_what_the_option_is_worth():
+    assert exercise_charges(LAKH, NOW).total == exercise_charges(LAKH, NOW).stt == Decimal("150.00")
+    assert exercise_charges(LAKH, date(2026, 3, 31)).stt == Decimal("125.00")
+
+
+@pytest.mark.parametrize(
+    ("kind", "product"),
+    [(Kind.STOCK, Product.NRML), (Kind.FUTURE, Product.CNC), (Kind.OPTION, Product.CNC), (Kind.INDEX, Product.MIS)],
+)
+def test_what_is_not_traded_in_a_product_has_no_charges_in_it(kind, product):
+    with pytest.raises(BadInput, match="has no charges in product"):
+        order_charges(product=product, side=Side.BUY, value=LAKH, day=NOW, kind=kind)
 
 
 def test_brokerage_is_capped_per_order():
@@ -61,7 +113,7 @@ def test_days_before_the_first_known_rates_get_the_first_rates():
 
 
 def test_every_rate_names_its_source():
-    assert all(rates_on(product, NOW).source for product in Product)
+    assert all(rates_on(product, NOW, kind).source for kind, product in TRADED)
 
 
 def test_nothing_filled_costs_nothing_and_a_negative_value_is_refused():
@@ -72,12 +124,13 @@ def test_nothing_filled_costs_nothing_and_a_negative_value_is_refused():
 
 @given(
     value=st.decimals(min_value=1, max_value=10**9, places=2),
-    product=st.sampled_from(Product),
+    traded=st.sampled_from(TRADED),
     side=st.sampled_from(Side),
     first=st.booleans(),
 )
-def test_every_item_is_whole_paise_and_the_total_is_their_sum(value, product, side, first):
-    charges = order_charges(product=product, side=side, value=value, day=NOW, first_delivery_sale=first)
+def test_every_item_is_whole_paise_and_the_total_is_their_sum(value, traded, side, first):
+    kind, product = traded
+    charges = order_charges(product=product, side=side, value=value, day=NOW, kind=kind, first_delivery_sale=first)
 
     assert all(item >= 0 and item == item.quantize(Decimal("0.01")) for item in charges.as_dict().values())
     assert charges.total == sum(charges.as_dict().values())

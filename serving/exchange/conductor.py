@@ -106,10 +106,10 @@ class Conductor:
 
     async def _run_at_pace(self, pace: float) -> None:
         while self.venue.state is not State.FINISHED:
-            before = self.venue.clock
+            before, waited_for = self.venue.clock, self.venue.steps > 0  # what is before the first opening is skipped
             step = await self._step()
             gap = step.frame.at - before
-            await asyncio.sleep(0 if gap > NIGHT else max(gap.total_seconds(), 0.0) / pace)
+            await asyncio.sleep(max(gap.total_seconds(), 0.0) / pace if waited_for and gap <= NIGHT else 0)
 
     async def _step(self) -> Step:
         async with self._lock:

@@ -1,127 +1,105 @@
-"""What is left of a tortured day, judged from outside: by the exchange's own books and the journal's."""
+"""What is left of a tortured day, judged from outside: the exchange's own books against the journal."""
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections import Counter
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+
+from pipelines.domain.orders import Purpose
+from pipelines.journal.journal import Journal
+from serving.exchange.book import Order, Status
+from serving.exchange.venue import Venue
+from serving.executor.ledger import cash_after, charges_by_order
+
+CLIENT = "PAPER1"  #: who places our orders at the exchange; the broker's own have another name
 
 
 @dataclass(frozen=True)
 class Findings:
-    duplicates: int  #: tags with more than one order, decisions with more than one entry
-    lost_fills: int  #: our trades at the exchange that the journal does not hold as they were
-    orphans: int  #: shares, working orders or positions that nobody looks after at the end
-    naked_seconds: float  #: longest time, by the market, of open shares without an order that would take them back
-    naked_dead_seconds: float  #: the same while no daemon lived, told apart
-    cash_mismatches: int
+    """Sentences, each one thing that must not be."""
+
+    duplicates: tuple[str, ...]  #: more than one order of an intent, more than one entry of a decision
+    lost_fills: tuple[str, ...]  #: trades at the exchange that the journal does not hold as they were, and the reverse
+    orphans: tuple[str, ...]  #: shares, working orders, positions and intents that nobody looks after at the end
+    cash_mismatches: tuple[str, ...]
     orders: int
     fills: int
     outcomes: int
-    sentences: list[str] = field(default_factory=list)
+
+    @property
+    def sentences(self) -> list[str]:
+        return [*self.duplicates, *self.lost_fills, *self.orphans, *self.cash_mismatches]
 
 
-class NakedWatch:
-    """Follows the exchange's book step by step: which open shares have no resting order against them, since when."""
-
-    def __init__(self) -> None:
-        self._since: dict[str, datetime] = {}
-        self._unattended: set[str] = set()  # symbols that were naked while no daemon lived
-        self._turn = False  # whether a daemon asked for the next step: it had its chance
-        self.longest = timedelta(0)
-        self.longest_dead = timedelta(0)
-        self.when = ""
-
-    def follow(self, conductor: Any) -> None:
-        """Look at the book just before every further step: what a daemon left then, it left on purpose."""
-        self._venue = conductor.venue
-        advance, go_on = conductor.venue.advance, conductor.go_on
-
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            self._look(attended=self._turn)
-            return advance(*args, **kwargs)
-
-        async def asked() -> Any:
-            self._turn = True
-            try:
-                return await go_on()
-            finally:
-                self._turn = False
-
-        conductor.venue.advance, conductor.go_on = watched, asked
-
-    def _look(self, *, attended: bool) -> None:
-        now, naked = self._venue.clock, self._naked()
-        for symbol in [symbol for symbol in self._since if symbol not in naked]:
-            del self._since[symbol]
-            self._unattended.discard(symbol)
-        for symbol in naked:
-            lasted = now - self._since.setdefault(symbol, now)
-            if not attended:
-                self._unattended.add(symbol)
-            if symbol in self._unattended:
-                self.longest_dead = max(self.longest_dead, lasted)
-            elif lasted > self.longest:
-                self.longest, self.when = lasted, f"{symbol} at {now:%H:%M:%S}"
-
-    def _naked(self) -> list[str]:
-        taking_back: dict[tuple[str, int], int] = defaultdict(int)
-        for order in self._venue.book.working():
-            taking_back[order.symbol, order.request.side.sign] += order.pending_quantity
-        held = {symbol: position.quantity for (symbol, _), position in self._venue.account.positions.items()}
-        return [
-            symbol
-            for symbol, quantity in held.items()
-            if quantity and taking_back[symbol, -1 if quantity > 0 else 1] < abs(quantity)
-        ]
-
-
-def judge(venue: Any, database: str, account: str, watch: NakedWatch) -> Findings:
-    """Hold the journal against the exchange."""
-    from pipelines.journal.journal import Journal
-
-    journal = Journal(database)
-    try:
-        intents, fills, outcomes = journal.intents(account), journal.fills(account), journal.outcomes(account)
-        orders, positions = journal.orders(account), journal.open_positions(account)
-        opening = journal.open_account(account, venue.account.opening_cash, venue.clock)
-    finally:
-        journal.close()
-    said: list[str] = []
-    placed = [order for order in _all_orders(venue) if order.placed_by == "PAPER1"]
-    ours = {order.order_id for order in placed}
-    tags = Counter(order.request.tag for order in placed)
-    duplicates = [f"tag {tag} has {count} orders" for tag, count in tags.items() if count > 1]
-    order_of = {order.request.tag: order for order in placed}
-    entries = Counter(i.decision_id for i in intents if i.purpose.value == "entry" and i.tag in order_of)
-    duplicates += [f"decision {decision} was entered {count} times" for decision, count in entries.items() if count > 1]
-    known = {(fill.order_id, fill.trade_id): (fill.quantity, fill.price) for fill in fills}
-    theirs = {(t.order.order_id, t.trade_id): (t.quantity, t.price) for t in venue.book.trades}
-    lost = [f"trade {key} {what} is not in the journal" for key, what in theirs.items() if known.get(key) != what]
-    lost += [f"the journal's fill {key} is not at the exchange" for key in known if key not in theirs]
-    orphans = [
-        f"{position.quantity} {symbol} are left" for (symbol, _), position in venue.account.positions.items()
-        if position.quantity
-    ]  # fmt: skip
-    orphans += [f"order {order.order_id} still works" for order in venue.book.working()]
-    orphans += [f"position {p.symbol} {p.position_id} was never closed in the journal" for p in positions]
-    orphans += [f"order {o} is not in the journal" for o in ours - {order.order_id for order in orders}]
-    charges = sum((charge.total for charge in venue.charges_of.values()), Decimal(0))
-    moved = sum((-fill.side.sign * fill.price * fill.quantity for fill in fills), Decimal(0))
-    cash = []
-    if opening + moved - charges != venue.account.cash:
-        cash.append(
-            f"cash: the journal's fills leave {opening + moved - charges}, the exchange has {venue.account.cash}"
-        )
-    net = sum((outcome.net_inr for outcome in outcomes), Decimal(0))
-    if not orphans and net != venue.account.cash - opening:
-        cash.append(f"outcomes sum to {net}, the cash changed by {venue.account.cash - opening}")
-    said += duplicates + lost + orphans + cash
+def judge(venue: Venue, journal: Journal, account: str) -> Findings:
+    """Hold a finished day's journal against the exchange that played it."""
+    placed = [order for order in venue.book.of_day(venue.session.day) if order.placed_by == CLIENT]
     return Findings(
-        len(duplicates), len(lost), len(orphans), watch.longest.total_seconds(), watch.longest_dead.total_seconds(),
-        len(cash), len(placed), len(theirs), len(outcomes), said,
-    )  # fmt: skip
+        tuple(_duplicates(placed, journal, account)),
+        tuple(_lost_fills(venue, journal, account)),
+        tuple(_orphans(placed, venue, journal, account)),
+        tuple(_cash_mismatches(venue, journal, account)),
+        len(placed),
+        len(venue.book.trades),
+        len(journal.outcomes(account)),
+    )
 
 
-def _all_orders(venue: Any) -> list[Any]:
-    return [states[-1] for states in venue.book._states.values()]
+def _duplicates(placed: list[Order], journal: Journal, account: str) -> list[str]:
+    intents = {intent.tag: intent for intent in journal.intents(account)}
+    tags = Counter(order.request.tag for order in placed)
+    found = [f"tag {tag} has {count} orders" for tag, count in tags.items() if count > 1]
+    found += [f"an order has the tag {tag}, which no intent has" for tag in tags if tag not in intents]
+    entered = Counter(
+        intents[order.request.tag].decision_id
+        for order in placed
+        if order.request.tag in intents
+        and intents[order.request.tag].purpose is Purpose.ENTRY
+        and order.status is not Status.REJECTED
+    )
+    return found + [
+        f"decision {decision} was entered {count} times" for decision, count in entered.items() if count > 1
+    ]
+
+
+def _lost_fills(venue: Venue, journal: Journal, account: str) -> list[str]:
+    ours = {
+        (fill.order_id, fill.trade_id): (fill.symbol, fill.side, fill.quantity, fill.price)
+        for fill in journal.fills(account)
+    }
+    theirs = {
+        (trade.order.order_id, trade.trade_id): (
+            trade.order.symbol,
+            trade.order.request.side,
+            trade.quantity,
+            trade.price,
+        )
+        for trade in venue.book.trades
+    }
+    found = [
+        f"trade {key} is {ours.get(key)} in the journal, {what} at the exchange"
+        for key, what in theirs.items()
+        if ours.get(key) != what
+    ]
+    return found + [f"the exchange does not know the journal's fill {key}" for key in ours.keys() - theirs.keys()]
+
+
+def _orphans(placed: list[Order], venue: Venue, journal: Journal, account: str) -> list[str]:
+    held = {symbol: position.quantity for (symbol, _), position in venue.account.positions.items()}
+    known = {order.order_id for order in journal.orders(account)}
+    found = [f"{shares} {symbol} are left at the exchange" for symbol, shares in held.items() if shares]
+    found += [f"order {order.order_id} on {order.symbol} still works" for order in venue.book.working()]
+    found += [f"order {order.order_id} is not in the journal" for order in placed if order.order_id not in known]
+    for position in journal.open_positions(account):
+        found.append(f"position {position.symbol} of {position.entered_at:%H:%M:%S} was never closed in the journal")
+    for intent in journal.intents(account, living=True):
+        found.append(f"the {intent.purpose} intent on {intent.symbol} is {intent.status} for ever")
+    return found
+
+
+def _cash_mismatches(venue: Venue, journal: Journal, account: str) -> list[str]:
+    fills, orders, cash = journal.fills(account), journal.orders(account), venue.account.cash
+    opening = journal.open_account(account, venue.account.opening_cash, venue.clock)
+    ledger = cash_after(opening, fills, charges_by_order(orders, fills))
+    net = sum((outcome.net_inr for outcome in journal.outcomes(account)), Decimal(0))
+    found = [] if ledger == cash else [f"cash: {ledger} by the journal, {cash} at the exchange"]
+    return found if net == cash - opening else [*found, f"outcomes: {net} in sum, the cash moved by {cash - opening}"]

@@ -1,13 +1,15 @@
-"""Plays one schedule: the exchange in this process, daemons one after another in their own, then judgement."""
+"""Plays one schedule: the exchange in this process, daemons one after another in their own, then the judgement."""
 
 import asyncio
 import contextlib
+import json
 import logging
 import multiprocessing
 import secrets
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,21 +18,29 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE
+from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE, Interval
 from pipelines.domain.fills import FillModel
-from tests.torture.daemon import Orders, run
-from tests.torture.judge import Findings, NakedWatch, judge
-from tests.torture.schedule import Schedule, bars_of
+from pipelines.journal.journal import Journal
+from serving.exchange.conductor import Conductor
+from serving.exchange.faults import FaultPlan, Faults
+from tests.torture.daemon import ENDED_WELL, Life, run
+from tests.torture.judge import Findings, judge
+from tests.torture.schedule import TICKS_PER_BAR, Kill, Schedule, bars_of
+from tests.torture.watch import NakedWatch
 
 #: Imported once by the server from which daemons are forked. Not the official client: it would bring an event loop with
 #: it that forked processes cannot share.
 PRELOAD = [
-    "numpy", "pandas", "sqlalchemy", "psycopg2", "httpx", "requests", "structlog", "yaml", "pydantic",
-    "twisted.internet.defer", "autobahn.twisted.websocket", "serving.executor.session", "serving.executor.broker",
-    "pipelines.journal.journal", "pipelines.params", "tests.torture.daemon",
+    "numpy", "pandas", "sqlalchemy.dialects.postgresql.psycopg2", "httpx", "requests", "structlog", "yaml", "pydantic",
+    "twisted.internet.posixbase", "twisted.internet.epollreactor", "twisted.internet.ssl", "autobahn.twisted.websocket",
+    "serving.executor.daemon", "serving.executor.session", "serving.executor.login", "serving.executor.paper",
+    "pipelines.journal.journal", "pipelines.params", "tests.conftest", "tests.torture.daemon", "tests.torture.dying",
+    "tests.torture.whims",
 ]  # fmt: skip
-PATIENCE_S = 60.0  #: a daemon that takes longer is stuck
+STUCK_S = 60.0  #: a daemon that takes longer is ended
+CRASHES = 4  #: of one schedule; then it is given up
 OPENING_CASH = Decimal(1_000_000)
+NAKED_LIMIT_S = 1.0
 
 
 @dataclass
@@ -39,116 +49,149 @@ class Story:
 
     schedule: Schedule
     findings: Findings
-    kills: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
-    orders: int = 0
-    fills: int = 0
-    outcomes: int = 0
+    lives: list[str] = field(default_factory=list)  #: how each daemon ended
+    kills: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    edges: Counter[str] = field(default_factory=Counter)  #: that the last daemon went by
+    crashes: int = 0
+    naked_seconds: float = 0.0
+    naked_seconds_dead: float = 0.0
+    naked_seconds_wall: float = 0.0
     seconds: float = 0.0
-    wrong: list[str] = field(default_factory=list)  #: sentences, empty when all is well
+    wrong: list[str] = field(default_factory=list)  #: sentences, none when all is well
 
 
 def play(schedule: Schedule, database: str, folder: Path) -> Story:
-    """Play a schedule against a journal; each schedule is an account of its own.
+    """Play a schedule; it is an account of its own in the journal.
 
     Parameters
     ----------
     database : SQLAlchemy address of a journal at the present schema
-    folder : where daemons write how they ended
+    folder : where the daemons write their diaries
     """
     began = time.monotonic()
-    account = f"torture-{schedule.seed}-{secrets.token_hex(3)}"
+    account = f"torture-{schedule.seed}-{secrets.token_hex(4)}"
+    diary = folder / f"{account}.log"
     keys = secrets.token_hex(8), secrets.token_hex(8), secrets.token_hex(8)
     watch = NakedWatch()
-    with exchange(schedule, keys, watch) as (address, conductor):
-        said = folder / f"{account}.log"
-        killed, wrong = 0, []
-        for kill in (*schedule.kills, None):
-            orders = Orders(schedule, account, address, database, keys[2], keys[0], keys[1], kill, str(said))
-            code = _one_daemon(orders)
-            if code == -9:
-                killed += 1
-                continue
-            if code != 0:
-                wrong.append(f"a daemon ended with {code}: {_tail(said)}")
-            if kill is None or conductor.venue.state == "finished":
+    with (
+        contextlib.closing(Journal(database)) as journal,
+        exchange(schedule, keys, watch) as (address, conductor, skip),
+    ):
+        lives, kills, crashes, edges = [], Counter[str](), 0, Counter[str]()
+        waiting: list[Kill | None] = [*schedule.kills, None]
+        while waiting:
+            kill = waiting.pop(0)
+            life = Life(schedule, account, address, database, keys[2], keys[0], keys[1], kill, str(diary))
+            code = _live(life)
+            watch.nobody_lives()
+            how = _last_line(diary) if code != 1 else _complaint(diary)
+            lives.append(f"{how} at {conductor.venue.clock:%H:%M:%S}")
+            if code == -9 and kill is not None:
+                kills[kill.where] += 1
+                skip(kill.missed)
+            elif code == 0:
+                edges.update(json.loads(how.removeprefix(ENDED_WELL))["edges"])
                 break
-        findings = judge(conductor.venue, database, account, watch)
-        faults = _injected(conductor)
-    wrong += findings.sentences
-    return Story(
-        schedule, findings, killed, faults, len(conductor.venue.book.trades) and findings.orders, findings.fills,
-        findings.outcomes, time.monotonic() - began, wrong,
-    )  # fmt: skip
+            else:
+                crashes += 1
+                if crashes < CRASHES:
+                    waiting = waiting or [None]  # as whatever looks after the daemon would
+        story = Story(schedule, judge(conductor.venue, journal, account), lives, kills, edges=edges, crashes=crashes)
+        story.faults.update(conductor.venue.faults.told()["counts"])
+    story.faults = +story.faults
+    story.naked_seconds = watch.wall if schedule.pace else watch.market.total_seconds()
+    story.naked_seconds_dead, story.naked_seconds_wall = watch.dead.total_seconds(), watch.wall
+    story.wrong = [*(life for life in lives if not life.startswith(("died", "ended"))), *story.findings.sentences]
+    if story.naked_seconds > NAKED_LIMIT_S:
+        story.wrong += watch.stories[:3] or [f"shares were naked for {watch.wall:.1f} s of the wall clock"]
+    story.seconds = time.monotonic() - began
+    if not story.wrong:
+        diary.unlink(missing_ok=True)
+    return story
 
 
-def _one_daemon(orders: Orders) -> int:
+def _live(life: Life) -> int:
     """Exit code of one daemon; -9 when it was killed."""
-    process = _server().Process(target=run, args=(orders,), daemon=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    process: Any = context.Process(target=run, args=(life,), daemon=True)
     process.start()
-    process.join(PATIENCE_S)
+    process.join(STUCK_S)
     if process.exitcode is None:
+        with Path(life.diary).open("a") as diary:
+            diary.write(f"\nstuck for {STUCK_S:.0f} s\n")
         process.kill()
         process.join()
         return 99
-    return process.exitcode
+    return int(process.exitcode)
 
 
-def _server() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    return context
+def _last_line(diary: Path) -> str:
+    lines = diary.read_text(errors="replace").split("\n") if diary.exists() else []
+    return next((line for line in reversed(lines) if line.strip()), "said nothing")
 
 
-def _tail(said: Path) -> str:
-    return said.read_text(errors="replace")[-1500:] if said.exists() else "it said nothing"
-
-
-def _injected(conductor: Any) -> dict[str, int]:
-    faults = getattr(conductor, "faults", None)
-    return dict(faults.counts()) if faults is not None and hasattr(faults, "counts") else {}
+def _complaint(diary: Path) -> str:
+    """The error that a daemon ended by, and where."""
+    text = diary.read_text(errors="replace")
+    frames = [line.strip() for line in text.split("\n") if line.startswith('  File "') and "/tests/" not in line]
+    return f"{_last_line(diary)} ({frames[-1] if frames else '?'})"
 
 
 @contextlib.contextmanager
-def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) -> Iterator[tuple[str, Any]]:
-    """The real application on a port of its own, in a thread: its address and the conductor."""
+def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) -> Iterator[tuple[str, Conductor, Any]]:
+    """The real application on a port of its own, in a thread: its address, the conductor, and how to miss frames."""
     import uvicorn
 
-    from pipelines.domain.bars import Interval
     from serving.exchange.app import Keys, create_app
     from serving.exchange.candles import Candles
-    from serving.exchange.conductor import Conductor
-    from serving.exchange.market import BarMarket, session_days
-    from serving.exchange.venue import Rules, Venue
+    from serving.exchange.connections import OpenConnection
 
-    frames: dict[str, list] = {}
-    for bar in bars_of(schedule):
-        frames.setdefault(bar.symbol, []).append([getattr(bar, name) for name in BAR_COLUMNS])
-    tables = {
-        symbol: pd.DataFrame(rows, columns=list(BAR_COLUMNS)).astype(
-            {"open_time": TIME_DTYPE, "close_time": TIME_DTYPE, "volume": "int64"}
-        )
-        for symbol, rows in frames.items()
-    }
-    rules = Rules(OPENING_CASH, FillModel(slippage_bps=2.0, participation=0.05))
-    closes = {symbol: Decimal(str(table["open"].iloc[0])) for symbol, table in tables.items()}
-    by_symbol = {instrument.symbol: instrument for instrument in schedule.traded}
-    market = BarMarket(session_days(tables), by_symbol, 6, schedule.seed)
-    venue = Venue(schedule.traded, market, closes, rules)
-    conductor = Conductor(venue, "lockstep", 30.0 if schedule.stands_while_dead else 0.05)
+    conductor = _conductor(schedule)
     watch.follow(conductor)
-    candles = Candles(lambda symbol: tables[symbol].iloc[:0], Interval.MIN_5)
-    app = create_app(conductor, candles, Keys(*keys), None)
+    app = create_app(conductor, Candles(lambda symbol: _table([]), Interval.MIN_5), Keys(*keys))
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: 40 ms an answer
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)
-    logging.getLogger("tradesage.exchange").setLevel(logging.ERROR)  # that nobody asks for more is the point here
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
+    logging.getLogger("tradesage.exchange").setLevel(logging.ERROR)
+    loop = asyncio.new_event_loop()
+    config = uvicorn.Config(
+        app, http=OpenConnection, log_level="critical", access_log=False, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(sockets=[listener]),), daemon=True)
     thread.start()
+
+    def skip(frames: int) -> None:
+        for _ in range(frames):
+            asyncio.run_coroutine_threadsafe(conductor._step(), loop).result(10)
+
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", conductor
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", conductor, skip
     finally:
         server.should_exit = True
         thread.join(10)
         listener.close()
+        loop.close()
+
+
+def _conductor(schedule: Schedule) -> Conductor:
+    from serving.exchange.market import BarMarket, session_days
+    from serving.exchange.venue import Rules, Venue
+
+    tables = {symbol: _table(bars) for symbol, bars in bars_of(schedule).items()}
+    closes = {symbol: Decimal(str(table["open"].iloc[0])) for symbol, table in tables.items()}
+    by_symbol = {instrument.symbol: instrument for instrument in schedule.traded}
+    market = BarMarket(session_days(tables), by_symbol, TICKS_PER_BAR, schedule.seed)
+    rules = Rules(OPENING_CASH, FillModel(slippage_bps=2.0, participation=0.05))
+    venue = Venue(schedule.traded, market, closes, rules)
+    venue.faults = Faults(FaultPlan(schedule.seed, schedule.faults) if schedule.faults else None)
+    return Conductor(venue, schedule.pace or "lockstep", patience=600.0)
+
+
+def _table(bars: list[Any]) -> pd.DataFrame:
+    rows = [[getattr(bar, name) for name in BAR_COLUMNS] for bar in bars]
+    return pd.DataFrame(rows, columns=list(BAR_COLUMNS)).astype(
+        {"open_time": TIME_DTYPE, "close_time": TIME_DTYPE, "volume": "int64"}
+    )

@@ -1,7 +1,8 @@
-"""A schedule: from one seed a short market, the policy's whims, when the daemon is killed and what goes wrong."""
+"""A schedule: from one seed a short market, the policy's whims, when daemons are killed and what goes wrong."""
 
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -9,43 +10,68 @@ import numpy as np
 
 from pipelines.domain.bars import IST, Bar
 from pipelines.domain.instruments import Instrument, Kind
+from serving.exchange.faults import FaultKind
 
-DAY = date(2026, 10, 30)
 CLOSE = datetime(2026, 10, 30, 15, 15, tzinfo=IST)
 MINUTES = 5
+TICKS_PER_BAR = 6
 INSTRUMENTS = (
     Instrument("ALPHA", 408065, Kind.STOCK, Decimal("0.05"), 1, "IT", True),
     Instrument("BETA", 738561, Kind.STOCK, Decimal("0.05"), 1, "OIL", True),
     Instrument("GAMMA", 341249, Kind.STOCK, Decimal("0.05"), 1, "BANK", True),
 )
-#: Share of a session's calls that go wrong, by kind; the words are those of `serving.exchange.faults`
-CALL_FAULTS = ("answer_lost", "reset_before", "server_error", "too_many_requests", "slow_answer")
-EVENT_FAULTS = ("event_duplicate", "event_late", "event_reorder", "event_lost")
-OTHER_FAULTS = ("ticker_drop", "tick_stale", "tick_out_of_range", "stop_rejected", "fill_then_cancel")
+REFERENCE = 7  #: seed of the market on which every edge is tried
+#: Shares of their opportunities that faults hit where a schedule has them: the lowest and the highest
+RATES: Mapping[FaultKind, tuple[float, float]] = {
+    FaultKind.ANSWER_LOST: (0.01, 0.08),
+    FaultKind.RESET_BEFORE: (0.01, 0.08),
+    FaultKind.SERVER_ERROR: (0.01, 0.08),
+    FaultKind.TOO_MANY_REQUESTS: (0.002, 0.01),
+    FaultKind.SLOW_ANSWER: (0.002, 0.01),
+    FaultKind.TOKEN_EXPIRED: (0.001, 0.003),
+    FaultKind.EVENT_DUPLICATE: (0.05, 0.5),
+    FaultKind.EVENT_LATE: (0.05, 0.5),
+    FaultKind.EVENT_REORDER: (0.05, 0.5),
+    FaultKind.EVENT_LOST: (0.05, 0.5),
+    FaultKind.TICKER_DROP: (0.005, 0.02),
+    FaultKind.TICKER_MUTE: (0.002, 0.006),
+    FaultKind.TICK_STALE: (0.02, 0.2),
+    FaultKind.TICK_OUT_OF_RANGE: (0.01, 0.1),
+    FaultKind.STOP_REJECTED: (0.05, 0.4),
+    FaultKind.FILL_THEN_CANCEL: (0.05, 0.4),
+}
 
 
 class Where(StrEnum):
-    """Where a daemon dies."""
+    """Where a daemon dies. Commits are the journal's writing transactions, calls those that order, change or cancel."""
 
-    BEFORE_WRITE = "before a write to the journal"
-    AFTER_WRITE = "after a write to the journal"
-    BEFORE_CALL = "before a call to the broker"
-    AFTER_CALL = "after a call to the broker, its answer unread"
-    ANY_TIME = "at any time"
+    BEFORE_COMMIT = "before-commit"
+    AFTER_COMMIT = "after-commit"
+    BEFORE_CALL = "before-call"
+    ON_THE_WIRE = "on-the-wire"  #: the request is sent, its answer is never read
+    AFTER_CALL = "after-call"  #: the answer is there, nothing was made of it
+    ANY_TIME = "any-time"
+
+
+AT_COMMITS = (Where.BEFORE_COMMIT, Where.AFTER_COMMIT)
+AT_CALLS = (Where.BEFORE_CALL, Where.ON_THE_WIRE, Where.AFTER_CALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
+    """How one daemon dies.
+
+    Parameters
+    ----------
+    count : of commits or calls that it lives through
+    after_s : of the wall clock from its taking part, for ANY_TIME
+    missed : frames that the market plays before the next daemon is started
+    """
+
     where: Where
-    count: int = 0  #: of writes or calls that are lived through
-    after_s: float = 0.0  #: of the wall clock, for ANY_TIME
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    kind: str
-    step: int  #: of the market, at which it is armed
-    count: int = 1
+    count: int = 0
+    after_s: float = 0.0
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,61 +80,82 @@ class Schedule:
     bars: int  #: five-minute bars up to the session's end
     instruments: int
     volume: int  #: shares a bar; few make fills partial
-    stands_while_dead: bool  #: whether the market waits for the next daemon
-    kills: tuple[Kill, ...]
-    faults: tuple[Fault, ...]
+    pace: float | None  #: times the wall clock; None: lockstep
+    kills: tuple[Kill, ...] = ()
+    faults: Mapping[FaultKind, float] = field(default_factory=dict)  #: share of the opportunities, by kind
 
     @property
     def traded(self) -> tuple[Instrument, ...]:
         return INSTRUMENTS[: self.instruments]
 
+    @property
+    def name(self) -> str:
+        return f"seed {self.seed}" if self.seed != REFERENCE else "edge " + ", ".join(map(edge_name, self.kills))
 
-def schedule_of(seed: int, *, faults: bool = True) -> Schedule:
+
+def schedule_of(seed: int, *, kills: bool = True, faults: bool = True) -> Schedule:
     """The schedule of a seed; the same seed gives the same one."""
     rng = np.random.default_rng([seed, 9001])
-    bars = int(rng.integers(9, 15))
-    return Schedule(
+    schedule = Schedule(
         seed=seed,
-        bars=bars,
+        bars=int(rng.integers(8, 13)),
         instruments=int(rng.integers(2, 4)),
-        volume=int(rng.choice([300, 1_500, 20_000])),
-        stands_while_dead=bool(rng.random() < 0.6),
-        kills=tuple(_kill(rng) for _ in range(int(rng.integers(1, 5)))),
-        faults=_faults(rng, bars) if faults and rng.random() < 0.75 else (),
+        volume=int(rng.choice([1_500, 6_000, 40_000])),
+        pace=600.0 if seed % 10 == 0 else None,
     )
+    drawn_kills = tuple(_kill(rng) for _ in range(int(rng.integers(1, 6))))
+    drawn_faults = _faults(rng) if rng.random() < 0.75 else {}
+    return replace(schedule, kills=drawn_kills if kills else (), faults=drawn_faults if faults else {})
 
 
-def bars_of(schedule: Schedule) -> list[Bar]:
-    """The day's bars: prices that wander enough for stops and targets to be met."""
+def reference(*kills: Kill) -> Schedule:
+    """A short day without faults, on which every edge is tried."""
+    return Schedule(seed=REFERENCE, bars=8, instruments=2, volume=6_000, pace=None, kills=kills)
+
+
+def edge_name(kill: Kill) -> str:
+    return f"{kill.where}:{kill.count}"
+
+
+def edge_from(text: str) -> Kill:
+    """Of `after-commit:12`."""
+    where, _, count = text.partition(":")
+    return Kill(Where(where), int(count))
+
+
+def bars_of(schedule: Schedule) -> dict[str, list[Bar]]:
+    """The day's bars by symbol: prices that wander enough for stops and targets to be met."""
     rng = np.random.default_rng([schedule.seed, 9002])
-    first = CLOSE - timedelta(minutes=MINUTES) * schedule.bars
+    return {instrument.symbol: _bars_of(instrument, schedule, rng) for instrument in schedule.traded}
+
+
+def _bars_of(instrument: Instrument, schedule: Schedule, rng: np.random.Generator) -> list[Bar]:
+    step, tick = timedelta(minutes=MINUTES), float(instrument.tick_size)
+    first = CLOSE - step * schedule.bars
+    levels = 500 * np.exp(np.cumsum(rng.normal(0, 0.004, schedule.bars + 1)))
     made = []
-    for instrument in schedule.traded:
-        tick = float(instrument.tick_size)
-        closes = 500 * np.exp(np.cumsum(rng.normal(0, 0.004, schedule.bars + 1)))
-        for i in range(schedule.bars):
-            opened, closed = closes[i] * (1 + rng.normal(0, 0.0015)), closes[i + 1]
-            high = max(opened, closed) * (1 + abs(rng.normal(0, 0.002)))
-            low = min(opened, closed) * (1 - abs(rng.normal(0, 0.002)))
-            at = first + timedelta(minutes=MINUTES) * i
-            prices = [round(round(float(price) / tick) * tick, 2) for price in (opened, high, low, closed)]
-            volume = int(schedule.volume * rng.uniform(0.3, 1.7))
-            made.append(Bar(instrument.symbol, at, at + timedelta(minutes=MINUTES), *prices, volume))
+    for i in range(schedule.bars):
+        opened, closed = levels[i] * (1 + rng.normal(0, 0.0015)), levels[i + 1]
+        high = max(opened, closed) * (1 + abs(rng.normal(0, 0.002)))
+        low = min(opened, closed) * (1 - abs(rng.normal(0, 0.002)))
+        prices = [round(round(float(price) / tick) * tick, 2) for price in (opened, high, low, closed)]
+        volume = int(schedule.volume * rng.uniform(0.3, 1.7))
+        made.append(Bar(instrument.symbol, first + step * i, first + step * (i + 1), *prices, volume))
     return made
 
 
 def _kill(rng: np.random.Generator) -> Kill:
-    where = Where(rng.choice([where.value for where in Where]))
-    if where is Where.ANY_TIME:
-        return Kill(where, after_s=float(rng.uniform(0.05, 1.5)))
-    most = 120 if "write" in where.value else 25
-    return Kill(where, count=int(rng.integers(0, most)))
-
-
-def _faults(rng: np.random.Generator, bars: int) -> tuple[Fault, ...]:
-    kinds = (*CALL_FAULTS, *CALL_FAULTS, *EVENT_FAULTS, *OTHER_FAULTS)
-    steps = bars * 7
-    return tuple(
-        Fault(str(rng.choice(kinds)), int(rng.integers(1, steps)), int(rng.integers(1, 4)))
-        for _ in range(int(rng.integers(1, 7)))
+    """Half of them early: in the taking up, and at the first orders."""
+    where = rng.choice(list(Where))
+    early = rng.random() < 0.5
+    return Kill(
+        Where(where),
+        count=int(rng.integers(0, (12 if early else 120) if where in AT_COMMITS else (4 if early else 25))),
+        after_s=float(rng.uniform(0.0, 0.5 if early else 2.0)),
+        missed=int(rng.integers(1, 8)) if rng.random() < 0.4 else 0,
     )
+
+
+def _faults(rng: np.random.Generator) -> dict[FaultKind, float]:
+    kinds = rng.choice(list(RATES), size=int(rng.integers(1, 7)), replace=False)
+    return {FaultKind(kind): round(float(rng.uniform(*RATES[FaultKind(kind)])), 4) for kind in kinds}

@@ -4,7 +4,7 @@ import json
 import os
 import traceback
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.orders import Product
@@ -46,7 +46,7 @@ def _play(life: Life, tell) -> None:
     from pipelines.params import load_params
     from serving.executor.bar_builder import BarBuilder, session_grid
     from serving.executor.broker import KiteBroker
-    from serving.executor.daemon import limits_from
+    from serving.executor.daemon import exits_from, limits_from
     from serving.executor.feed import Disconnected, Feed, OrderUpdate, older_than
     from serving.executor.kite_client import client
     from serving.executor.login import paper_log_in
@@ -74,6 +74,11 @@ def _play(life: Life, tell) -> None:
         product=Product.MIS,
         limits=limits_from(params.executor),
         flatten_at_end=True,
+        exits=exits_from(params.executor.exit),
+        reconcile_after=timedelta(seconds=params.executor.reconcile_seconds),
+        lost_after=timedelta(seconds=params.executor.lost_after_seconds),
+        late_after=timedelta(seconds=params.executor.late_tick_seconds),
+        most_jump=params.executor.max_tick_jump,
     )
     session = Session(
         terms,

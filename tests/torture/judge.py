@@ -8,7 +8,7 @@ from pipelines.domain.orders import Purpose
 from pipelines.journal.journal import Journal
 from serving.exchange.book import Order, Status
 from serving.exchange.venue import Venue
-from serving.executor.ledger import cash_after, charges_by_order
+from serving.executor.ledger import Ledger
 
 CLIENT = "PAPER1"  #: who places our orders at the exchange; the broker's own have another name
 
@@ -97,9 +97,12 @@ def _orphans(placed: list[Order], venue: Venue, journal: Journal, account: str) 
 
 
 def _cash_mismatches(venue: Venue, journal: Journal, account: str) -> list[str]:
-    fills, orders, cash = journal.fills(account), journal.orders(account), venue.account.cash
-    opening = journal.open_account(account, venue.account.opening_cash, venue.clock)
-    ledger = cash_after(opening, fills, charges_by_order(orders, fills))
+    opening, cash = venue.account.opening_cash, venue.account.cash
+    ledger = Ledger(opening)
+    for order in journal.orders(account):
+        ledger.note_order(order)
+    for fill in journal.fills(account):
+        ledger.note_fill(fill)
     net = sum((outcome.net_inr for outcome in journal.outcomes(account)), Decimal(0))
-    found = [] if ledger == cash else [f"cash: {ledger} by the journal, {cash} at the exchange"]
+    found = [] if ledger.cash == cash else [f"cash: {ledger.cash} by the journal, {cash} at the exchange"]
     return found if net == cash - opening else [*found, f"outcomes: {net} in sum, the cash moved by {cash - opening}"]

@@ -5,13 +5,17 @@ import logging
 import socket
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipelines.credentials import credential
 from pipelines.domain.errors import BadParams, PortTaken, TradeSageError
 from pipelines.params import load_params
 from pipelines.paths import Paths
 from serving.exchange.faults import FaultPlan, Faults
+
+if TYPE_CHECKING:
+    from serving.exchange.recording import Recording
+    from serving.exchange.replay import Replay
 
 LOG = logging.getLogger("tradesage.exchange")
 
@@ -34,7 +38,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="workspace: holds params.yaml and data/")
     parser.add_argument("--host", help="address to listen at; serving.host of params.yaml if not given")
     parser.add_argument("--port", type=int, help="serving.exchange_port of params.yaml if not given")
-    parser.add_argument("--pace", help="lockstep, or how many times faster than real time; exchange.pace if not given")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--bars", type=Path, metavar="PATH", help="play recorded bars: a CSV or Parquet file, a folder")
+    source.add_argument(
+        "--ticks", type=Path, metavar="PATH", help="play recorded ticks: a CSV or Parquet file, a folder"
+    )
+    parser.add_argument(
+        "--days", default="", help="of --bars or --ticks: 2021-05-17,2021-05-19 or 2021-05-17:2021-05-21"
+    )
+    parser.add_argument("--symbols", default="", help="of --bars or --ticks, by comma")
+    parser.add_argument("--instruments", type=Path, help="Kite's dump of NSE as CSV: tokens and tick sizes for files")
+    parser.add_argument(
+        "--pace",
+        help="lockstep, max (as fast as it goes) or how many times faster than real time; exchange.pace if not given",
+    )
     parser.add_argument(
         "--start",
         choices=("now", "asked"),
@@ -71,9 +88,9 @@ def _serve(given: argparse.Namespace) -> None:
     from serving.exchange.connections import OpenConnection
     from serving.exchange.postbacks import Postbacks
     from serving.exchange.rate_limits import kite_limits
-    from serving.exchange.recording import read_recording, rules_from
+    from serving.exchange.recording import rules_from
 
-    recording = read_recording(Paths(given.root))
+    recording = _recording(given)
     keys = Keys(credential("kite_api_key"), credential("kite_api_secret"), credential("exchange_admin_token"))
     url = given.postback_url or params.exchange.postback_url
     venue = recording.venue(rules_from(params), params.exchange.ticks_per_bar, params.exchange.seed)
@@ -106,20 +123,41 @@ def _serve(given: argparse.Namespace) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _switch(word: str | bool, pace: float | Literal["lockstep"]) -> bool:
+def _recording(given: argparse.Namespace) -> "Recording | Replay":
+    """What is played: files if they are named, otherwise the workspace's session."""
+    from serving.exchange.recording import read_recording
+    from serving.exchange.replay import Choice, days_asked, replay_bars, replay_ticks, symbols_asked
+
+    path = given.bars or given.ticks
+    if path is None:
+        if given.days or given.symbols or given.instruments:
+            raise BadParams("--days, --symbols and --instruments choose from files; name them by --bars or --ticks")
+        return read_recording(Paths(given.root))
+    choice = Choice(days_asked(given.days) if given.days else frozenset(), symbols_asked(given.symbols))
+    replay = (replay_bars if given.bars else replay_ticks)(path, choice, given.instruments)
+    for sentence in replay.told:
+        LOG.info("%s", sentence)
+    return replay
+
+
+def _switch(word: str | bool, pace: float | Literal["lockstep", "max"]) -> bool:
     """`auto` is on wherever time goes by itself."""
     return pace != "lockstep" if word == "auto" else word in (True, "on")
 
 
-def _pace(text: str) -> float | Literal["lockstep"]:
+def _pace(text: str) -> float | Literal["lockstep", "max"]:
     if text == "lockstep":
         return "lockstep"
+    if text == "max":
+        return "max"
     try:
         pace = float(text)
     except ValueError:
         pace = 0.0
     if not 0 < pace < float("inf"):
-        raise BadParams(f"--pace {text}: lockstep or a number above zero (60 plays an hour in a minute) was expected")
+        raise BadParams(
+            f"--pace {text}: lockstep, max or a number above zero (60 plays an hour in a minute) was expected"
+        )
     return pace
 
 

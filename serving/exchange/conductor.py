@@ -22,7 +22,7 @@ LOG = logging.getLogger("tradesage.exchange")
 HEARTBEAT_SECONDS = 1.0
 NIGHT = timedelta(minutes=30)  #: longer gaps between frames are skipped at a numeric pace
 
-Pace = Literal["lockstep"] | float
+Pace = Literal["lockstep", "max"] | float
 
 
 class Conductor:
@@ -31,7 +31,7 @@ class Conductor:
     Parameters
     ----------
     venue : Venue
-    pace : "lockstep", or how many times faster than the wall clock
+    pace : "lockstep", "max" (as fast as it goes), or how many times faster than the wall clock
     patience : float
         Seconds that a lockstep client may be silent before the market goes on without it.
     postbacks : Postbacks, or None where the app has no address for them
@@ -86,7 +86,7 @@ class Conductor:
         if self.lockstep:
             await self._watch()
         else:
-            await self._run_at_pace(float(self.pace))
+            await self._run_at_pace(float("inf") if self.pace == "max" else float(self.pace))
 
     async def beat_heart(self) -> None:
         """A one-byte frame while nothing else is sent, as Kite does."""

@@ -85,8 +85,8 @@ def match(order: WorkingOrder, bar: PriceBar, instrument: Instrument, model: Fil
     SL-M while the market stays within their protection, and a LIMIT that is marketable when it first meets the market.
     A limit that waits fills at its price, never better, once the market trades strictly through it: the queue ahead of
     us is served first. If the market jumped over it, that price may lie outside of the bar it jumped to.
-    A stop beyond whose limit the market has jumped is only triggered. At most `participation` of the volume is filled,
-    at least one lot if anything traded; the rest keeps working.
+    A stop beyond whose limit the market has jumped waits at it like any other. At most `participation` of the volume is
+    filled, at least one lot if anything traded; the rest keeps working.
     """
     allowed = _allowed(bar, instrument, model)
     quantity = order.quantity if allowed is None else min(order.quantity, max(allowed - bar.taken, 0))
@@ -119,8 +119,9 @@ def _stop(
     if (bar.high < trigger) if buying else (bar.low > trigger):
         return None
     worse = max(trigger, bar.open) if buying else min(trigger, bar.open)
-    if limit is not None and _better(limit, worse, order.side):
-        return Match(0, worse, triggered=True)
+    if limit is not None and _better(limit, worse, order.side):  # the open jumped beyond it: now it waits there
+        came_back = _better(bar.low if buying else bar.high, limit, order.side)
+        return Match(quantity if came_back else 0, limit if came_back else worse, triggered=True)
     return Match(quantity, _slipped(worse, order, bar, share, instrument, model), triggered=True)
 
 

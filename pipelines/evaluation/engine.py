@@ -1,9 +1,9 @@
 """The backtest: decisions meet bars one by one, with one purse, real charges and the paper exchange's own matching.
 
-A decision at a bar's close is a market order that meets the instrument's next bar. What that bar's volume does not give
-is cancelled. From the fill on a stop rests; inside a bar the stop comes before the target. The time barrier and the
-square-off are market orders at an open. Whatever is left when an instrument's session (intraday) or the period ends is
-closed at that bar's close. Cash is `Decimal` and moves by fills and charges alone.
+A decision at a bar's close is a market order, with the broker's protection, that meets the instrument's next bar. What
+that bar does not give is cancelled. From the fill on a stop rests; inside a bar the stop comes before the target. The
+time barrier and the square-off are market orders at an open. Whatever is left when an instrument's session (intraday)
+or the period ends is closed at that bar's close. Cash is `Decimal` and moves by fills and charges alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from pipelines.domain.fills import FillModel, Match, PriceBar, WorkingOrder, mat
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.outcomes import ExitReason, Outcome
+from pipelines.domain.protection import automatic_percent, protected_limit
 from pipelines.domain.signals import Action, Side
 from pipelines.policy.labels import session_days, squared_off
 from pipelines.policy.panel import Panel
@@ -179,7 +180,8 @@ class _Engine:
         return self.days[decided] == self.days[row] and not self.squared[row]
 
     def _enter(self, symbol: str, pending: _Pending, row: int) -> None:
-        order = WorkingOrder(pending.side, pending.quantity, OrderType.MARKET)
+        band = self._protection(pending, row)
+        order = WorkingOrder(pending.side, pending.quantity, OrderType.MARKET, band)
         found = match(order, self._bar(row), self._instrument(symbol), self.rules.fills)
         if found is None:
             return
@@ -198,6 +200,16 @@ class _Engine:
             best=found.price,
             worst=found.price,
         )
+
+    def _protection(self, pending: _Pending, row: int) -> Decimal | None:
+        """How far from the decision's close the broker's market protection lets an entry go: not with the bar's open,
+        if that jumped beyond it. An order for another day's opening is protected by the opening price itself.
+        """
+        if not self.intraday:
+            return None
+        instrument, close = self._instrument(self.symbols[row]), _paise(self.close[pending.row])
+        percent = automatic_percent(instrument, close, self._day(row))
+        return protected_limit(instrument, pending.side, close, percent)
 
     def _advance(self, position: _Position, row: int) -> None:
         """What this bar does to a position: an exit under way, an exit at the open, the stop, the target."""

@@ -66,10 +66,11 @@ def test_a_protected_market_order_takes_within_its_band_and_waits_at_it_when_the
     assert filled(an_order(limit="100.50", rested=True)).price == Decimal("100.50")
 
 
-def test_a_protected_stop_jumped_beyond_its_band_is_triggered_and_rests():
+def test_a_protected_stop_jumped_beyond_its_band_waits_at_it_for_the_market_to_come_back():
     order = an_order(Side.SELL, OrderType.SL_M, trigger="105.00", limit="101.85")
 
-    assert filled(order) == Match(0, Decimal("100.00"), True)
+    assert filled(order) == Match(10, Decimal("101.85"), True)
+    assert filled(order, PriceBar.tick(Decimal("100.00"))) == Match(0, Decimal("100.00"), True)
     assert filled(replace(order, triggered=True)) == Match(10, Decimal("101.85"), True)
 
 
@@ -179,7 +180,8 @@ def test_a_fill_is_inside_the_bar_never_better_than_asked_and_within_the_volume(
     assert result.quantity <= order.quantity
     if bar.volume is not None:
         assert result.quantity <= max(1, model.participation * bar.volume)
-    if order.order_type is OrderType.SL_M and not order.triggered:
+    beyond = order.side.sign * (order.limit_price - order.trigger_price) >= 0
+    if order.order_type is OrderType.SL_M and not order.triggered and beyond:
         assert order.side.sign * (result.price - order.trigger_price) >= 0
 
 

@@ -69,18 +69,27 @@ def test_cash_is_opening_equity_plus_gross_less_charges_to_the_paisa(interval, p
     assert all(o.mae_inr <= 0 <= o.mfe_inr for o in outcomes)
 
 
+@pytest.mark.parametrize(("low", "entries"), [(102.0, []), (100.5, [Decimal("101.00")])])
+def test_an_entry_does_not_go_with_a_jump_beyond_its_market_protection(low, entries):
+    panel = a_flat_panel(bars={3: (103, 104, low, 103)})
+
+    result = traded(panel, decisions_at([2], stop=0.05, target=0.05))
+
+    assert [trade.outcome.entry_price for trade in result.trades] == entries
+
+
 def test_a_decision_fills_at_the_next_open_with_slippage_and_pays_both_orders():
-    panel = a_flat_panel(bars={3: (101, 102, 100, 101)})
+    panel = a_flat_panel(bars={3: (100.5, 102, 100, 101)})
 
     (trade,) = traded(panel, decisions_at([2], stop=0.05, target=0.05)).trades
 
     outcome = trade.outcome
     assert outcome.quantity == 1000
-    assert outcome.entry_price == Decimal("101.05")
+    assert outcome.entry_price == Decimal("100.55")
     assert outcome.exit_reason is ExitReason.TIME
     assert outcome.exit_price == Decimal("100.00")  # slippage does not leave a bar without range
     day = outcome.entered_at.date()
-    buy = order_charges(product=Product.MIS, side=Side.BUY, value=Decimal("101050"), day=day)
+    buy = order_charges(product=Product.MIS, side=Side.BUY, value=Decimal("100550"), day=day)
     sell = order_charges(product=Product.MIS, side=Side.SELL, value=Decimal("100000"), day=day)
     assert sum(outcome.charges.values()) == buy.total + sell.total
     assert outcome.hold_bars == 5

@@ -83,10 +83,10 @@ def some_rules(**changes) -> Rules:
 
 
 def a_venue(
-    *bars: list[Bar], instruments=(ALPHA, BETA), close: str = "100.00", ticks_per_bar: int = 4, **rules
+    *bars: list[Bar], instruments=(ALPHA, BETA), close: str = "100.00", ticks_per_bar: int = 4, seed: int = 3, **rules
 ) -> Venue:
     closes = {instrument.symbol: Decimal(close) for instrument in instruments}
-    market = BarMarket(days_of(*bars), {i.symbol: i for i in instruments}, ticks_per_bar, seed=3)
+    market = BarMarket(days_of(*bars), {i.symbol: i for i in instruments}, ticks_per_bar, seed)
     return Venue(instruments, market, closes, some_rules(**rules))
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from pipelines.domain.api_order_rules import below_threshold
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadParams
 
@@ -168,26 +169,63 @@ class ExitParams(Section):
     hurried_wait_seconds: Count
 
 
+class RestrictedParams(Section):
+    symbol: Annotated[str, Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=1)]
+    effective_from: date | None = None
+    effective_to: date | None = None
+
+
+class HaltParams(Section):
+    losses_in_a_row: Count
+    slow_decision_ms: Annotated[float, Field(gt=0)]
+    slow_decisions: Count
+    feed_silence_seconds: Annotated[float, Field(gt=0)]
+    clock_skew_seconds: Annotated[float, Field(gt=0)]
+    skewed_frames: Count
+    calm_seconds: Annotated[float, Field(ge=0)]
+
+
+def _below_threshold(orders_per_second: int) -> int:
+    verdict = below_threshold(orders_per_second, date.max)
+    if not verdict.passed:
+        raise ValueError(f"must be below {verdict.limit:.0f}, the rate from which an algo must be registered")
+    return orders_per_second
+
+
 class ExecutorParams(Section):
     live: bool
     max_positions: Count
     max_position: Share
     risk_per_trade: Share
     max_gross: Annotated[float, Field(gt=0)]
+    max_net: Annotated[float, Field(gt=0)]
+    max_sector: Annotated[float, Field(gt=0)]
+    max_unclassified: Annotated[float, Field(gt=0)]
+    max_correlated: Annotated[float, Field(gt=0)]
+    min_correlation: Share
+    correlation_window: Annotated[int, Field(ge=20, le=5000)]
     min_share_of_decision: Share
     max_daily_loss: Share
+    max_drawdown: Share
     max_price_deviation: Share
-    max_orders_per_second: Annotated[int, Field(ge=1, le=10)]
+    max_orders_per_second: Annotated[int, Field(ge=1), AfterValidator(_below_threshold)]
     max_orders_per_minute: Annotated[int, Field(ge=4, le=400)]
     max_orders_per_day: Annotated[int, Field(ge=4, le=5000)]
     mute_after_seconds: Annotated[float, Field(ge=2, le=300)]
     stale_after_seconds: Count
+    market_silent_seconds: Count
+    intraday_margin: Share
+    margin_buffer: Annotated[float, Field(ge=0, lt=1)]
+    restricted: tuple[RestrictedParams, ...]
+    restricted_file: Path | None
     square_off_minutes: Annotated[int, Field(ge=1, le=300)]
     reconcile_seconds: Count
     lost_after_seconds: Count
     late_tick_seconds: Count
     max_tick_jump: Share
     exit: ExitParams
+    halt: HaltParams
 
 
 class Params(Section):

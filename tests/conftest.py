@@ -27,6 +27,7 @@ SMALL = {
     "evaluation.folds": 2,
     "evaluation.random_runs": 10,
     "evaluation.bootstraps": 200,
+    "executor.halt.losses_in_a_row": 1000,  # a test's day goes on through losses; the kill switch has its own tests
 }
 
 

@@ -8,16 +8,21 @@ from decimal import Decimal
 @dataclass(frozen=True, slots=True)
 class EquityDay:
     day: date
-    opening: Decimal  #: equity at the day's first look, rupees
+    opening: Decimal  #: equity at the end of the day before, else at the first look, rupees
     peak: Decimal  #: highest equity since the account began, or since a person accepted a drawdown, rupees
     last: Decimal  #: at the last look, rupees
     at: datetime  #: market time of the last look
 
     def marked(self, equity: Decimal, at: datetime) -> "EquityDay":
-        """The record with one more look at the equity; a new day opens with it and inherits the peak."""
-        if at.date() != self.day:
-            return EquityDay(at.date(), equity, max(self.peak, equity), equity, at)
-        return replace(self, peak=max(self.peak, equity), last=equity, at=at)
+        """The record with one more look at the equity."""
+        day = self.turned(at)
+        return replace(day, peak=max(day.peak, equity), last=equity, at=at)
+
+    def turned(self, at: datetime) -> "EquityDay":
+        """The record of the day of `at`: a new day opens with what the last one ended with, and inherits its peak."""
+        if at.date() == self.day:
+            return self
+        return EquityDay(at.date(), self.last, self.peak, self.last, at)
 
     def accepted(self) -> "EquityDay":
         """A person knows of the drawdown and goes on: it is measured from here."""

@@ -71,6 +71,8 @@ class Broker(Protocol):
 
     def cash(self) -> Decimal: ...
 
+    def margin(self) -> Decimal: ...
+
 
 class KiteBroker:
     """Zerodha, or whatever speaks its protocol.
@@ -199,6 +201,10 @@ class KiteBroker:
     def cash(self) -> Decimal:
         """The cash ledger, in rupees."""
         return Decimal(str(self._reading(self._kite.margins)["equity"]["available"]["cash"])).quantize(Decimal("0.01"))
+
+    def margin(self) -> Decimal:
+        """Rupees that new orders may block."""
+        return Decimal(str(self._reading(self._kite.margins)["equity"]["net"])).quantize(Decimal("0.01"))
 
     def user_id(self) -> str:
         """The broker's name of the account."""

@@ -15,9 +15,8 @@ from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, 
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
-from pipelines.domain.risk import RiskLimits
 from pipelines.journal.memory import AnyJournal
-from pipelines.params import ExecutorParams, ExitParams, Params
+from pipelines.params import ExitParams, Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
 from serving.executor.access import Access
@@ -26,12 +25,14 @@ from serving.executor.broker import KiteBroker
 from serving.executor.desk import Frame
 from serving.executor.feed import Disconnected, Feed, OrderUpdate, in_order
 from serving.executor.health import Metrics, OrderTimes
-from serving.executor.kite_client import ticker_root
+from serving.executor.kite_client import KITE, ticker_root
+from serving.executor.limits import limits_from, restrictions_from, triggers_from
 from serving.executor.live_features import LiveFeatures, fetch_history
 from serving.executor.marketplace import MarketPlace, refuse_money
 from serving.executor.policy_client import PolicyClient, Served
 from serving.executor.session import Session, Terms
 from serving.executor.summary import session_summary, write_summary
+from serving.executor.trading_state import halt_file
 from serving.executor.vitals import Vitals
 
 LOG = structlog.get_logger("executor")
@@ -101,8 +102,9 @@ class Daemon:
         instruments = read_instruments(self.paths)
         self._check_interval(served)
         now = self.place.now()
-        features, rows = self._warm_up(served, instruments, now)
+        features, rows, history = self._warm_up(served, instruments, now)
         session = self._session_of(served, instruments, features)
+        session.risk.warm_up(history)
         self.vitals.begin(self.account, session, served)
         self._start(session)
         if rows and self._may_decide_on_history(served, features.last_close, now):
@@ -130,7 +132,9 @@ class Daemon:
                 "promote a policy that was trained on this interval"
             )
 
-    def _warm_up(self, served: Served, instruments: list[Instrument], now: datetime) -> tuple[LiveFeatures, list[Any]]:
+    def _warm_up(
+        self, served: Served, instruments: list[Instrument], now: datetime
+    ) -> tuple[LiveFeatures, list[Any], Mapping[str, pd.DataFrame]]:
         began = time.monotonic()
         interval = served.interval
         history = fetch_history(self.broker.history, instruments, interval, now)
@@ -146,7 +150,7 @@ class Daemon:
         rows = features.warm_up(history)
         bars = sum(len(frame) for frame in history.values())
         LOG.info("warm", bars=bars, last_close=str(features.last_close), seconds=round(time.monotonic() - began, 1))
-        return features, rows
+        return features, rows, history
 
     def _session_of(self, served: Served, instruments: list[Instrument], features: LiveFeatures) -> Session:
         executor = self.params.executor
@@ -162,6 +166,11 @@ class Daemon:
             lost_after=timedelta(seconds=executor.lost_after_seconds),
             late_after=timedelta(seconds=executor.late_tick_seconds),
             most_jump=executor.max_tick_jump,
+            triggers=triggers_from(executor),
+            correlation_window=executor.correlation_window,
+            restrictions=lambda: restrictions_from(executor, self.paths.root),
+            halt_file=halt_file(),
+            market_is_now=self.place.root == KITE,
         )
         builder = BarBuilder(session_grid(served.interval))
         return Session(terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day)
@@ -197,8 +206,10 @@ class Daemon:
         time.sleep(0.3)  # the ticker's subscription is a message of its own, on its way now
         lockstep = self.place.lockstep
         finished, over = self.place.go_on(), False
+        heard = time.monotonic()
         while not over:
             event = feed.next(SILENCE_S)
+            heard = time.monotonic() if isinstance(event, Frame) else heard
             match event:
                 case OrderUpdate():
                     session.on_order_update(event.content)
@@ -215,6 +226,7 @@ class Daemon:
                     LOG.warning("ticker disconnected", reason=event.reason)
                     session.on_connection_lost()
                 case None:
+                    session.on_silence(time.monotonic() - heard)
                     over = self._on_silence(session)
                     if lockstep and not over:
                         finished = self.place.go_on()
@@ -269,21 +281,6 @@ class Daemon:
             differences.append(f"{session.open_positions} positions are still open after the last frame")
         if differences:
             raise BooksDiffer(f"{'; '.join(differences)}; see {self.paths.reports / 'session.json'}")
-
-
-def limits_from(params: ExecutorParams) -> RiskLimits:
-    return RiskLimits(
-        max_positions=params.max_positions,
-        max_position=params.max_position,
-        risk_per_trade=params.risk_per_trade,
-        max_gross=params.max_gross,
-        min_share_of_decision=params.min_share_of_decision,
-        max_daily_loss=params.max_daily_loss,
-        max_price_deviation=params.max_price_deviation,
-        max_orders_per_second=params.max_orders_per_second,
-        stale_after=timedelta(seconds=params.stale_after_seconds),
-        square_off=timedelta(minutes=params.square_off_minutes),
-    )
 
 
 def exits_from(params: ExitParams) -> ExitSchedule:

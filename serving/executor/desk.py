@@ -1,9 +1,11 @@
 """What the parts of a trading session share: its terms, the two books' keepers, the moment, and the open trades."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import structlog
 
@@ -12,11 +14,16 @@ from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import Session as TradingDay
 from pipelines.domain.orders import Product
 from pipelines.domain.outcomes import ExitReason
+from pipelines.domain.restrictions import Restriction
 from pipelines.domain.risk import RiskLimits
+from pipelines.domain.verdicts import Verdict
 from pipelines.journal.memory import AnyJournal
 from serving.executor.bar_builder import Tick
 from serving.executor.broker import Broker
+from serving.executor.order_calls import OrderCalls
 from serving.executor.trade import Trade
+from serving.executor.trading_state import Trading
+from serving.executor.watch import Triggers
 
 LOG = structlog.get_logger("executor")
 MOST_ALARMS = 500  #: kept in memory; the log has them all
@@ -29,6 +36,7 @@ class Frame:
 
     at: datetime
     ticks: tuple[Tick, ...] = ()
+    index_move: float | None = None  #: of NIFTY 50 since its previous close, as a share; None if it was not told
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,11 @@ class Terms:
     late_after: timedelta = timedelta(seconds=5)  #: an older tick moves no order
     most_jump: float = 0.1  #: a price further from the last one is believed when it is seen twice
     cash_is_a_ledger: bool = True  #: whether the broker's cash can be compared to the paisa at any time
+    triggers: Triggers | None = None  #: None: nothing stops trading by itself
+    correlation_window: int = 100  #: returns per estimate
+    restrictions: Callable[[], tuple[Restriction, ...]] = tuple  #: read anew each day
+    halt_file: Path | None = None  #: stops trading while it is there
+    market_is_now: bool = False  #: whether packets are stamped with the wall clock's time
 
 
 @dataclass
@@ -74,7 +87,13 @@ class Desk:
     clock: datetime | None = None  #: market time, as the last message told it
     day: TradingDay | None = None
     final: bool = False  #: whether this day is the last that is traded
-    held_back: dict[str, str] = field(default_factory=dict)  #: why nothing is entered now, by what says so
+    order_calls: OrderCalls = field(default_factory=OrderCalls)
+    results: list[Decimal] = field(default_factory=list)  #: net rupees of what closed since a person last looked
+    refused: Counter[str] = field(default_factory=Counter)  #: how often each rule said no
+    trading: Trading = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trading = Trading(self.terms.account, self.journal, self.terms.halt_file)
 
     @property
     def account(self) -> str:
@@ -97,7 +116,9 @@ class Desk:
 
     @property
     def leave_now(self) -> ExitReason | None:
-        """Before the session's end what is intraday is closed, and on the last day everything if that is asked for."""
+        """When a person says so, all is closed; before the session's end what is intraday, on the last day all."""
+        if self.trading.must_flatten:
+            return ExitReason.FLATTEN
         if not self.late:
             return None
         if self.terms.product is Product.MIS:
@@ -115,13 +136,7 @@ class Desk:
         self.alarms.append(sentence)
         del self.alarms[:-MOST_ALARMS]
 
-    def hold_back(self, what: str, why: str | None) -> None:
-        """Enter nothing while `why` is told; None lifts it. Each change is an alarm or a line in the log."""
-        before = self.held_back.get(what)
-        if why is None:
-            if self.held_back.pop(what, None) is not None:
-                LOG.info("entries go on", cause=what)
-            return
-        self.held_back[what] = why
-        if before is None:
-            self.alarm(f"nothing is entered: {why}")
+    def refuse(self, verdict: Verdict, symbol: str | None = None, decision_id: str | None = None) -> None:
+        """Note a rule that said no, with its figures."""
+        self.refused[verdict.gate] += 1
+        self.journal.record_risk_event(self.account, verdict, self.now, symbol, decision_id)

@@ -1,18 +1,17 @@
 """From a bar's rows to entries: the policy decides, the rules judge, what is left of it is sent."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pipelines.domain.errors import TradeSageError
 from pipelines.domain.orders import OrderType, Product, Purpose
-from pipelines.domain.risk import Exposure, Proposal, review
+from pipelines.domain.risk.rules import for_entries
 from pipelines.domain.signals import Action, Decision, FeatureRow
 from pipelines.journal.rows import features_hash
 from serving.executor.books import Books
 from serving.executor.desk import Desk
 from serving.executor.policy_client import Answer
+from serving.executor.risk_desk import RiskDesk
 from serving.executor.sending import Sender
 from serving.executor.trade import Trade
 
@@ -22,7 +21,7 @@ class Entering:
 
     Parameters
     ----------
-    desk, books, sender : of the session
+    desk, books, sender, risk : of the session
     decide : function of rows and equity (rupees) to an answer; raises TradeSageError when there is none
     """
 
@@ -31,12 +30,12 @@ class Entering:
         desk: Desk,
         books: Books,
         sender: Sender,
+        risk: RiskDesk,
         decide: Callable[[Sequence[FeatureRow], Decimal], Answer],
     ):
-        self._desk, self._books, self._sender, self._decide = desk, books, sender, decide
+        self._desk, self._books, self._sender, self._risk, self._decide = desk, books, sender, risk, decide
         self.pending: list[tuple[str, Decision]] = []  # decided, not yet sent: the market was closed or the rate full
         self.latencies_ms: list[float] = []
-        self._sent_at: deque[datetime] = deque()
         self._hashes: dict[str, str] = {}  # of features, by pending decision
 
     def decide_on(self, rows: list[FeatureRow], equity: Decimal) -> None:
@@ -62,19 +61,24 @@ class Entering:
             if decision.action is not Action.SKIP and decision.quantity > 0 and decision.side is not None:
                 self.pending.append((decision_id, decision))
 
-    def enter(self, equity: Decimal, day_opening_equity: Decimal) -> None:
-        """Send what is pending, as far as the rules allow."""
+    def enter(self, equity: Decimal) -> None:
+        """Send what is pending, as far as the rules allow; while trading is halted all of it is refused for good."""
+        may_enter = self._desk.trading.may_enter()
+        if not may_enter.passed:
+            for decision_id, decision in self.pending:
+                self._desk.refuse(may_enter, decision.symbol, decision_id)
+            self.pending.clear()
+            return
         if not self._desk.market_open or self._waits_for_tomorrow():
             return
         waiting, self.pending = self.pending, []
         for decision_id, decision in waiting:
-            if decision.symbol in self._desk.trades or self._is_lost(decision.symbol) or self._desk.held_back:
+            if decision.symbol in self._desk.trades or self._is_lost(decision.symbol):
                 continue  # one position an instrument; the policy does not know what is held
             if self._rate_is_full():
                 self.pending.append((decision_id, decision))
                 continue
-            exposure = self._exposure(equity, day_opening_equity)
-            quantity = self._judge(decision_id, decision, exposure)
+            quantity = self._judge(decision_id, decision, equity)
             if quantity:
                 self._open_trade(decision_id, decision, quantity)
 
@@ -85,43 +89,19 @@ class Entering:
         """Whether it is too late for today, but what is for delivery can be bought at the next opening."""
         return self._desk.late and self._desk.terms.product is Product.CNC and not self._desk.final
 
-    def _judge(self, decision_id: str, decision: Decision, exposure: Exposure) -> int:
+    def _judge(self, decision_id: str, decision: Decision, equity: Decimal) -> int:
         """Shares the rules allow; what they refuse is journaled with its figures."""
-        desk = self._desk
-        assert desk.day is not None
-        assert decision.side is not None
-        instrument = desk.terms.instruments[decision.symbol]
-        proposal = Proposal(
-            symbol=decision.symbol,
-            side=decision.side,
-            quantity=decision.quantity,
-            lot_size=instrument.lot_size,
-            product=desk.terms.product,
-            reference_price=decision.reference_price,
-            stop=decision.stop,
-            last_price=desk.prices.last.get(decision.symbol),
-            last_trade_at=desk.prices.at.get(decision.symbol),
-            now=desk.now,
-            session_open=desk.day.open,
-            session_close=desk.day.close,
-        )
-        result = review(proposal, exposure, desk.terms.limits)
-        for verdict in result.refusals:
-            desk.journal.record_risk_event(desk.account, verdict, desk.now, decision.symbol, decision_id)
-        return result.quantity
-
-    def _exposure(self, equity: Decimal, day_opening_equity: Decimal) -> Exposure:
-        gross = {
-            symbol: max(trade.held, trade.entry.quantity if trade.entry.works or trade.entry.unresolved else 0)
-            * self._desk.price_of(symbol, trade.decision.reference_price)
-            for symbol, trade in self._desk.trades.items()
-        }
-        return Exposure(equity, day_opening_equity, gross, len(self._sent_at))
+        found = self._risk.judge(decision, equity)
+        for verdict in found.refusals:
+            self._desk.refuse(verdict, decision.symbol, decision_id)
+        return found.quantity
 
     def _rate_is_full(self) -> bool:
-        while self._sent_at and self._desk.now - self._sent_at[0] >= timedelta(seconds=1):
-            self._sent_at.popleft()
-        return len(self._sent_at) >= self._desk.terms.limits.max_orders_per_second
+        """Whether entries have to wait for a moment; what is full for the day is refused by its rule."""
+        sent, limits = self._desk.order_calls.so_far(self._desk.now), self._desk.terms.limits
+        return sent.last_second >= for_entries(limits.max_orders_per_second, limits) or (
+            sent.last_minute >= for_entries(limits.max_orders_per_minute, limits)
+        )
 
     def _open_trade(self, decision_id: str, decision: Decision, quantity: int) -> None:
         assert decision.side is not None
@@ -132,4 +112,4 @@ class Entering:
         self._desk.trades[decision.symbol] = Trade(
             decision_id, decision, self._desk.terms.product, entry, features_hash=self._hashes.get(decision_id, "")
         )
-        self._sent_at.append(self._desk.now)
+        self._risk.entered(decision, quantity)

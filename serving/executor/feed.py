@@ -73,7 +73,16 @@ def frame_from(packets: Sequence[Mapping[str, Any]], symbols: Mapping[int, str],
         for packet in packets
         if packet["instrument_token"] in symbols and packet.get("exchange_timestamp") and trades.is_trade(packet)
     )
-    return Frame(max(stamps).astimezone(IST), ticks)
+    return Frame(max(stamps).astimezone(IST), ticks, _index_move(packets))
+
+
+def _index_move(packets: Sequence[Mapping[str, Any]]) -> float | None:
+    """Change of the index against its previous close, as a share; None if no packet tells both."""
+    for packet in packets:
+        if packet["instrument_token"] == CLOCK_TOKEN:
+            close = (packet.get("ohlc") or {}).get("close")
+            return float(packet["last_price"]) / float(close) - 1 if close and packet["last_price"] else None
+    return None
 
 
 def in_order(frame: Frame, newest: datetime | None) -> Frame | None:

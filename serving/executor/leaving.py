@@ -55,6 +55,7 @@ class Leaving:
             else:
                 outcome = outcome_of(trade, self._books.charges_of(trade))
                 desk.journal.record_outcome(desk.account, trade.trade_id, outcome)
+                desk.results.append(outcome.net_inr)
                 LOG.info("closed", symbol=symbol, why=outcome.exit_reason.value, net_inr=str(outcome.net_inr))
             del desk.trades[symbol]
 
@@ -68,6 +69,7 @@ class Leaving:
             schedule=desk.terms.exits,
             instrument=desk.terms.instruments[trade.symbol],
             leave=desk.leave_now,
+            halted=not desk.trading.may_enter().passed,
         )
         step = next_step(trade, moment)
         if step is None or step.leg is None:

@@ -58,6 +58,7 @@ class Sender:
         """Send an intent's order, once."""
         self._books.move(intent, IntentStatus.SENT)
         began = time.perf_counter()
+        self._desk.order_calls.note(self._desk.now)
         self._books.stale = True
         answer = self._desk.broker.place(intent)
         refused = isinstance(answer, Refused)
@@ -100,10 +101,9 @@ class Sender:
         """
         self._desk.journal.record_order_event(self._desk.account, order_id, ASKED + what, detail, self._desk.now)
         self._books.stale = True
+        self._desk.order_calls.note(self._desk.now)
         return send(order_id)
 
     def _note_refusal(self, intent: Intent, answer: Refused) -> None:
         verdict = Verdict("the broker", False, None, None, answer.message)
-        self._desk.journal.record_risk_event(
-            self._desk.account, verdict, self._desk.now, intent.symbol, intent.decision_id
-        )
+        self._desk.refuse(verdict, intent.symbol, intent.decision_id)

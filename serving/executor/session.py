@@ -25,6 +25,7 @@ from serving.executor.desk import LOG, Desk, Frame, Prices, Terms
 from serving.executor.entering import Entering
 from serving.executor.leaving import Leaving
 from serving.executor.policy_client import Answer
+from serving.executor.risk_desk import RiskDesk
 from serving.executor.sending import Sender
 from serving.executor.ticks import TickFilter
 from serving.executor.trade import Trade
@@ -64,11 +65,11 @@ class Session:
         self.terms = terms
         self.desk = Desk(terms, broker, journal)
         self.books = Books(self.desk)
+        self.risk = RiskDesk(self.desk)
         sender = Sender(self.desk, self.books)
-        self.entering = Entering(self.desk, self.books, sender, decide)
+        self.entering = Entering(self.desk, self.books, sender, self.risk, decide)
         self.leaving = Leaving(self.desk, self.books, sender)
         self._builder, self._features, self._last_day = builder, features, last_day
-        self._day_opening_equity = Decimal(0)
         self._day_begins = True  # the day's books are still to be read
         self.books_equal: bool | None = None  #: whether our books were the broker's at the last comparison
         self.broker_silent = False  #: whether the broker's books could not be read at the last try
@@ -91,6 +92,7 @@ class Session:
         self.books.take_up(at)
         self.leaving.close_finished()
         self._take_up_decisions(at)
+        self.risk.start(at)
         differences = self.reconcile()
         if differences and not self.trades:
             raise BooksDiffer(f"{'; '.join(differences)}; correct the journal or the account, then start again")
@@ -115,7 +117,7 @@ class Session:
                 break
         for difference in differences:
             self.desk.alarm(difference)
-        self.desk.hold_back("books", f"the books differ: {'; '.join(differences)}" if differences else None)
+        self.risk.take_differences(differences)
         self.books_equal = not differences
         return differences
 
@@ -145,6 +147,10 @@ class Session:
         """Updates may have been lost with it: the books are read at the next chance."""
         self.books.stale = True
 
+    def on_silence(self, seconds: float) -> None:
+        """No frame came for so long, of the wall clock, since the last one."""
+        self.risk.take_silence(seconds)
+
     def on_frame(self, frame: Frame) -> None:
         """Work one message of the feed off, wholly.
 
@@ -153,12 +159,15 @@ class Session:
         """
         self.desk.clock = frame.at
         self._turn_day(frame.at)
+        self.risk.take_frame(frame)
         closed = self._builder.advance(frame.at)
         reached = self._with_broker(lambda: self._read_books(bar_closed=bool(closed)))
         self._take_ticks(frame)
         for bars in closed:
             with self.desk.journal.together():
                 self._count_bar(bars)
+                self.risk.take_bars(bars)
+        self.risk.check(self.equity, self.latencies_ms)
         reached = reached and self._with_broker(lambda: self.leaving.manage(bar_closed=bool(closed)))
         for bars in closed:
             self._decide_on(bars)
@@ -169,7 +178,7 @@ class Session:
             self._with_broker(self.reconcile)
 
     def _enter(self) -> None:
-        self.entering.enter(self.equity, self._day_opening_equity)
+        self.entering.enter(self.equity)
         self.leaving.manage(bar_closed=False)
 
     def _with_broker(self, act: Callable[[], object]) -> bool:
@@ -255,7 +264,7 @@ class Session:
         if self._day_begins:
             self.books.read()
             self.books.turn_day(self.now.date())
-            self._day_opening_equity = self.equity
+            self.risk.turn_day(self.equity)
             self._day_begins = False
         elif self.books.stale or bar_closed or self.awaits_news:
             self.books.read()

@@ -236,6 +236,7 @@ class Moment:
     schedule: ExitSchedule
     instrument: Instrument
     leave: ExitReason | None = None  #: everything has to be closed, e.g. before the session's end
+    halted: bool = False  #: no entries: one that still works is taken back
 
 
 def reason_to_leave(trade: Trade, moment: Moment) -> ExitReason | None:
@@ -257,15 +258,16 @@ def reason_to_leave(trade: Trade, moment: Moment) -> ExitReason | None:
 def next_step(trade: Trade, moment: Moment) -> Step | None:
     """What has to be done now; None if nothing. Ask again after it was done and the books were read.
 
-    First the entry: what is left of it is taken back when a bar closes over it, when the position is being left, or
-    when the stop cannot follow it any more. Then the protection: there is always one order at the broker for exactly
-    the shares held, a stop while we stay and one that chases the price when we leave. What was taken back beyond what
-    was held is bought back.
+    First the entry: what is left of it is taken back when a bar closes over it, when the position is being left, when
+    trading is halted, or when the stop cannot follow it any more. Then the protection: there is always one order at
+    the broker for exactly the shares held, a stop while we stay and one that chases the price when we leave. What was
+    taken back beyond what was held is bought back.
     """
     if not moment.open:
         return None
     reason = reason_to_leave(trade, moment)
-    if trade.entry.works and (reason or moment.leave or moment.bar_closed or trade.held < 0 or _stop_is_used(trade)):
+    entry_has_had_its_time = reason or moment.leave or moment.halted or moment.bar_closed
+    if trade.entry.works and (entry_has_had_its_time or trade.held < 0 or _stop_is_used(trade)):
         return Step(Do.CANCEL_ENTRY, trade.entry)
     spare = trade.spare
     if spare is not None and (trade.held != 0 or not trade.entry.works):

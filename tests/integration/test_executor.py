@@ -30,6 +30,7 @@ MARKET = {
     "ingest.simulated.instruments": 2,
     "regimes.refits": 1,
     "exchange.ticks_per_bar": 6,
+    "executor.halt.losses_in_a_row": 1000,  # a policy that takes every bar loses often; here the loop is looked at
 }
 
 

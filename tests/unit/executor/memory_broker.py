@@ -76,6 +76,12 @@ class MemoryBroker:
     def cash(self) -> Decimal:
         return self.ledger
 
+    def margin(self) -> Decimal:
+        """Cash, with what is held given back and a fifth of it blocked, as for intraday positions."""
+        last = {fill.symbol: fill.price for fill in self.trade_book}
+        worth = {symbol: quantity * last[symbol] for symbol, quantity in self.shares().items()}
+        return self.ledger + sum(worth.values(), Decimal(0)) - sum(map(abs, worth.values()), Decimal(0)) / 5
+
     # the market
 
     def trade(self, symbol: str, price: Decimal, at: datetime, volume: int | None = None) -> None:

@@ -46,9 +46,10 @@ def _play(life: Life, tell) -> None:
     from pipelines.params import load_params
     from serving.executor.bar_builder import BarBuilder, session_grid
     from serving.executor.broker import KiteBroker
-    from serving.executor.daemon import exits_from, limits_from
+    from serving.executor.daemon import exits_from
     from serving.executor.feed import Disconnected, Feed, OrderUpdate, older_than
     from serving.executor.kite_client import client
+    from serving.executor.limits import limits_from
     from serving.executor.login import paper_log_in
     from serving.executor.paper import PaperMarket
     from serving.executor.session import Frame, Session, Terms

@@ -141,8 +141,8 @@ def _recording(given: argparse.Namespace) -> "Recording | Replay":
 
 
 def _switch(word: str | bool, pace: float | Literal["lockstep", "max"]) -> bool:
-    """`auto` is on wherever time goes by itself."""
-    return pace != "lockstep" if word == "auto" else word in (True, "on")
+    """`auto` is on where time goes as fast as a number says."""
+    return pace not in ("lockstep", "max") if word == "auto" else word in (True, "on")
 
 
 def _pace(text: str) -> float | Literal["lockstep", "max"]:

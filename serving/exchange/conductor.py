@@ -12,7 +12,7 @@ import time
 from datetime import timedelta
 from typing import Literal
 
-from serving.exchange.deliveries import Deliveries, Subscriber, Wire
+from serving.exchange.deliveries import Deliveries, Subscriber, Updates, Wire
 from serving.exchange.market import Frame
 from serving.exchange.postbacks import Postbacks
 from serving.exchange.venue import State, Step, Venue
@@ -20,6 +20,7 @@ from serving.exchange.venue import State, Step, Venue
 __all__ = ["Conductor", "Pace", "Subscriber", "Wire", "conducting"]
 LOG = logging.getLogger("tradesage.exchange")
 HEARTBEAT_SECONDS = 1.0
+TOLD_SECONDS = 0.02  #: at a numeric pace an order update is told so soon
 NIGHT = timedelta(minutes=30)  #: longer gaps between frames are skipped at a numeric pace
 
 Pace = Literal["lockstep", "max"] | float
@@ -50,7 +51,7 @@ class Conductor:
     ):
         self.venue, self.pace, self.patience = venue, pace, patience
         self.run_id = secrets.token_hex(4)  # a new exchange is a new account: its books begin empty
-        self.deliveries = Deliveries(venue, venue.faults)
+        self.deliveries = Deliveries(venue)
         self.postbacks = postbacks
         self._lock = asyncio.Lock()
         self._started = asyncio.Event()
@@ -86,7 +87,8 @@ class Conductor:
         if self.lockstep:
             await self._watch()
         else:
-            await self._run_at_pace(float("inf") if self.pace == "max" else float(self.pace))
+            pace = float("inf") if self.pace == "max" else float(self.pace)
+            await asyncio.gather(self._run_at_pace(pace), self._tell_soon())
 
     async def beat_heart(self) -> None:
         """A one-byte frame while nothing else is sent, as Kite does."""
@@ -111,14 +113,27 @@ class Conductor:
             gap = step.frame.at - before
             await asyncio.sleep(max(gap.total_seconds(), 0.0) / pace if waited_for and gap <= NIGHT else 0)
 
+    async def _tell_soon(self) -> None:
+        """Where nobody waits for the next frame, what a call did to an order is told at once, not with the frame."""
+        while self.venue.state is not State.FINISHED:
+            async with self._lock:
+                updates = self.venue.take_updates()
+                if updates:
+                    await self.deliveries.tell_updates(updates)
+                    self._post(updates)
+            await asyncio.sleep(TOLD_SECONDS)
+
+    def _post(self, updates: Updates) -> None:
+        if self.postbacks is not None:
+            self.postbacks.put(updates)
+
     async def _step(self) -> Step:
         async with self._lock:
             if self.venue.state is State.FINISHED:
                 return Step((), Frame(self.venue.phase, self.venue.clock))
             step = self.venue.advance()
             await self.deliveries.tell(step)
-            if self.postbacks is not None:
-                self.postbacks.put(step.updates)
+            self._post(step.updates)
             return step
 
 

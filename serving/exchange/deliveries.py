@@ -28,6 +28,8 @@ LATE_STEPS = 2  #: by which a late order update is behind
 WILD_FACTOR = 3  #: a price out of range is so many times the true one, or that part of it
 EXPIRED = 1008  #: WebSocket close code: policy violation
 
+Updates = Sequence[tuple[Order, str]]  #: an order and the event that is told of it
+
 
 class Wire(Protocol):
     """The part of a WebSocket that is written to."""
@@ -113,15 +115,18 @@ class Deliveries:
     Parameters
     ----------
     venue : Venue
-    faults : Faults
-        May lose, hold back or spoil what is sent.
+        Its faults may lose, hold back or spoil what is sent.
     """
 
-    def __init__(self, venue: Venue, faults: Faults):
-        self.venue, self.faults = venue, faults
+    def __init__(self, venue: Venue):
+        self.venue = venue
         self.subscribers: set[Subscriber] = set()
         self._late: list[_Late] = []
         self._before: dict[str, Snapshot] = {}  # as of the frame before, while there are faults
+
+    @property
+    def faults(self) -> Faults:
+        return self.venue.faults
 
     async def tell(self, step: Step) -> None:
         """Order updates first, then one frame."""
@@ -136,6 +141,12 @@ class Deliveries:
             if subscriber.wants not in frames:
                 frames[subscriber.wants] = self._frame_for(subscriber.modes, step.frame, spoilt, encoded)
             await self._deliver(subscriber, texts, frames[subscriber.wants], behind)
+
+    async def tell_updates(self, updates: Updates) -> None:
+        """Order updates between two frames."""
+        texts, behind = self._updates(updates)
+        for subscriber in list(self.subscribers):
+            await self._deliver(subscriber, texts, None, behind)
 
     async def beat(self) -> None:
         """A one-byte frame while nothing else is sent, as Kite does."""
@@ -156,7 +167,7 @@ class Deliveries:
         self,
         subscriber: Subscriber,
         texts: Sequence[str],
-        frame: bytes,
+        frame: bytes | None,
         behind: Sequence[str],
         *,
         heartbeat: bool = False,
@@ -167,7 +178,8 @@ class Deliveries:
             async with asyncio.timeout(DEAF_SECONDS):
                 for text in texts:
                     await subscriber.wire.send_text(text)
-                await subscriber.wire.send_bytes(frame)
+                if frame is not None:
+                    await subscriber.wire.send_bytes(frame)
                 for text in behind:
                     await subscriber.wire.send_text(text)
         except Exception as error:  # whatever a dead socket raises: this client is gone, the market is not
@@ -219,7 +231,7 @@ class Deliveries:
             else:
                 await subscriber.wire.close(1011)
 
-    def _updates(self, updates: Sequence[tuple[Order, str]]) -> tuple[list[str], list[str]]:
+    def _updates(self, updates: Updates) -> tuple[list[str], list[str]]:
         """What is told before the frame, and what comes behind it."""
         told, behind = self._due(), []
         for state, event in updates:

@@ -18,7 +18,6 @@ from serving.exchange.book import OrderRequest
 from serving.exchange.refusals import input_error
 
 MAX_ARMED = 1000  #: faults that may wait at once, and times that one may be asked for
-MAX_SECONDS = 600.0
 LISTED = 200  #: injected faults that GET /paper/faults lists
 BURST = 3  #: calls in a row that a scheduled burst of 429 refuses
 STATUSES = (500, 502, 503, 504)
@@ -288,31 +287,6 @@ def order_purpose(request: OrderRequest, held: int) -> Purpose:
     return Purpose.EXIT if held * request.side.sign < 0 else Purpose.ENTRY
 
 
-def fault_from(content: Any) -> Fault:
-    """A fault from the JSON of `POST /paper/faults`; a wrong word or number is an InputException that names it."""
-    if not isinstance(content, dict):
-        raise input_error('A JSON object is expected, e.g. {"kind": "answer_lost", "route": "POST /orders"}.')
-    unknown = sorted(set(content) - {f.name for f in fields(Fault)})
-    if unknown:
-        raise input_error(f"Unknown field `{unknown[0]}`: one of {', '.join(f.name for f in fields(Fault))}.")
-    given = {name: value for name, value in content.items() if value is not None}
-    kind = _word(given, "kind", FaultKind)
-    if kind is None:
-        raise input_error(f"Missing or empty field `kind`: one of {', '.join(FaultKind)}.")
-    return Fault(
-        kind=kind,
-        route=_route(given, kind),
-        count=_whole(given, "count", 1, 1),
-        after=_whole(given, "after", 0, 0),
-        seconds=_seconds(given),
-        order_purpose=_word(given, "order_purpose", Purpose),
-        symbol=_text(given, "symbol"),
-        status=_status(given),
-        executed=_flag(given, "executed"),
-        heartbeats=_flag(given, "heartbeats"),
-    )
-
-
 def as_dict(fault: Fault) -> dict[str, Any]:
     return {f.name: getattr(fault, f.name) for f in fields(Fault)}
 
@@ -328,57 +302,3 @@ def _meant(fault: Fault, route: str, purpose: Purpose | None, symbol: str | None
 def _family(route: str) -> str:
     """ "PUT /orders/regular/26…" belongs to "PUT /orders"."""
     return "/".join(route.split("/")[:2])
-
-
-def _route(given: Mapping[str, Any], kind: FaultKind) -> str | None:
-    route = _text(given, "route")
-    if route is None:
-        return None
-    method, _, path = route.partition(" ")
-    if kind not in CALLS or method not in ("GET", "POST", "PUT", "DELETE") or not path.startswith("/"):
-        raise input_error('Invalid `route`: of a call, its method and the beginning of its path, e.g. "POST /orders".')
-    return route
-
-
-def _text(given: Mapping[str, Any], name: str) -> str | None:
-    text = given.get(name)
-    if text is not None and not (isinstance(text, str) and 0 < len(text) <= 100):
-        raise input_error(f"Invalid `{name}`: a text of at most 100 characters is expected.")
-    return text
-
-
-def _word(given: Mapping[str, Any], name: str, words: Any) -> Any:
-    text = _text(given, name)
-    if text is not None and text not in list(words):
-        raise input_error(f"Invalid `{name}`: one of {', '.join(words)}.")
-    return None if text is None else words(text)
-
-
-def _whole(given: Mapping[str, Any], name: str, default: int, least: int) -> int:
-    number = given.get(name, default)
-    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= MAX_ARMED:
-        raise input_error(f"Invalid `{name}`: a whole number from {least} to {MAX_ARMED} is expected.")
-    return number
-
-
-def _seconds(given: Mapping[str, Any]) -> float | None:
-    seconds = given.get("seconds")
-    if seconds is None:
-        return None
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= MAX_SECONDS:
-        raise input_error(f"Invalid `seconds`: a number from 0 to {MAX_SECONDS:.0f} is expected.")
-    return float(seconds)
-
-
-def _status(given: Mapping[str, Any]) -> int | None:
-    status = given.get("status")
-    if status is not None and (isinstance(status, bool) or status not in STATUSES):
-        raise input_error(f"Invalid `status`: one of {', '.join(map(str, STATUSES))}.")
-    return status
-
-
-def _flag(given: Mapping[str, Any], name: str) -> bool:
-    flag = given.get(name, False)
-    if not isinstance(flag, bool):
-        raise input_error(f"Invalid `{name}`: true or false is expected.")
-    return flag

@@ -163,9 +163,13 @@ class Venue:
             self._square_off.finish()
         elif frame.kind is FrameKind.POST_CLOSE:
             self._post_close()
-        told = tuple(floor.updates)
-        floor.updates.clear()
-        return Step(told, frame)
+        return Step(self.take_updates(), frame)
+
+    def take_updates(self) -> tuple[tuple[Order, str], ...]:
+        """What became of orders and has not been told yet; who takes it tells it."""
+        told = tuple(self.floor.updates)
+        self.floor.updates.clear()
+        return told
 
     def view(self, symbol: str) -> MarketView:
         return self.floor.view(symbol)

@@ -5,7 +5,7 @@ import hmac
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from serving.exchange.faults import fault_from
+from serving.exchange.fault_forms import fault_from
 from serving.exchange.refusals import KiteError
 from serving.exchange.routes.edge import Edge, json_body
 

@@ -5,6 +5,7 @@ import pytest
 from pipelines.domain.errors import BadParams
 from pipelines.domain.orders import OrderType
 from pipelines.domain.signals import Side
+from serving.exchange.fault_forms import fault_from
 from serving.exchange.faults import (
     BURST,
     CALLS,
@@ -15,7 +16,6 @@ from serving.exchange.faults import (
     Faults,
     Purpose,
     as_dict,
-    fault_from,
     order_purpose,
 )
 from serving.exchange.refusals import KiteError

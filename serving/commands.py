@@ -62,6 +62,25 @@ def register() -> None:
     typer.echo(f"registered version {version}")
 
 
+@app.command()
+def login(
+    exchange: Annotated[str | None, typer.Option(help="a paper exchange on this machine; Kite if not given")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="of 127.0.0.1, where the app's redirect address points to; else you paste it")
+    ] = None,
+) -> None:
+    """Log in at the broker for the day: a browser page, then a token that the executor finds by itself."""
+    import webbrowser
+
+    from serving.morning_login import log_in
+
+    def show(page: str) -> None:
+        typer.echo(page)
+        webbrowser.open(page)
+
+    log_in(exchange, port, typer.echo, lambda what: typer.prompt(what, hide_input=True), show)
+
+
 def main() -> None:
     """Entry point: errors a person is meant to read are one line on standard error and exit code 1."""
     try:

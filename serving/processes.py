@@ -145,16 +145,20 @@ def executor_process(
     exchange: str | None = None,
     policy: str | None = None,
     until_finished: bool = False,
+    options: tuple[str, ...] = (),
 ) -> Process:
-    """The executor on the workspace `root`; addresses of exchange and policy are those of `params.yaml` by default."""
+    """The executor on the workspace `root`; addresses of exchange and policy are those of `params.yaml` by default.
+
+    `options` are further ones of its command line, e.g. `--broker kite --days 1`.
+    """
     port = port or params.serving.executor_port
     exchange = exchange or f"http://{LOOPBACK}:{params.serving.exchange_port}"
     policy = policy or f"http://{LOOPBACK}:{params.serving.policy_port}"
     command = (sys.executable, "-m", "serving.executor", "--root", str(root), "--exchange", exchange)
-    options = ("--policy", policy, "--port", str(port))
+    given = ("--policy", policy, "--port", str(port), *(("--until-finished",) if until_finished else ()))
     return Process(
         "executor",
-        (*command, *options, *(("--until-finished",) if until_finished else ())),
+        (*command, *given, *options),
         port=port,
         health_url=f"http://{LOOPBACK}:{port}/health",
         env=ONE_THREAD,

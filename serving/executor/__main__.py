@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.credentials import credential, given_credential, without_secrets
+from pipelines.credentials import credential, without_secrets
 from pipelines.domain.errors import BadInput, TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
-from serving.executor.access import Access, Keys, PaperLogin, TokenFile, TokenSource, token_file
+from serving.executor.access import Access, Keys, PaperLogin, TokenFile, TokenSource, keys_for, token_file
 from serving.executor.kite_client import KITE, LOOPBACK, client
 from serving.executor.logs import hook_tracebacks, log_to_stderr
 
@@ -78,7 +78,7 @@ def _run(given: argparse.Namespace) -> None:
         journal = journal_at(database_url("journal"))
         stack.callback(journal.close)
         pacer, reads = (None, None) if paper is not None and paper.lockstep else _pacers(params)
-        keys = _keys(root)
+        keys = keys_for(root)
         kite = client(keys.api_key, root, reads)
         access = Access(kite, _token_source(given, root, keys))
         metrics = Metrics()
@@ -147,16 +147,6 @@ def _pacers(params: Params) -> "tuple[OrderPacer, ReadPacer]":
         OrderPacer(limits.max_orders_per_second, limits.max_orders_per_minute, limits.max_orders_per_day),
         ReadPacer(),
     )
-
-
-def _keys(root: str) -> Keys:
-    """Kite's keys are given by a person; a paper exchange on this machine has those of the state folder."""
-    if root == KITE:
-        return Keys(
-            given_credential("kite_live_api_key", "the API key of your Kite Connect app"),
-            given_credential("kite_live_api_secret", "the API secret of your Kite Connect app"),
-        )
-    return Keys(credential("kite_api_key"), credential("kite_api_secret"))
 
 
 def _token_source(given: argparse.Namespace, root: str, keys: Keys) -> TokenSource:

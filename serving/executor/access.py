@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.credentials import note_secret, read_secret, secret_file, write_secret
+from pipelines.credentials import credential, given_credential, note_secret, read_secret, secret_file, write_secret
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput, ServiceUnavailable
 from serving.executor.kite_client import KITE
@@ -34,6 +34,16 @@ class Keys:
 
     def __repr__(self) -> str:
         return "Keys(***)"
+
+
+def keys_for(root: str) -> Keys:
+    """Kite's keys are given by a person; a paper exchange on this machine has those of the state folder."""
+    if root == KITE:
+        return Keys(
+            given_credential("kite_live_api_key", "the API key of your Kite Connect app"),
+            given_credential("kite_live_api_secret", "the API secret of your Kite Connect app"),
+        )
+    return Keys(credential("kite_api_key"), credential("kite_api_secret"))
 
 
 def token_file(root: str) -> Path:

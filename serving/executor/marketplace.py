@@ -128,7 +128,9 @@ class KitePlace:
         assert session is not None
         if last is not None and last >= session.end:
             return True
-        return quiet and self.clock() >= session.end + AFTER_CLOSE
+        now = self.clock() if quiet else None
+        # a paper exchange that has played its day stands still; Kite's clock goes on
+        return now is not None and now >= (session.end + AFTER_CLOSE if self.root == KITE else session.close)
 
     def _coming(self, now: datetime) -> Session:
         """The session that is on or next, not one that was traded already.

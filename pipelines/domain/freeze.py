@@ -21,22 +21,23 @@ class _Limit:
 
 
 def freeze_quantity(instrument: Instrument, price: Decimal, day: date) -> int:
-    """The largest quantity of one order, in whole lots, at a price (rupees) on a day."""
+    """The largest quantity of one order, in whole lots, at a price (rupees) on a day; options count at their strike."""
     limit = _limit_on(instrument, day)
+    worth = instrument.strike if instrument.strike is not None else price
     quantities = []
     if limit.quantity is not None:
         quantities.append(limit.quantity)
-    if limit.value_inr is not None and price > 0:
-        quantities.append(int(limit.value_inr / price))
+    if limit.value_inr is not None and worth > 0:
+        quantities.append(int(limit.value_inr / worth))
     lots = min(quantities) // instrument.lot_size if quantities else 1
     return max(lots, 1) * instrument.lot_size
 
 
 def _limit_on(instrument: Instrument, day: date) -> _Limit:
-    if instrument.kind.value not in ("future", "option"):
+    if not instrument.derivative:
         return _latest("EQUITY", day)
-    named = [limit.underlying for limit in _limits() if instrument.symbol.startswith(limit.underlying)]
-    return _latest(max(named, key=len), day) if named else _latest("STOCK DERIVATIVE", day)
+    named = any(limit.underlying == instrument.underlying for limit in _limits())
+    return _latest(instrument.underlying if named else "STOCK DERIVATIVE", day)
 
 
 def _latest(underlying: str, day: date) -> _Limit:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from pipelines.domain.instruments import Instrument
+from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.signals import Side
 
 _FACTS = Path(__file__).with_name("facts")
@@ -32,7 +32,7 @@ class _Step:
 
 def automatic_percent(instrument: Instrument, price: Decimal, day: date) -> Decimal:
     """The percentage the broker chooses at a price (rupees); days before the table get its first rows."""
-    group = "option" if instrument.kind.value == "option" else "equity"
+    group = "option" if instrument.kind is Kind.OPTION else "equity"
     step = _step("market_protection.csv", group, price, day)
     assert step is not None
     assert step.percent is not None
@@ -48,7 +48,7 @@ def protected_limit(instrument: Instrument, side: Side, price: Decimal, percent:
 
 def limit_price_range(instrument: Instrument, price: Decimal, day: date) -> tuple[Decimal, Decimal] | None:
     """Lowest and highest limit that the exchange takes at a last price; None where it knows no such range: stocks."""
-    if instrument.kind.value not in ("future", "option"):
+    if not instrument.derivative:
         return None
     step = _step("limit_price_protection.csv", instrument.kind.value, price, day)
     if step is None:

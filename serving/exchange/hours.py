@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.instruments import Instrument
 from pipelines.domain.trading_phases import (
     Group,
     Phase,
@@ -97,7 +97,7 @@ class CalendarHours:
 
 
 def group_of(instrument: Instrument, plain_stocks: frozenset[str] = frozenset()) -> Group:
-    if instrument.kind not in (Kind.STOCK, Kind.INDEX):
+    if instrument.derivative:
         return Group.DERIVATIVE
     return Group.STOCK if instrument.symbol in plain_stocks else Group.AUCTION_STOCK
 

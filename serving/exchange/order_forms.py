@@ -15,6 +15,7 @@ from serving.exchange.refusals import input_error
 
 MAX_MAGNITUDE = 12  #: digits before and after the point; no price or quantity needs more
 EXCHANGES = ("NSE", "NFO")
+EXPIRED = "The instrument you are placing an order for has either expired or does not exist."
 MAX_TAG = 20  #: characters, as at Kite
 ICEBERG_LEGS = range(2, 11)  #: how many legs an iceberg may have, as at Kite
 DISCLOSED_SHARE = Decimal("0.10")  #: of the quantity that has to be shown at least, as on NSE
@@ -59,7 +60,7 @@ def instrument_of(form: Mapping[str, str], instruments: Mapping[str, Instrument]
         raise input_error(f"Invalid `exchange`: the paper exchange knows {' and '.join(EXCHANGES)}.")
     instrument = instruments.get(_given(form, "tradingsymbol"))
     if instrument is None or not instrument.tradable or instrument.exchange != form["exchange"]:
-        raise input_error("The instrument you are placing an order for has either expired or does not exist.")
+        raise input_error(EXPIRED)
     return instrument
 
 

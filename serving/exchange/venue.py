@@ -34,7 +34,7 @@ from serving.exchange.floor import Floor, Rules
 from serving.exchange.hours import RecordedHours, refused_in
 from serving.exchange.legs import first_leg
 from serving.exchange.market import Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
-from serving.exchange.order_forms import AUTO_PROTECTION, checked
+from serving.exchange.order_forms import AUTO_PROTECTION, EXPIRED, checked
 from serving.exchange.quotes import QuoteBoard
 from serving.exchange.refusals import input_error, margin_error, order_error
 from serving.exchange.square_off import SquareOff
@@ -218,6 +218,9 @@ class Venue:
 
     def _must_take(self, request: OrderRequest) -> None:
         """Whether an order of this kind is taken at this moment at all."""
+        expiry = request.instrument.expiry
+        if expiry is not None and expiry < self.course.good_for():
+            raise input_error(EXPIRED)
         if request.variety is Variety.AUCTION:
             raise order_error(f"There is no auction of {request.instrument.symbol} to take part in.")
         if request.variety is not Variety.AMO:

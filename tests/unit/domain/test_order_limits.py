@@ -3,12 +3,11 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 
 from pipelines.domain.freeze import freeze_quantity
-from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.instruments import Instrument, Kind, OptionType
 from pipelines.domain.protection import automatic_percent, limit_price_range, protected_limit
 from pipelines.domain.signals import Side
 
@@ -16,8 +15,10 @@ DAY = date(2026, 8, 3)
 STOCK = Instrument("TATASTEEL", 895745, Kind.STOCK, Decimal("0.01"), 1, "", True)
 
 
-def a_contract(kind: str, symbol="NIFTY26AUG24400CE", lot=75) -> Instrument:
-    return replace(STOCK, symbol=symbol, kind=SimpleNamespace(value=kind), tick_size=Decimal("0.05"), lot_size=lot)
+def a_contract(kind: str, underlying="NIFTY", lot=75, strike="24400") -> Instrument:
+    terms = {"symbol": f"{underlying}26AUG", "underlying": underlying, "tick_size": Decimal("0.05"), "lot_size": lot}
+    option = {"strike": Decimal(strike), "option_type": OptionType.CALL} if kind == "option" else {}
+    return replace(STOCK, kind=Kind(kind), expiry=date(2026, 8, 25), **terms, **option)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +62,11 @@ def test_the_exchange_bounds_limits_of_derivatives_and_of_nothing_else():
         (STOCK, "156", DAY, 100_000),
         (STOCK, "2000", DAY, 50_000),
         (a_contract("option"), "100", DAY, 1_800),
-        (a_contract("option", "BANKNIFTY26AUG57000CE", 30), "100", DAY, 600),
-        (a_contract("option", "BANKNIFTY25SEP57000CE", 30), "100", date(2025, 9, 1), 900),
-        (a_contract("future", "NIFTYNXT5026AUGFUT", 25), "70000", DAY, 600),
-        (a_contract("future", "SBIN26AUGFUT", 750), "800", DAY, 62_250),
+        (a_contract("option", "BANKNIFTY", 30), "100", DAY, 600),
+        (a_contract("option", "BANKNIFTY", 30), "100", date(2025, 9, 1), 900),
+        (a_contract("future", "NIFTYNXT50", 25), "70000", DAY, 600),
+        (a_contract("future", "SBIN", 750), "800", DAY, 62_250),
+        (a_contract("option", "SBIN", 750, strike="1000"), "12.50", DAY, 49_500),
     ],
 )
 def test_no_order_is_larger_than_its_freeze_quantity_in_whole_lots(instrument, price, day, quantity):

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipelines.domain.fills import FillModel
+from pipelines.domain.instruments import Kind, OptionType
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
 from serving.exchange.book import Status, Validity, Variety
@@ -16,6 +17,7 @@ from serving.exchange.slicing import place_sliced
 from tests.unit.exchange.builders import (
     ALPHA,
     DAY,
+    HISTORY_DAY,
     NEXT_DAY,
     a_request,
     a_stock,
@@ -381,3 +383,71 @@ def test_no_step_looks_at_instruments_without_working_orders():
 
     assert len(step.frame.ticks) == 300
     assert [trade.order.symbol for trade in venue.trades()] == ["S0007"]
+
+
+# futures and options
+
+OPTION = a_stock(
+    symbol="NIFTY26NOV24400CE",
+    token=10189826,
+    kind=Kind.OPTION,
+    lot_size=75,
+    underlying="NIFTY",
+    expiry=NEXT_DAY,
+    strike=Decimal(24_400),
+    option_type=OptionType.CALL,
+)
+
+
+def an_option_venue(prices, **rules):
+    bars = whole_day(OPTION.symbol, DAY, prices)
+    return a_venue(bars, instruments=(OPTION,), opening_cash_inr=Decimal(10**9), circuit=Decimal("0.9"), **rules)
+
+
+def an_option_order(**changes):
+    return a_request(**({"instrument": OPTION, "quantity": 75} | changes))
+
+
+def test_a_limit_far_from_an_options_price_is_rejected_by_the_exchange():
+    venue = an_option_venue([(100, 100, 100, 100)])
+    play(venue, FrameKind.BOUNDARY)
+
+    far, near = (
+        venue.place(an_option_order(order_type=OrderType.LIMIT, price=Decimal(price))) for price in ("140.05", "140.00")
+    )
+
+    assert far.status is Status.REJECTED
+    assert "limit price protection" in far.status_message
+    assert near.status is Status.OPEN
+
+
+def test_a_stop_limit_of_an_option_is_cancelled_when_its_limit_is_too_far_at_the_trigger():
+    venue = an_option_venue([(100, 100, 100, 100), (100, 100, 80, 80)])
+    play(venue, FrameKind.BOUNDARY)
+    terms = {"side": Side.SELL, "order_type": OrderType.SL, "trigger_price": Decimal("90.00")}
+    far = venue.place(an_option_order(price=Decimal("40.00"), **terms))
+    near = venue.place(an_option_order(price=Decimal("80.00"), **terms))
+
+    play(venue, FrameKind.BOUNDARY)
+
+    assert venue.book.find(far.order_id).status is Status.CANCELLED
+    assert "cancelled by the exchange" in venue.book.find(far.order_id).status_message
+    assert venue.book.find(near.order_id).status is Status.COMPLETE
+
+
+def test_an_option_order_above_the_freeze_quantity_is_sliced_into_whole_lots():
+    venue = an_option_venue([(100, 100, 100, 100)])
+    play(venue, FrameKind.BOUNDARY)
+
+    sliced = place_sliced(venue, an_option_order(quantity=4_500))
+
+    assert [child.request.quantity for child in sliced.children] == [1_800, 1_800, 900]
+
+
+def test_a_contract_that_has_expired_cannot_be_ordered():
+    gone = a_stock(**{name: getattr(OPTION, name) for name in OPTION.__dataclass_fields__} | {"expiry": HISTORY_DAY})
+    venue = a_venue(whole_day(gone.symbol, DAY, [(100, 100, 100, 100)]), instruments=(gone,))
+    play(venue, FrameKind.OPENING)
+
+    with pytest.raises(KiteError, match="expired"):
+        venue.place(an_option_order(instrument=gone))

@@ -56,6 +56,7 @@ class Conductor:
         self._lock = asyncio.Lock()
         self._started = asyncio.Event()
         self._last_sign = time.monotonic()
+        self.failure: str | None = None  #: why the market stands still for good
         if start_now:
             self._started.set()
 
@@ -136,6 +137,14 @@ class Conductor:
             self._post(step.updates)
             return step
 
+    def watch_over(self, task: asyncio.Task) -> None:
+        """Tell if a task that should live as long as the server has died: /healthz says so from then on."""
+        if task.cancelled() or task.exception() is None:
+            return
+        error = task.exception()
+        self.failure = f"{type(error).__name__}: {error}"
+        LOG.error("the market stands still: %s", self.failure, exc_info=error)
+
 
 @contextlib.asynccontextmanager
 async def conducting(conductor: Conductor):
@@ -143,6 +152,8 @@ async def conducting(conductor: Conductor):
     tasks = [asyncio.create_task(conductor.run()), asyncio.create_task(conductor.beat_heart())]
     if conductor.postbacks is not None:
         tasks.append(asyncio.create_task(conductor.postbacks.run()))
+    for task in tasks:
+        task.add_done_callback(conductor.watch_over)
     try:
         yield
     finally:

@@ -21,6 +21,8 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
 
     @app.get("/healthz")
     async def health() -> JSONResponse:
+        if conductor.failure is not None:
+            return JSONResponse({"status": "failed", "message": conductor.failure}, status_code=503)
         return JSONResponse({"status": "ok"})
 
     @app.get("/paper/status")

@@ -5,6 +5,7 @@ from functools import partial
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocketState
 
 from serving.exchange.conductor import Subscriber
 from serving.exchange.connections import break_off, can_break
@@ -36,8 +37,11 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
         try:
             while True:
                 await _listen(socket, subscriber)
-        except (WebSocketDisconnect, RuntimeError):  # gone, or closed by us while it spoke
+        except WebSocketDisconnect:
             pass
+        except RuntimeError:  # what Starlette raises when a socket is read that we have closed
+            if socket.application_state is WebSocketState.CONNECTED:
+                raise
         finally:
             conductor.subscribers.discard(subscriber)
 

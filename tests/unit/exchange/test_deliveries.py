@@ -165,6 +165,20 @@ def test_a_late_update_comes_at_the_markets_end_at_the_latest():
     assert sorted(statuses(wire)) == ["COMPLETE", "OPEN"]
 
 
+def test_a_market_that_breaks_is_told_by_the_conductor(monkeypatch):
+    venue = a_venue(RISING)
+    conductor = Conductor(venue, 1000.0, 60.0, start_now=True)
+    monkeypatch.setattr(venue, "advance", lambda: 1 / 0)
+
+    async def play() -> None:
+        async with conducting(conductor):
+            await asyncio.sleep(0.1)
+
+    asyncio.run(play())
+
+    assert conductor.failure == "ZeroDivisionError: division by zero"
+
+
 def told_between_frames(venue: Venue) -> Wire:
     conductor = Conductor(venue, 0.001, 60.0, start_now=True)  # the next frame is hours away
     wire = connected(conductor.deliveries)

@@ -153,6 +153,7 @@ class ExchangeParams(Section):
     latency_ms: Annotated[int, Field(ge=0, le=60_000)]
     hours: Literal["recorded", "calendar"]
     stocks_without_derivatives: tuple[str, ...]
+    circuits: dict[str, Annotated[Decimal, Field(gt=0, lt=1)]]
     pace: Literal["lockstep", "max"] | Annotated[float, Field(gt=0)]
     ticks_per_bar: Annotated[int, Field(ge=4, le=400)]
     seed: Seed

@@ -1,7 +1,7 @@
 """Where orders live: they reach the exchange, meet the market, are filled, end, and others follow them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -33,7 +33,8 @@ class Rules:
 
     opening_cash_inr: Decimal
     fills: FillModel
-    circuit: Decimal = Decimal("0.20")  #: daily price band around the previous close
+    circuit: Decimal = Decimal("0.20")  #: daily price band around a stock's previous close
+    circuits: Mapping[str, Decimal] = field(default_factory=dict)  #: of stocks in another band: 0.02, 0.05, 0.10
     square_off: timedelta = timedelta(minutes=10)  #: before the close the broker ends intraday positions at the latest
     latency: timedelta = timedelta(0)  #: market time from a call to the exchange's word on it
     hours: Hours | None = None  #: None: those of the recording
@@ -57,7 +58,8 @@ class Floor:
         self._transit = Transit(rules.latency)
 
     def view(self, symbol: str) -> MarketView:
-        return MarketView(self.board.quotes[symbol], self.course.session.day, self.rules.circuit)
+        circuit = self.rules.circuits.get(symbol, self.rules.circuit)
+        return MarketView(self.board.quotes[symbol], self.course.session.day, circuit)
 
     # to the exchange
 

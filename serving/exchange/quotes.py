@@ -10,6 +10,7 @@ from serving.exchange.market import CLOCK_BASE, CLOCK_TOKEN, PAISA, Tick
 from serving.exchange.packets import DEPTH_LEVELS, Level, Snapshot
 
 AUCTION_BAND = Decimal("0.03")  #: share of the reference price: SEBI circular HO/47/11/11(3)2025 of 2026-01-16
+DERIVATIVE_BAND = Decimal("0.10")  #: operating range of futures: nseindia.com, price bands; options move no further
 
 
 @dataclass(slots=True)
@@ -47,11 +48,22 @@ class Quote:
         return (self.value / self.volume).quantize(PAISA, ROUND_HALF_UP) if self.volume else Decimal(0)
 
     def circuit(self, share: Decimal) -> tuple[Decimal, Decimal]:
-        """Lower and upper circuit limit, on the tick grid inside the band; in the closing auction its own."""
-        around = self.previous_close
+        """Lower and upper circuit limit, on the tick grid inside the band.
+
+        A share of the previous close; of futures the exchange's own; of options as much as their strike's share moves
+        them at most. Zeros where no close is known.
+        """
+        middle = self.auction_reference or self.previous_close
+        if not middle:
+            return Decimal(0), Decimal(0)
         if self.auction_reference is not None:
-            around, share = self.auction_reference, AUCTION_BAND
-        return self.instrument.ceil_to_tick(around * (1 - share)), self.instrument.floor_to_tick(around * (1 + share))
+            reach = middle * AUCTION_BAND
+        elif self.instrument.derivative:
+            reach = (self.instrument.strike or middle) * DERIVATIVE_BAND
+        else:
+            reach = middle * share
+        lower, upper = self.instrument.ceil_to_tick(middle - reach), self.instrument.floor_to_tick(middle + reach)
+        return max(lower, self.instrument.tick_size), upper
 
     def snapshot(self, at: datetime) -> Snapshot:
         bids, asks = self._depth()

@@ -90,6 +90,7 @@ def rules_from(params: Params) -> Rules:
     return Rules(
         opening_cash_inr=params.exchange.opening_cash_inr,
         fills=FillModel(costs.slippage_bps, costs.participation, costs.impact_bps),
+        circuits=params.exchange.circuits,
         latency=timedelta(milliseconds=params.exchange.latency_ms),
         hours=CalendarHours(frozenset(params.exchange.stocks_without_derivatives), params.exchange.seed)
         if params.exchange.hours == "calendar"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +40,9 @@ from serving.exchange.refusals import input_error, margin_error, order_error
 from serving.exchange.square_off import SquareOff
 
 RMS_TAG = SQUARE_OFF_TAG
+IOC_PATIENCE = timedelta(
+    seconds=1
+)  #: market time without a trade of its instrument after which an IOC order has met none
 __all__ = ["RMS_TAG", "RMS_USER", "USER_ID", "Rules", "State", "Step", "Venue"]
 
 
@@ -307,10 +310,13 @@ class Venue:
                 self.floor.cancel(order, "Order expired at the end of its session (DAY).")
 
     def _expire_in_time(self) -> None:
-        """Orders that were good for some minutes (TTL) expire."""
+        """Orders that were good for some minutes (TTL) expire, and IOC ones that no price has met."""
         for order in self.book.working():
-            if order.request.validity is Validity.TTL and order.expires_at <= self.clock:
+            validity = order.request.validity
+            if validity is Validity.TTL and order.expires_at <= self.clock:
                 self.floor.cancel(order, "Order expired: its minutes (TTL) are over.")
+            elif validity is Validity.IOC and order.changed_at + IOC_PATIENCE <= self.clock:
+                self.floor.cancel(order)
 
     def _post_close(self) -> None:
         """Orders given at the last close trade at the closing price or expire: no next opening is recorded."""

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from serving.exchange import answers
+from serving.exchange.quotes import Quote
 from serving.exchange.refusals import input_error
 from serving.exchange.routes.edge import Edge, success
 from serving.exchange.venue import Venue
@@ -53,8 +54,10 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
 
     @app.get("/quote")
     async def quote(request: Request) -> JSONResponse:
-        circuit = venue.rules.circuit
-        return success({key: answers.quote(found, venue.clock, circuit) for key, found in asked(request)})
+        def told(found: Quote) -> dict[str, Any]:
+            return answers.quote(found, venue.clock, venue.view(found.instrument.symbol).circuit)
+
+        return success({key: told(found) for key, found in asked(request)})
 
     @app.get("/quote/ohlc")
     async def ohlc(request: Request) -> JSONResponse:

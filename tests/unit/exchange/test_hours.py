@@ -12,8 +12,10 @@ from pipelines.domain.signals import Side
 from serving.exchange.book import Status, Validity, Variety
 from serving.exchange.hours import CalendarHours
 from serving.exchange.market import FrameKind
+from serving.exchange.recording import rules_from
 from serving.exchange.refusals import KiteError
 from serving.exchange.venue import Venue
+from tests.conftest import workspace_at
 from tests.unit.exchange.builders import ALPHA, BETA, a_request, a_venue, at, play
 
 MINUTE = timedelta(minutes=1)
@@ -150,3 +152,16 @@ def test_intraday_positions_end_before_the_auction_and_no_new_ones_are_taken():
     assert venue.account.net_quantity("ALPHA", Product.MIS) == 0
     with pytest.raises(KiteError, match="square-off"):
         venue.place(a_request())
+
+
+def test_parameters_choose_hours_latency_and_bands(tmp_path):
+    chosen = {"latency_ms": 250, "hours": "calendar", "stocks_without_derivatives": ["M&B"], "circuits": {"M&B": 0.05}}
+    _, shipped = workspace_at(tmp_path / "shipped", {})
+    _, other = workspace_at(tmp_path / "other", {f"exchange.{name}": value for name, value in chosen.items()})
+
+    plain, rules = rules_from(shipped), rules_from(other)
+
+    assert (plain.latency, plain.hours, plain.circuits) == (timedelta(0), None, {})
+    assert rules.latency == timedelta(milliseconds=250)
+    assert rules.hours == CalendarHours(frozenset({"M&B"}), other.exchange.seed)
+    assert rules.circuits == {"M&B": Decimal("0.05")}

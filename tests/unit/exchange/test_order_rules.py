@@ -16,6 +16,7 @@ from serving.exchange.refusals import KiteError
 from serving.exchange.slicing import place_sliced
 from tests.unit.exchange.builders import (
     ALPHA,
+    BETA,
     DAY,
     HISTORY_DAY,
     NEXT_DAY,
@@ -243,6 +244,16 @@ def test_an_ioc_order_takes_what_is_there_and_cancels_the_rest():
     assert (ended.status, ended.filled_quantity, ended.cancelled_quantity) == (Status.CANCELLED, 40, 60)
 
 
+def test_an_ioc_order_whose_instrument_does_not_trade_is_cancelled_all_the_same():
+    venue = a_venue(flat_bars("ALPHA", DAY), bars_of("M&B", DAY, [(100, 100, 100, 100)]))
+    play(venue, at(9, 30))
+
+    order = venue.place(a_request(instrument=BETA, validity=Validity.IOC))
+    venue.advance()
+
+    assert venue.book.find(order.order_id).status is Status.CANCELLED
+
+
 def test_an_iceberg_shows_one_leg_after_the_other():
     venue = a_venue(flat_bars("ALPHA", DAY))
     play(venue, FrameKind.OPENING)
@@ -401,7 +412,7 @@ OPTION = a_stock(
 
 def an_option_venue(prices, **rules):
     bars = whole_day(OPTION.symbol, DAY, prices)
-    return a_venue(bars, instruments=(OPTION,), opening_cash_inr=Decimal(10**9), circuit=Decimal("0.9"), **rules)
+    return a_venue(bars, instruments=(OPTION,), opening_cash_inr=Decimal(10**9), **rules)
 
 
 def an_option_order(**changes):
@@ -419,6 +430,21 @@ def test_a_limit_far_from_an_options_price_is_rejected_by_the_exchange():
     assert far.status is Status.REJECTED
     assert "limit price protection" in far.status_message
     assert near.status is Status.OPEN
+
+
+def test_every_instrument_has_the_price_band_of_its_kind():
+    future = a_stock(symbol="ALPHA26NOVFUT", token=5122, kind=Kind.FUTURE, underlying="ALPHA", expiry=NEXT_DAY)
+    instruments = (ALPHA, BETA, OPTION, future)
+    venue = a_venue(flat_bars("ALPHA", DAY), instruments=instruments, circuits={"M&B": Decimal("0.05")})
+
+    bands = [venue.view(instrument.symbol).limits for instrument in instruments]
+
+    assert bands == [
+        (Decimal(80), Decimal(120)),
+        (Decimal(95), Decimal(105)),
+        (Decimal("0.05"), Decimal(2540)),
+        (Decimal(90), Decimal(110)),
+    ]
 
 
 def test_a_stop_limit_of_an_option_is_cancelled_when_its_limit_is_too_far_at_the_trigger():

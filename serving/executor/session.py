@@ -89,6 +89,7 @@ class Session:
             enters nothing, and protects what there is.
         """
         self.desk.clock = at
+        self._turn_day(at)
         self.books.take_up(at)
         self.leaving.close_finished()
         self._take_up_decisions(at)
@@ -96,6 +97,7 @@ class Session:
         differences = self.reconcile()
         if differences and not self.trades:
             raise BooksDiffer(f"{'; '.join(differences)}; correct the journal or the account, then start again")
+        self.leaving.manage(bar_closed=False)  # what a death left without its stop does not wait for the first frame
         told = {"agree": not differences, "open_trades": len(self.trades), "cash": str(self.cash)}
         LOG.info("books read", account=self.desk.account, **told)
 

@@ -1,15 +1,19 @@
-"""The executor under torture: a real session, client, ticker and journal, in a process that kills itself."""
+"""The executor under torture: the real daemon with its client, ticker and journal, in a process that kills itself.
+
+Features and policy have stand-ins: they have no part in the life of an order and would take most of the time.
+"""
 
 import json
 import os
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
-from pipelines.domain.bars import IST, Interval
-from pipelines.domain.orders import Product
-from tests.torture.schedule import Kill, Schedule
+from tests.torture.schedule import PRODUCT, Kill, Schedule
 
+SILENCE_S = 0.5  #: in lockstep a frame comes at once or, by a fault, never; nobody needs to wait longer
 ENDED_WELL = "ended well "
 
 
@@ -18,6 +22,7 @@ class Life:
     """What a daemon is started with."""
 
     schedule: Schedule
+    root: str  #: workspace: what is traded
     account: str
     exchange: str  #: address
     database: str  #: SQLAlchemy address of the journal
@@ -42,84 +47,56 @@ def run(life: Life) -> None:
     os._exit(code)  # neither the ticker's reactor nor a pool of connections may hold it back
 
 
-def _play(life: Life, tell) -> None:
+def _play(life: Life, tell: Callable[[str], None]) -> None:
     from pipelines.params import load_params
-    from serving.executor.bar_builder import BarBuilder, session_grid
+    from pipelines.paths import Paths
+    from serving.executor import daemon as course
+    from serving.executor.access import Access, Keys, PaperLogin
     from serving.executor.broker import KiteBroker
-    from serving.executor.daemon import exits_from
-    from serving.executor.feed import Disconnected, Feed, OrderUpdate, older_than
+    from serving.executor.daemon import Daemon
+    from serving.executor.health import Metrics, OrderTimes
     from serving.executor.kite_client import client
-    from serving.executor.limits import limits_from
-    from serving.executor.login import paper_log_in
+    from serving.executor.marketplace import PaperPlace
+    from serving.executor.pacing import OrderPacer, ReadPacer
     from serving.executor.paper import PaperMarket
-    from serving.executor.session import Frame, Session, Terms
+    from serving.executor.vitals import Vitals
     from tests.conftest import ROOT
     from tests.torture.dying import Dying, DyingJournal
     from tests.torture.whims import Closes, Whims
 
-    schedule = life.schedule
+    class Tortured(Daemon):
+        def _warm_up(self, *_: Any) -> Any:
+            return Closes(life.schedule), []
+
+    course.SILENCE_S = SILENCE_S
     dying = Dying(life.kill, tell)
-    paper = PaperMarket(life.exchange, life.admin_token)
-    journal = DyingJournal(life.database, dying)
-    token = paper_log_in(life.exchange, life.api_key, life.api_secret, datetime.now(IST))
-    kite = client(life.api_key, life.exchange)
-    kite.set_access_token(token.access_token)
-    dying.watch_calls(kite)
-    dying.begin()
-    lockstep = schedule.pace is None
     params = load_params(ROOT / "params.yaml")
-    instruments = {instrument.symbol: instrument for instrument in schedule.traded}
-    terms = Terms(
+    place = PaperPlace(life.exchange, PaperMarket(life.exchange, life.admin_token))
+    kite = client(life.api_key, life.exchange, None if place.lockstep else ReadPacer())
+    dying.watch_calls(kite)
+    access = Access(kite, PaperLogin(life.exchange, Keys(life.api_key, life.api_secret)))
+    metrics, policy = Metrics(), Whims(life.schedule)
+    calls = OrderTimes(metrics)
+    limits = params.executor
+    pacer = OrderPacer(limits.max_orders_per_second, limits.max_orders_per_minute, limits.max_orders_per_day)
+    broker = KiteBroker(kite, None if place.lockstep else pacer, PRODUCT, renew=access.renew, on_call=calls.note)
+    vitals = Vitals(place, access, broker, policy, metrics)
+    dying.begin()
+    access.await_token(vitals.enter)
+    daemon = Tortured(
         account=life.account,
-        instruments=instruments,
-        product=Product.MIS,
-        limits=limits_from(params.executor),
+        params=params,
+        paths=Paths(Path(life.root)),
+        place=place,
+        access=access,
+        broker=broker,
+        journal=DyingJournal(life.database, dying),
+        policy=policy,
         flatten_at_end=True,
-        exits=exits_from(params.executor.exit),
-        reconcile_after=timedelta(seconds=params.executor.reconcile_seconds),
-        lost_after=timedelta(seconds=params.executor.lost_after_seconds),
-        late_after=timedelta(seconds=params.executor.late_tick_seconds),
-        most_jump=params.executor.max_tick_jump,
+        metrics=metrics,
+        vitals=vitals,
+        calls=calls,
     )
-    session = Session(
-        terms,
-        KiteBroker(kite),
-        journal,
-        BarBuilder(session_grid(Interval.MIN_5)),
-        Closes(schedule),
-        Whims(schedule).decide,
-        lambda day: True,
-    )
-    with journal.writer_lock(life.account):
-        session.start(datetime.fromisoformat(paper.status()["clock"]))
-        for key, quote in kite.quote([f"NSE:{symbol}" for symbol in instruments]).items():
-            session.begin_at(key.partition(":")[2], int(quote.get("volume") or 0), session.now)
-        symbols = {instrument.token: instrument.symbol for instrument in schedule.traded}
-        feed = Feed(life.exchange.replace("http", "ws", 1), life.api_key, kite.access_token, symbols)
-        feed.start()
-        finished, over, done = paper.go_on(), False, None
-        while not over:
-            match feed.next(1.0):
-                case OrderUpdate() as update:
-                    session.on_order_update(update.content)
-                    if feed.events.empty() and not lockstep:
-                        session.on_books_changed()
-                case Frame() as frame:
-                    if not older_than(frame, done):
-                        session.on_frame(frame)
-                        done = frame.at
-                    over = finished
-                    if lockstep and not finished:
-                        finished = paper.go_on()
-                    elif not lockstep:
-                        over = feed.events.empty() and paper.status()["state"] == "finished"
-                case Disconnected():
-                    session.on_connection_lost()
-                case None:
-                    over = paper.status()["state"] == "finished"
-                    if lockstep and not over:
-                        finished = paper.go_on()
-        differences = session.reconcile()
-        if differences:
-            raise AssertionError(f"books differ at the end: {differences}")
-    tell(ENDED_WELL + json.dumps({"edges": dict(dying.counts), "alarms": session.alarms}))
+    daemon.run()
+    alarms = json.loads((daemon.paths.reports / "session.json").read_text())["alarms"]
+    tell(ENDED_WELL + json.dumps({"edges": dict(dying.counts), "alarms": alarms}))

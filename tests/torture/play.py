@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import secrets
+import shutil
 import socket
 import threading
 import time
@@ -18,14 +19,16 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE, Interval
+from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE
 from pipelines.domain.fills import FillModel
 from pipelines.journal.journal import Journal
+from pipelines.paths import Paths
+from pipelines.tables import write_json, write_table
 from serving.exchange.conductor import Conductor
 from serving.exchange.faults import FaultPlan, Faults
 from tests.torture.daemon import ENDED_WELL, Life, run
 from tests.torture.judge import Findings, judge
-from tests.torture.schedule import TICKS_PER_BAR, Kill, Schedule, bars_of
+from tests.torture.schedule import INTERVAL, TICKS_PER_BAR, Kill, Schedule, bars_of
 from tests.torture.watch import NakedWatch
 
 #: Imported once by the server from which daemons are forked. Not the official client: it would bring an event loop with
@@ -33,7 +36,7 @@ from tests.torture.watch import NakedWatch
 PRELOAD = [
     "numpy", "pandas", "sqlalchemy.dialects.postgresql.psycopg2", "httpx", "requests", "structlog", "yaml", "pydantic",
     "twisted.internet.posixbase", "twisted.internet.epollreactor", "twisted.internet.ssl", "autobahn.twisted.websocket",
-    "serving.executor.daemon", "serving.executor.session", "serving.executor.login", "serving.executor.paper",
+    "serving.executor.daemon", "serving.executor.session", "serving.executor.access", "serving.executor.marketplace",
     "pipelines.journal.journal", "pipelines.params", "tests.conftest", "tests.torture.daemon", "tests.torture.dying",
     "tests.torture.whims",
 ]  # fmt: skip
@@ -71,6 +74,7 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
     """
     began = time.monotonic()
     account = f"torture-{schedule.seed}-{secrets.token_hex(4)}"
+    root = _workspace(folder / account, schedule)
     diary = folder / f"{account}.log"
     keys = secrets.token_hex(8), secrets.token_hex(8), secrets.token_hex(8)
     watch = NakedWatch()
@@ -82,7 +86,7 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
         waiting: list[Kill | None] = [*schedule.kills, None]
         while waiting:
             kill = waiting.pop(0)
-            life = Life(schedule, account, address, database, keys[2], keys[0], keys[1], kill, str(diary))
+            life = Life(schedule, str(root), account, address, database, keys[2], keys[0], keys[1], kill, str(diary))
             code = _live(life)
             watch.nobody_lives()
             how = _last_line(diary) if code != 1 else _complaint(diary)
@@ -108,7 +112,21 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
     story.seconds = time.monotonic() - began
     if not story.wrong:
         diary.unlink(missing_ok=True)
+        shutil.rmtree(root)
     return story
+
+
+def _workspace(root: Path, schedule: Schedule) -> Path:
+    """What the daemon reads of its market: the instruments and the interval."""
+    paths = Paths(root)
+    rows = [
+        (i.symbol, i.token, i.kind.value, str(i.tick_size), i.lot_size, i.sector, i.has_volume) for i in schedule.traded
+    ]
+    columns = ["symbol", "token", "kind", "tick_size", "lot_size", "sector", "has_volume"]
+    write_table(pd.DataFrame(rows, columns=columns), paths.instruments)
+    paths.snapshot.parent.mkdir(parents=True, exist_ok=True)
+    write_json({"interval": INTERVAL.value}, paths.snapshot)
+    return root
 
 
 def _live(life: Life) -> int:
@@ -150,7 +168,7 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
 
     conductor = _conductor(schedule)
     watch.follow(conductor)
-    app = create_app(conductor, Candles(lambda symbol: _table([]), Interval.MIN_5), Keys(*keys))
+    app = create_app(conductor, Candles(lambda symbol: _table([]), INTERVAL), Keys(*keys))
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: 40 ms an answer
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)

@@ -8,12 +8,14 @@ from enum import StrEnum
 
 import numpy as np
 
-from pipelines.domain.bars import IST, Bar
+from pipelines.domain.bars import IST, Bar, Interval
 from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.orders import Product
 from serving.exchange.faults import FaultKind
 
 CLOSE = datetime(2026, 10, 30, 15, 15, tzinfo=IST)
-MINUTES = 5
+INTERVAL = Interval.MIN_5
+PRODUCT = Product.MIS
 TICKS_PER_BAR = 6
 INSTRUMENTS = (
     Instrument("ALPHA", 408065, Kind.STOCK, Decimal("0.05"), 1, "IT", True),
@@ -130,7 +132,7 @@ def bars_of(schedule: Schedule) -> dict[str, list[Bar]]:
 
 
 def _bars_of(instrument: Instrument, schedule: Schedule, rng: np.random.Generator) -> list[Bar]:
-    step, tick = timedelta(minutes=MINUTES), float(instrument.tick_size)
+    step, tick = timedelta(minutes=INTERVAL.minutes), float(instrument.tick_size)
     first = CLOSE - step * schedule.bars
     levels = 500 * np.exp(np.cumsum(rng.normal(0, 0.004, schedule.bars + 1)))
     made = []

@@ -6,12 +6,14 @@ from decimal import Decimal
 
 from pipelines.domain.signals import Action, Decision, FeatureRow, Side
 from serving.executor.bar_builder import ClosedBars
-from serving.executor.policy_client import Answer
-from tests.torture.schedule import Schedule
+from serving.executor.policy_client import Answer, Served
+from tests.torture.schedule import INTERVAL, PRODUCT, Schedule
 
 
 class Closes:
     """Rows that carry a close and nothing else."""
+
+    last_close = None
 
     def __init__(self, schedule: Schedule):
         self._traded = {instrument.symbol: instrument for instrument in schedule.traded}
@@ -29,6 +31,9 @@ class Whims:
     def __init__(self, schedule: Schedule):
         self._seed = schedule.seed
         self._traded = {instrument.symbol: instrument for instrument in schedule.traded}
+
+    def describe(self) -> Served:
+        return Served("whims", "none", INTERVAL, {}, PRODUCT, hold_bars=4)
 
     def decide(self, rows: Sequence[FeatureRow], equity: Decimal) -> Answer:
         return Answer(tuple(self._decision(row) for row in rows), "whims", 1.0)

@@ -151,9 +151,8 @@ def test_intraday_positions_are_closed_before_the_session_ends():
 
 
 def test_delivery_stays_overnight_with_a_new_stop_and_is_flattened_on_the_last_day():
-    days = iter([False, True])
     market = Market(product=Product.CNC, at=OPEN.replace(day=29, hour=14), final=False)
-    market.session._last_day = lambda day: next(days)
+    market.session._last_day = lambda day: day == OPEN.date()
     market.decides(quantity=10)
     market.trades("100.00")
     market.clock(OPEN.replace(day=29, hour=15, minute=10))
@@ -392,6 +391,16 @@ def test_a_stop_that_was_being_placed_at_a_death_rests_once_after_the_next_start
 
     second = Market(journal=first.journal, broker=first.broker, at=first.at)
     second.session.on_frame(Frame(first.at))
+
+    assert second.working == [(OrderType.SL_M, 10)]
+
+
+def test_what_a_death_left_without_its_stop_is_protected_before_the_first_frame():
+    first = Market()
+    first.decides(quantity=10)
+    first.broker.trade("TCS", Decimal("100.00"), first.at)
+
+    second = Market(journal=first.journal, broker=first.broker, at=first.at)
 
     assert second.working == [(OrderType.SL_M, 10)]
 

@@ -47,6 +47,8 @@ class Books:
     def take_up(self, at: datetime) -> None:
         """After a start: read journal and broker, end what was never sent, and build the open trades again."""
         journal, broker, account = self._desk.journal, self._desk.broker, self._desk.account
+        self._desk.trades.clear()  # of a try that the broker did not answer to its end
+        self.lost.clear()
         cash = journal.open_account(account, broker.cash(), at, broker.shares())
         self._ledger = Ledger(cash, journal.opening_shares(account))
         for order in journal.orders(account):

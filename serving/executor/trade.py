@@ -294,12 +294,11 @@ def next_step(trade: Trade, moment: Moment) -> Step | None:
 def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | None:
     """No order takes the position back: place one."""
     assert trade.position is not None
-    last = trade.ways_out[-1] if trade.ways_out else None
-    if last is not None and last.purpose is Purpose.EXIT and _just_failed(last, moment):
+    if _failed(trade, Purpose.EXIT, moment):
         return None  # not again at the same moment
     if reason is None and moment.price is not None and trade.position.passed_stop(moment.price):
         reason = ExitReason.STOP  # a stop would be refused, the price is beyond it
-    if reason is None and _cannot_be_protected(trade, moment):
+    if reason is None and _failed(trade, Purpose.STOP, moment):
         reason = ExitReason.EMERGENCY
     if reason is None:
         return Step(Do.PLACE_STOP, quantity=trade.held)
@@ -346,9 +345,13 @@ def _just_failed(leg: Leg, moment: Moment) -> bool:
     return leg.turned_down and moment.now - leg.changed_at < RETRY_AFTER
 
 
-def _cannot_be_protected(trade: Trade, moment: Moment) -> bool:
-    """Whether the broker has just refused a stop, or left two of them without an answer."""
-    failed = [leg for leg in trade.ways_out if leg.purpose is Purpose.STOP and _just_failed(leg, moment)]
+def _failed(trade: Trade, purpose: Purpose, moment: Moment) -> bool:
+    """Whether the broker has just refused an order of this purpose, or left two of them without an answer.
+
+    After one without an answer a second is sent at once: shares in the hand are not left bare for it. Should both
+    arrive, one of them is cancelled, and what they took back too much is bought back.
+    """
+    failed = [leg for leg in trade.ways_out if leg.purpose is purpose and _just_failed(leg, moment)]
     return len(failed) > 1 or any(not leg.unresolved for leg in failed)
 
 

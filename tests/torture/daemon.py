@@ -60,17 +60,16 @@ def _play(life: Life, tell: Callable[[str], None]) -> None:
     from serving.executor.pacing import OrderPacer, ReadPacer
     from serving.executor.paper import PaperMarket
     from serving.executor.vitals import Vitals
-    from tests.conftest import ROOT
     from tests.torture.dying import Dying, DyingJournal
     from tests.torture.whims import Closes, Whims
 
     class Tortured(Daemon):
         def _warm_up(self, *_: Any) -> Any:
-            return Closes(life.schedule), []
+            return Closes(life.schedule), [], {}
 
     course.SILENCE_S = SILENCE_S
     dying = Dying(life.kill, tell)
-    params = load_params(ROOT / "params.yaml")
+    params = load_params(Path(life.root) / "params.yaml")
     place = PaperPlace(life.exchange, PaperMarket(life.exchange, life.admin_token))
     kite = client(life.api_key, life.exchange, None if place.lockstep else ReadPacer())
     dying.watch_calls(kite)

@@ -22,10 +22,10 @@ import pandas as pd
 from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE
 from pipelines.domain.fills import FillModel
 from pipelines.journal.journal import Journal
-from pipelines.paths import Paths
 from pipelines.tables import write_json, write_table
 from serving.exchange.conductor import Conductor
 from serving.exchange.faults import FaultPlan, Faults
+from tests.conftest import workspace_at
 from tests.torture.daemon import ENDED_WELL, Life, run
 from tests.torture.judge import Findings, judge
 from tests.torture.schedule import INTERVAL, TICKS_PER_BAR, Kill, Schedule, bars_of
@@ -40,6 +40,7 @@ PRELOAD = [
     "pipelines.journal.journal", "pipelines.params", "tests.conftest", "tests.torture.daemon", "tests.torture.dying",
     "tests.torture.whims",
 ]  # fmt: skip
+PARAMS = {"executor.halt.losses_in_a_row": 1000}  #: whims lose; the day has to go on nevertheless
 STUCK_S = 60.0  #: a daemon that takes longer is ended
 CRASHES = 4  #: of one schedule; then it is given up
 OPENING_CASH = Decimal(1_000_000)
@@ -118,7 +119,7 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
 
 def _workspace(root: Path, schedule: Schedule) -> Path:
     """What the daemon reads of its market: the instruments and the interval."""
-    paths = Paths(root)
+    paths, _ = workspace_at(root, PARAMS)
     rows = [
         (i.symbol, i.token, i.kind.value, str(i.tick_size), i.lot_size, i.sector, i.has_volume) for i in schedule.traded
     ]

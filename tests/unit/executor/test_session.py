@@ -457,6 +457,22 @@ def test_a_stop_that_arrives_after_another_took_its_place_is_taken_back():
     assert market.outcome().exit_reason is ExitReason.STOP
 
 
+def test_shares_are_not_left_bare_for_an_exit_without_an_answer():
+    broker = Slow(Purpose.EXIT)
+    market = Market(broker=broker)
+    market.decides(quantity=10)
+    market.trades("97.00")
+    assert [quantity for _, quantity in market.working] == [10]
+
+    broker.arrives()
+    market.trades("97.00")
+    market.trades("97.00")
+
+    assert market.working == []
+    assert broker.shares() == {}
+    assert market.outcome().exit_reason is ExitReason.STOP
+
+
 def test_a_stop_does_not_outlive_a_position_that_a_person_closed():
     market = Market()
     market.decides(quantity=10)

@@ -1,11 +1,11 @@
 """The daemon's course: wait for a session, warm up, take up, play its frames, close the books; then the next one."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import structlog
@@ -36,7 +36,9 @@ from serving.executor.trading_state import halt_file
 from serving.executor.vitals import Vitals
 
 LOG = structlog.get_logger("executor")
+Answer = TypeVar("Answer")
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
+PATIENCE_S = 30.0  #: with a paper exchange that does not answer
 AGAIN_S = 1.0  #: between two tries at what does not answer before the session
 
 
@@ -102,14 +104,14 @@ class Daemon:
         instruments = read_instruments(self.paths)
         self._check_interval(served)
         now = self.place.now()
-        features, rows, history = self._warm_up(served, instruments, now)
+        features, rows, history = self._patiently(lambda: self._warm_up(served, instruments, now))
         session = self._session_of(served, instruments, features)
         session.risk.warm_up(history)
         self.vitals.begin(self.account, session, served)
-        self._start(session)
+        self._patiently(lambda: session.start(self.place.now()), session)
         if rows and self._may_decide_on_history(served, features.last_close, now):
             session.decide_on_history(rows)
-        self._begin_bars_at(session, instruments, now)
+        self._patiently(lambda: self._begin_bars_at(session, instruments, now), session)
         executor = self.params.executor
         feed = Feed(ticker_root(self.place.root), self._api_key, _symbols(instruments), executor.mute_after_seconds)
         assert self.access.token is not None, "log in first"
@@ -175,14 +177,18 @@ class Daemon:
         builder = BarBuilder(session_grid(served.interval))
         return Session(terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day)
 
-    def _start(self, session: Session) -> None:
-        """Take up the books, once the broker reads them out."""
+    def _patiently(self, act: Callable[[], Answer], session: Session | None = None) -> Answer:
+        """Do what needs the broker's answer: at Kite for as long as it takes, at a paper exchange for a while."""
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                session.start(self.place.now())
-                return
+                return act()
             except BrokerSilent as error:
-                session.desk.alarm(str(error))
+                if self.place.root != KITE and time.monotonic() > deadline:
+                    raise
+                if session is not None:
+                    session.desk.alarm(str(error))
+                LOG.warning("waiting for the broker", why=str(error))
                 time.sleep(AGAIN_S)
 
     def _may_decide_on_history(self, served: Served, last_close: datetime | None, now: datetime) -> bool:
@@ -273,8 +279,8 @@ class Daemon:
 
     def _finish(self, session: Session) -> None:
         self.vitals.enter("finished")
-        differences = session.reconcile()
-        summary = session_summary(session, self.broker, self.journal)
+        differences = self._patiently(session.reconcile, session)
+        summary = self._patiently(lambda: session_summary(session, self.broker, self.journal), session)
         write_summary(summary, self.paths.reports)
         LOG.info("finished", **{name: summary[name] for name in ("orders", "fills", "outcomes", "net_inr")})
         if self.flatten_at_end and session.open_positions:

@@ -7,6 +7,7 @@ import threading
 import time
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -17,6 +18,7 @@ from pipelines.credentials import credential
 from pipelines.domain.bars import BAR_COLUMNS, Interval
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.signals import Action, Decision, Side
+from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table, write_table
 from serving.process import Process
@@ -116,7 +118,11 @@ def _handler(policy: EagerPolicy) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture(scope="module")
 def market(tmp_path_factory, own_postgres):
     """Two instruments, bars of fifteen minutes, one day held back."""
-    paths, params = workspace_at(tmp_path_factory.mktemp("market"), MARKET)
+    return market_at(tmp_path_factory.mktemp("market"), MARKET)
+
+
+def market_at(folder: Path, numbers: dict[str, object]) -> tuple[Paths, Params]:
+    paths, params = workspace_at(folder, numbers)
     run_stages(paths, params, ("ingest",))
     for path in paths.raw_bars.glob("*.parquet"):  # a simulated market has no faults to find
         write_table(read_table(path)[list(BAR_COLUMNS)], paths.validated_bars / path.name)

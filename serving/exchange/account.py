@@ -1,92 +1,32 @@
 """The paper account: cash, positions, holdings and margins, exact to the paisa.
 
-`cash` is a plain ledger: every fill's whole value is paid or received, every ended order's charges are taken. What may
-still be spent (`margin_available`) gives back the value of intraday positions and blocks their margin instead.
+`cash` is a plain ledger: every fill's whole value is paid or received, every ended order's charges are taken; futures
+pay gains and losses only, when they are closed and at each day's close. What may still be spent (`margin_available`)
+gives back the value of intraday shares and blocks their margin instead.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 
-from pipelines.domain.charges import Charges, order_charges
-from pipelines.domain.instruments import Instrument
-from pipelines.domain.orders import OrderType, Product
+from pipelines.domain.charges import Charges, exercise_charges, order_charges
+from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
-from serving.exchange.book import RMS_USER, Order, OrderRequest, Trade
+from serving.exchange.book import RMS_USER, Order, Trade
+from serving.exchange.margins import Leg, Margin, margin_of, reference_price, underlying_level
 from serving.exchange.market import PAISA
+from serving.exchange.positions import Holding, Position
 from serving.exchange.quotes import Quote
 
-MIS_MARGIN = Decimal("0.20")  #: share of an intraday position's value that is blocked; CNC pays all
-
-
-@dataclass(slots=True)
-class Position:
-    """One instrument and product over one day."""
-
-    instrument: Instrument
-    product: Product
-    buy_quantity: int = 0
-    buy_value: Decimal = Decimal(0)
-    sell_quantity: int = 0
-    sell_value: Decimal = Decimal(0)
-    average_price: Decimal = Decimal(0)  #: of the open part
-
-    @property
-    def quantity(self) -> int:
-        """Shares, below zero when short."""
-        return self.buy_quantity - self.sell_quantity
-
-    def take(self, side: Side, quantity: int, price: Decimal) -> None:
-        before, change = self.quantity, side.sign * quantity
-        after = before + change
-        if before * change >= 0:
-            self.average_price = (self.average_price * abs(before) + price * quantity) / abs(after)
-        elif after == 0:
-            self.average_price = Decimal(0)
-        elif before * after < 0:
-            self.average_price = price
-        if side is Side.BUY:
-            self.buy_quantity += quantity
-            self.buy_value += price * quantity
-        else:
-            self.sell_quantity += quantity
-            self.sell_value += price * quantity
-
-    def unrealised(self, last_price: Decimal) -> Decimal:
-        return (last_price - self.average_price) * self.quantity
-
-    @property
-    def realised(self) -> Decimal:
-        return self.sell_value - self.buy_value + self.average_price * self.quantity
-
-
-@dataclass(slots=True)
-class Holding:
-    """Delivered shares: bought on an earlier day."""
-
-    instrument: Instrument
-    average_price: Decimal
-    settled: int = 0
-    t1: int = 0  #: bought on the day before, settled at the end of this one
-
-    @property
-    def quantity(self) -> int:
-        return self.settled + self.t1
-
-    def add(self, quantity: int, price: Decimal) -> None:
-        self.average_price = (self.average_price * self.quantity + price * quantity) / (self.quantity + quantity)
-        self.t1 += quantity
-
-    def remove(self, quantity: int) -> None:
-        from_settled = min(quantity, self.settled)
-        self.settled -= from_settled
-        self.t1 -= quantity - from_settled
+__all__ = ["Account", "Holding", "Position"]
 
 
 @dataclass
 class Account:
     opening_cash: Decimal
+    day: date = date.max  #: the market's, which chooses the margins' rates
     cash: Decimal = Decimal(0)
     day_opening_cash: Decimal = Decimal(0)
     charges: Charges = field(default_factory=Charges)  #: of all ended orders
@@ -99,8 +39,8 @@ class Account:
 
     def fill(self, trade: Trade) -> None:
         request = trade.order.request
-        self.cash -= request.side.sign * trade.price * trade.quantity
-        self._position(request.instrument, request.product).take(request.side, trade.quantity, trade.price)
+        position = self.position(request.instrument, request.product)
+        self.cash += position.take(request.side, trade.quantity, trade.price)
 
     def charge(self, order: Order, day: date) -> Charges:
         """Take the charges of an ended order, on its whole filled value; the DP charge once per scrip and day.
@@ -113,6 +53,7 @@ class Account:
         first = bool(order.filled_quantity and delivered and order.symbol not in self._delivered_today)
         taken = order_charges(
             product=request.product,
+            kind=request.instrument.kind,
             side=request.side,
             value=order.filled_value,
             day=day,
@@ -125,17 +66,45 @@ class Account:
         self.cash -= taken.total
         return taken
 
-    def settle_day(self) -> None:
-        """After the close: shares of yesterday settle, what was bought today is held from tomorrow, the day ends."""
+    def settle_day(self, quotes: Mapping[str, Quote], next_day: date) -> None:
+        """After the close: yesterday's shares settle, today's are held from tomorrow, futures pay their day's gain."""
         for holding in self.holdings.values():
             holding.settled, holding.t1 = holding.quantity, 0
+        self.settle_expired(quotes)
         for position in self.positions.values():
             if position.product is Product.CNC and position.quantity:
                 self._deliver(position)
+            elif position.settled_daily:
+                self.cash += position.mark(quotes[position.instrument.symbol].last_price)
         self.holdings = {symbol: holding for symbol, holding in self.holdings.items() if holding.quantity}
-        self.positions.clear()
+        self.positions = {
+            key: position
+            for key, position in self.positions.items()
+            if position.product is Product.NRML and position.quantity
+        }
+        for position in self.positions.values():
+            position.carry_over()
         self._delivered_today.clear()
-        self.day_opening_cash = self.cash
+        self.day, self.day_opening_cash = next_day, self.cash
+
+    def settle_expired(self, quotes: Mapping[str, Quote]) -> None:
+        """Futures and options whose last day this is end at their underlying's last price, in cash."""
+        for key, position in list(self.positions.items()):
+            expiry = position.instrument.expiry
+            if expiry is not None and expiry <= self.day and position.quantity:
+                self._settle_at(position, underlying_level(position.instrument, quotes))
+                del self.positions[key]
+
+    def _settle_at(self, position: Position, level: Decimal) -> None:
+        if position.settled_daily:
+            self.cash += position.mark(level)
+            return
+        worth = position.instrument.intrinsic(level) * position.quantity
+        self.cash += worth.quantize(PAISA)
+        if worth > 0:
+            taken = exercise_charges(worth, self.day)
+            self.charges = self.charges + taken
+            self.cash -= taken.total
 
     def sellable(self, symbol: str, working: Iterable[Order]) -> int:
         """Delivery shares that no working order sells yet."""
@@ -152,49 +121,75 @@ class Account:
         position = self.positions.get((symbol, product))
         return position.quantity if position else 0
 
-    def margin_available(self, working: Iterable[Order], quotes: dict[str, Quote]) -> Decimal:
+    def margin_available(self, working: Iterable[Order], quotes: Mapping[str, Quote]) -> Decimal:
         """Rupees that new orders may block, after open positions, their losses and the working orders."""
         free = self.cash
-        for position in self._intraday():
-            loss = min(position.unrealised(quotes[position.instrument.symbol].last_price), Decimal(0))
-            free += position.average_price * position.quantity + loss
-        return (free - self.blocked_by_positions() - self.blocked_by_orders(working, quotes)).quantize(PAISA)
+        for position in self.positions.values():
+            last = quotes[position.instrument.symbol].last_price
+            if position.settled_daily:
+                free += min(position.unsettled(last), Decimal(0))
+            elif position.instrument.kind is Kind.OPTION:
+                free += min(position.unrealised(last), Decimal(0)) if position.quantity < 0 else 0
+            elif position.product is Product.MIS:
+                free += position.average_price * position.quantity + min(position.unrealised(last), Decimal(0))
+        blocked = self.blocked_by_positions(quotes).total + self.blocked_by_orders(working, quotes)
+        return (free - blocked).quantize(PAISA)
 
-    def blocked_by_positions(self) -> Decimal:
-        costs = (abs(position.average_price * position.quantity) for position in self._intraday())
-        return sum(costs, Decimal(0)) * MIS_MARGIN
+    def blocked_by_positions(self, quotes: Mapping[str, Quote]) -> Margin:
+        """Margin of open positions; what was bought for delivery or as an option is paid already."""
+        return sum((margin_of(leg, quotes, self.day) for leg in self.legs() if _blocks(leg)), Margin())
 
-    def blocked_by_orders(self, working: Iterable[Order], quotes: dict[str, Quote]) -> Decimal:
-        """Margin of the working orders: CNC purchases in whole, intraday only where they enlarge a position."""
-        pending: dict[tuple[str, Product], list[tuple[Side, int, Decimal]]] = {}
+    def legs(self) -> list[Leg]:
+        """The open positions, each as one quantity at its average price."""
+        return [
+            Leg(
+                position.instrument,
+                position.product,
+                Side.BUY if position.quantity > 0 else Side.SELL,
+                abs(position.quantity),
+                position.average_price,
+            )
+            for position in self.positions.values()
+            if position.quantity
+        ]
+
+    def blocked_by_orders(self, working: Iterable[Order], quotes: Mapping[str, Quote]) -> Decimal:
+        """Margin of the working orders: purchases for delivery in whole, all others where they enlarge a position."""
+        pending: dict[tuple[str, Product], list[Leg]] = {}
         for order in working:
-            price = reference_price(order.request, quotes[order.symbol])
-            terms = (order.request.side, order.pending_quantity, price)
-            pending.setdefault((order.symbol, order.request.product), []).append(terms)
-        return sum((self._blocked(key, orders) for key, orders in pending.items()), Decimal(0))
+            request = order.request
+            price = reference_price(request, quotes[order.symbol])
+            leg = Leg(request.instrument, request.product, request.side, order.pending_quantity, price)
+            pending.setdefault((order.symbol, request.product), []).append(leg)
+        return sum((self._blocked(key, legs, quotes) for key, legs in pending.items()), Decimal(0))
 
-    def _blocked(self, key: tuple[str, Product], orders: list[tuple[Side, int, Decimal]]) -> Decimal:
+    def _blocked(self, key: tuple[str, Product], legs: list[Leg], quotes: Mapping[str, Quote]) -> Decimal:
         symbol, product = key
         if product is Product.CNC:
-            return sum((quantity * price for side, quantity, price in orders if side is Side.BUY), Decimal(0))
+            return sum((margin_of(leg, quotes, self.day).total for leg in legs), Decimal(0))
         held = self.net_quantity(symbol, product)
-        bought = sum(quantity for side, quantity, _ in orders if side is Side.BUY)
-        sold = sum(quantity for side, quantity, _ in orders if side is Side.SELL)
+        bought = sum(leg.quantity for leg in legs if leg.side is Side.BUY)
+        sold = sum(leg.quantity for leg in legs if leg.side is Side.SELL)
+        highest = max(leg.price for leg in legs)
+        instrument = legs[0].instrument
+        opened = {Side.BUY: max(bought + min(held, 0), 0), Side.SELL: max(sold - max(held, 0), 0)}
+        if instrument.kind is Kind.OPTION:  # premium of what is bought, margin of what is sold short
+            sides = [Leg(instrument, product, side, quantity, highest) for side, quantity in opened.items()]
+            return sum((margin_of(leg, quotes, self.day).total for leg in sides), Decimal(0))
         enlarged = max(abs(held + bought), abs(held - sold)) - abs(held)
-        highest = max(price for _, _, price in orders)
-        return (max(enlarged, 0) * highest * MIS_MARGIN).quantize(PAISA, ROUND_CEILING)
-
-    def _intraday(self) -> list[Position]:
-        return [position for position in self.positions.values() if position.product is Product.MIS]
+        return margin_of(Leg(instrument, product, Side.BUY, max(enlarged, 0), highest), quotes, self.day).total
 
     def realised_today(self) -> Decimal:
-        return sum((position.realised for position in self._intraday()), Decimal(0))
+        return sum((position.realised for position in self._margined()), Decimal(0))
 
-    def unrealised(self, quotes: dict[str, Quote]) -> Decimal:
-        open_ = (position.unrealised(quotes[position.instrument.symbol].last_price) for position in self._intraday())
+    def unrealised(self, quotes: Mapping[str, Quote]) -> Decimal:
+        open_ = (position.unrealised(quotes[position.instrument.symbol].last_price) for position in self._margined())
         return sum(open_, Decimal(0))
 
-    def _position(self, instrument: Instrument, product: Product) -> Position:
+    def _margined(self) -> list[Position]:
+        return [position for position in self.positions.values() if position.product is not Product.CNC]
+
+    def position(self, instrument: Instrument, product: Product) -> Position:
         return self.positions.setdefault((instrument.symbol, product), Position(instrument, product))
 
     def _deliver(self, position: Position) -> None:
@@ -206,10 +201,6 @@ class Account:
             self.holdings[symbol].remove(-position.quantity)
 
 
-def reference_price(request: OrderRequest, quote: Quote) -> Decimal:
-    """The price that an order's margin is reckoned at."""
-    if request.order_type in (OrderType.LIMIT, OrderType.SL) and request.price is not None:
-        return request.price
-    if request.trigger_price is not None:
-        return max(request.trigger_price, quote.last_price) if request.side is Side.BUY else quote.last_price
-    return quote.last_price
+def _blocks(leg: Leg) -> bool:
+    """Whether an open position blocks anything beyond what was paid for it."""
+    return leg.product is not Product.CNC and not (leg.instrument.kind is Kind.OPTION and leg.side is Side.BUY)

@@ -6,17 +6,14 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from pipelines.domain.bars import IST
-from pipelines.domain.orders import Product
-from serving.exchange.account import Account, Holding, Position
 from serving.exchange.book import Order, Trade
 from serving.exchange.market import PAISA
 from serving.exchange.packets import DEPTH_LEVELS, Level
 from serving.exchange.quotes import Quote
 from serving.exchange.refusals import KiteError
 from serving.exchange.slicing import Sliced
-from serving.exchange.venue import RMS_USER, USER_ID, Venue
+from serving.exchange.venue import RMS_USER, USER_ID
 
-EXCHANGE = "NSE"
 PROFILE: dict[str, Any] = {
     "user_id": USER_ID,
     "user_type": "individual",
@@ -24,8 +21,8 @@ PROFILE: dict[str, Any] = {
     "user_name": "Paper Account",
     "user_shortname": "Paper",
     "broker": "ZERODHA",
-    "exchanges": ["NSE"],
-    "products": ["CNC", "MIS"],
+    "exchanges": ["NSE", "NFO"],
+    "products": ["CNC", "MIS", "NRML"],
     "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
     "avatar_url": None,
     "meta": {"demat_consent": "physical"},
@@ -76,7 +73,7 @@ def order(state: Order, event: str | None = None) -> dict[str, Any]:
         "exchange_timestamp": stamp(state.exchange_at),
         "variety": request.variety.value,
         "modified": state.modifications > 0,
-        "exchange": EXCHANGE,
+        "exchange": request.instrument.exchange,
         "tradingsymbol": state.symbol,
         "instrument_token": request.instrument.token,
         "order_type": request.order_type.value,
@@ -137,7 +134,7 @@ def trade(done: Trade) -> dict[str, Any]:
     return {
         "trade_id": done.trade_id,
         "order_id": done.order.order_id,
-        "exchange": EXCHANGE,
+        "exchange": request.instrument.exchange,
         "tradingsymbol": done.order.symbol,
         "instrument_token": request.instrument.token,
         "product": request.product.value,
@@ -149,106 +146,6 @@ def trade(done: Trade) -> dict[str, Any]:
         "order_timestamp": done.order.placed_at.astimezone(IST).strftime("%H:%M:%S"),
         "exchange_timestamp": stamp(done.at),
     }
-
-
-def position(held: Position, quote: Quote) -> dict[str, Any]:
-    """A day's position; `pnl` is what was received less what was paid plus what the open part is worth."""
-    value = held.sell_value - held.buy_value
-    pnl = value + held.quantity * quote.last_price
-    buy, sell = _mean(held.buy_value, held.buy_quantity), _mean(held.sell_value, held.sell_quantity)
-    return {
-        "tradingsymbol": held.instrument.symbol,
-        "exchange": EXCHANGE,
-        "instrument_token": held.instrument.token,
-        "product": held.product.value,
-        "quantity": held.quantity,
-        "overnight_quantity": 0,
-        "multiplier": 1,
-        "average_price": number(held.average_price.quantize(Decimal("0.0001"))),
-        "close_price": number(quote.previous_close),
-        "last_price": number(quote.last_price),
-        "value": rounded(value),
-        "pnl": rounded(pnl),
-        "m2m": rounded(pnl),
-        "unrealised": rounded(held.unrealised(quote.last_price)),
-        "realised": rounded(held.realised),
-        "buy_quantity": held.buy_quantity,
-        "buy_price": rounded(buy),
-        "buy_value": number(held.buy_value),
-        "buy_m2m": number(held.buy_value),
-        "sell_quantity": held.sell_quantity,
-        "sell_price": rounded(sell),
-        "sell_value": number(held.sell_value),
-        "sell_m2m": number(held.sell_value),
-        "day_buy_quantity": held.buy_quantity,
-        "day_buy_price": rounded(buy),
-        "day_buy_value": number(held.buy_value),
-        "day_sell_quantity": held.sell_quantity,
-        "day_sell_price": rounded(sell),
-        "day_sell_value": number(held.sell_value),
-    }
-
-
-def positions(venue: Venue) -> dict[str, Any]:
-    listed = [position(held, venue.board.quotes[held.instrument.symbol]) for held in venue.account.positions.values()]
-    return {"net": listed, "day": listed}
-
-
-def holding(held: Holding, quote: Quote, sold_today: int) -> dict[str, Any]:
-    change = quote.last_price - quote.previous_close
-    share = change / quote.previous_close * 100 if quote.previous_close else Decimal(0)
-    return {
-        "tradingsymbol": held.instrument.symbol,
-        "exchange": EXCHANGE,
-        "instrument_token": held.instrument.token,
-        "isin": "",
-        "product": Product.CNC.value,
-        "price": 0,
-        "quantity": max(held.settled - sold_today, 0),
-        "used_quantity": sold_today,
-        "t1_quantity": held.t1 - max(sold_today - held.settled, 0),
-        "realised_quantity": held.settled,
-        "authorised_quantity": 0,
-        "authorised_date": stamp(quote.last_trade_time),
-        "authorisation": {},
-        "opening_quantity": held.quantity,
-        "short_quantity": 0,
-        "collateral_quantity": 0,
-        "collateral_type": "",
-        "discrepancy": False,
-        "average_price": number(held.average_price.quantize(Decimal("0.0001"))),
-        "last_price": number(quote.last_price),
-        "close_price": number(quote.previous_close),
-        "pnl": rounded((quote.last_price - held.average_price) * (held.quantity - sold_today)),
-        "day_change": rounded(change),
-        "day_change_percentage": float(share),
-        "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},
-    }
-
-
-def holdings(venue: Venue) -> list[dict[str, Any]]:
-    account, quotes = venue.account, venue.board.quotes
-    return [
-        holding(held, quotes[symbol], max(-account.net_quantity(symbol, Product.CNC), 0))
-        for symbol, held in sorted(account.holdings.items())
-    ]
-
-
-def margins(venue: Venue) -> dict[str, Any]:
-    """`available.cash` is the ledger after every fill and charge; `net` and `live_balance` what may still be spent."""
-    account, quotes = venue.account, venue.board.quotes
-    net = account.margin_available(venue.book.working(), quotes)
-    equity = _segment(
-        net=net,
-        cash=account.cash,
-        opening=account.day_opening_cash,
-        realised=account.realised_today(),
-        unrealised=account.unrealised(quotes),
-        blocked=_blocked(account, venue),
-    )
-    nothing = Decimal(0)
-    empty = _segment(net=nothing, cash=nothing, opening=nothing, realised=nothing, unrealised=nothing, blocked=nothing)
-    return {"equity": equity, "commodity": empty | {"enabled": False}}
 
 
 def quote(found: Quote, at: datetime, circuit: Decimal) -> dict[str, Any]:
@@ -288,42 +185,6 @@ def ltp(found: Quote) -> dict[str, Any]:
     return {"instrument_token": found.instrument.token, "last_price": number(found.last_price)}
 
 
-def _segment(
-    *, net: Decimal, cash: Decimal, opening: Decimal, realised: Decimal, unrealised: Decimal, blocked: Decimal
-) -> dict[str, Any]:
-    return {
-        "enabled": True,
-        "net": number(net),
-        "available": {
-            "adhoc_margin": 0,
-            "cash": number(cash),
-            "opening_balance": number(opening),
-            "live_balance": number(net),
-            "collateral": 0,
-            "intraday_payin": 0,
-        },
-        "utilised": {
-            "debits": number(opening - net),
-            "exposure": rounded(blocked),
-            "m2m_realised": rounded(realised),
-            "m2m_unrealised": rounded(unrealised),
-            "option_premium": 0,
-            "payout": 0,
-            "span": 0,
-            "holding_sales": 0,
-            "turnover": 0,
-            "liquid_collateral": 0,
-            "stock_collateral": 0,
-            "delivery": 0,
-        },
-    }
-
-
-def _blocked(account: Account, venue: Venue) -> Decimal:
-    orders = account.blocked_by_orders(venue.book.working(), venue.board.quotes)
-    return orders + account.blocked_by_positions()
-
-
 def _ohlc(found: Quote) -> Mapping[str, Any]:
     return {
         "open": number(found.open),
@@ -336,7 +197,3 @@ def _ohlc(found: Quote) -> Mapping[str, Any]:
 def _levels(levels: Any) -> list[dict[str, Any]]:
     filled: list[Level] = list(levels) + [Level(Decimal(0), 0, 0)] * (DEPTH_LEVELS - len(levels))
     return [{"price": number(level.price), "quantity": level.quantity, "orders": level.orders} for level in filled]
-
-
-def _mean(value: Decimal, quantity: int) -> Decimal:
-    return value / quantity if quantity else Decimal(0)

@@ -14,12 +14,12 @@ from serving.exchange.conductor import Conductor, conducting
 from serving.exchange.http_faults import FaultyCalls, purpose_by
 from serving.exchange.rate_limits import NO_LIMITS, LimitedCalls, Limits, RateLimits
 from serving.exchange.refusals import KiteError, input_error, not_found
-from serving.exchange.routes import charges, market, orders, paper, portfolio, sessions, ticker
+from serving.exchange.routes import gtt, margins, market, mutual_funds, orders, paper, portfolio, sessions, ticker
 from serving.exchange.routes.edge import Edge, refusal
 from serving.exchange.sessions import Keys, Sessions
 
 __all__ = ["Keys", "create_app"]
-ROUTES = (sessions, portfolio, orders, charges, market, ticker, paper)
+ROUTES = (sessions, portfolio, orders, gtt, margins, mutual_funds, market, ticker, paper)
 LOG = logging.getLogger("tradesage.exchange")
 
 

@@ -49,7 +49,7 @@ class Floor:
     def __init__(self, rules: Rules, course: Course, board: QuoteBoard):
         self.rules, self.course, self.board = rules, course, board
         self.book = OrderBook()
-        self.account = Account(rules.opening_cash_inr)
+        self.account = Account(rules.opening_cash_inr, course.session.day)
         self.funds = Funds(self.account, self.book, board, course)
         self.faults = Faults()
         self.charges_of: dict[str, Charges] = {}

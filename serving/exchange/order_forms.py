@@ -73,6 +73,18 @@ def product_of(form: Mapping[str, str], instrument: Instrument, field: str = "pr
     return product
 
 
+def side_of(form: Mapping[str, str]) -> Side:
+    return _word(form, "transaction_type", Side)
+
+
+def quantity_of(form: Mapping[str, str], instrument: Instrument) -> int:
+    """A quantity above zero, in whole lots."""
+    quantity = _whole(form, "quantity")
+    if quantity <= 0 or quantity % instrument.lot_size:
+        raise input_error(f"Invalid `quantity`: above zero and a multiple of {instrument.lot_size}.")
+    return quantity
+
+
 def wants_slices(form: Mapping[str, str]) -> bool:
     """Whether a quantity above the freeze quantity may be sent in slices: `KiteConnect.place_autoslice_order`."""
     return form.get("autoslice", "").lower() == "true"

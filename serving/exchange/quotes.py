@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
-from pipelines.domain.instruments import Instrument
+from pipelines.domain.instruments import Instrument, Kind
 from serving.exchange.market import CLOCK_BASE, CLOCK_TOKEN, PAISA, Tick
 from serving.exchange.packets import DEPTH_LEVELS, Level, Snapshot
 
@@ -140,7 +140,7 @@ class QuoteBoard:
         ratios = [
             self.quotes[symbol].last_price / base
             for symbol, base in self._base.items()
-            if base and symbol in self.quotes and self.quotes[symbol].instrument.tradable
+            if base and symbol in self.quotes and self.quotes[symbol].instrument.kind is Kind.STOCK
         ]
         mean = sum(ratios, Decimal(0)) / len(ratios) if ratios else Decimal(1)
         return (CLOCK_BASE * mean).quantize(PAISA, ROUND_HALF_UP)

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import NotFound
 from pipelines.domain.fills import FillModel
-from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.instruments import DERIVATIVE_COLUMNS, Instrument, Kind, OptionType
 from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
@@ -70,18 +71,23 @@ def read_recording(paths: Paths) -> Recording:
 
 
 def read_instruments(paths: Paths) -> tuple[Instrument, ...]:
-    table = read_table(paths.instruments)
-    return tuple(
-        Instrument(
-            row.symbol,
-            int(row.token),
-            Kind(row.kind),
-            Decimal(row.tick_size),
-            int(row.lot_size),
-            row.sector or "",
-            bool(row.has_volume),
-        )
-        for row in table.itertuples(index=False)
+    return tuple(_instrument_from(row) for row in read_table(paths.instruments).to_dict("records"))
+
+
+def _instrument_from(row: dict[str, Any]) -> Instrument:
+    given = {name: row[name] for name in DERIVATIVE_COLUMNS if name in row and not pd.isna(row[name]) and row[name]}
+    return Instrument(
+        row["symbol"],
+        int(row["token"]),
+        Kind(row["kind"]),
+        Decimal(row["tick_size"]),
+        int(row["lot_size"]),
+        row["sector"] or "",
+        bool(row["has_volume"]),
+        underlying=given.get("underlying", ""),
+        expiry=pd.Timestamp(given["expiry"]).date() if "expiry" in given else None,
+        strike=Decimal(str(given["strike"])) if "strike" in given else None,
+        option_type=OptionType(given["option_type"]) if "option_type" in given else None,
     )
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import SQUARE_OFF_TAG, OrderType, Product
 from pipelines.domain.signals import Side
-from serving.exchange.account import Position
 from serving.exchange.book import RMS_USER, OrderRequest, Validity
 from serving.exchange.floor import Floor
+from serving.exchange.positions import Position
 
 CANCELLED = "Cancelled by RMS: intraday square-off."
 

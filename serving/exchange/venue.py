@@ -31,6 +31,7 @@ from serving.exchange.closing_auction import ClosingAuction
 from serving.exchange.course import Course, State
 from serving.exchange.faults import Faults
 from serving.exchange.floor import Floor, Rules
+from serving.exchange.gtt import Triggers
 from serving.exchange.hours import RecordedHours, refused_in
 from serving.exchange.legs import first_leg
 from serving.exchange.market import Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
@@ -84,6 +85,7 @@ class Venue:
         self.board = QuoteBoard(instruments, previous_closes, clock)
         self.course = Course(market.days, rules.hours or RecordedHours(rules.square_off))
         self.floor = Floor(rules, self.course, self.board)
+        self.triggers = Triggers()
         self._square_off = SquareOff(self.floor)
         self._auction = ClosingAuction(self.floor)
 
@@ -159,6 +161,7 @@ class Venue:
         if frame.kind is FrameKind.TICKS:
             self._square_off.in_time()
             floor.meet(frame.ticks)
+            self.triggers.meet(self.board.quotes, self.clock, self)
         else:
             floor.next_bar()
         self._expire_in_time()
@@ -176,6 +179,9 @@ class Venue:
 
     def view(self, symbol: str) -> MarketView:
         return self.floor.view(symbol)
+
+    def intraday_is_over(self, instrument: Instrument) -> bool:
+        return self._square_off.over_for(instrument)
 
     # the client's side
 
@@ -285,7 +291,7 @@ class Venue:
             return
         self.course.clock = self.session.close
         self._expire()
-        self.account.settle_day()
+        self.account.settle_day(self.board.quotes, self.days[self.course.place + 1].day)
         self.board.start_day()
         self.course.start_next_day()
         self._square_off.start_day()
@@ -326,6 +332,7 @@ class Venue:
             price = self.board.quotes[order.symbol].last_price
             self.floor.meet_one(order, Tick(order.request.instrument, price, 0, price, price), unlimited=True)
         self._expire()
+        self.account.settle_expired(self.board.quotes)
         self.course.state = State.FINISHED
 
     # for the account's reader

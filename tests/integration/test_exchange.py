@@ -394,8 +394,15 @@ def test_an_unknown_order_is_an_order_exception(kite):
 
 
 def test_a_route_that_does_not_exist_is_a_general_exception(kite):
-    with pytest.raises(refused.GeneralException, match="Route not found") as caught:
-        kite.get_gtts()
+    answer = httpx.get(f"{kite.root}/alerts")
+
+    assert (answer.status_code, answer.json()["error_type"]) == (404, "GeneralException")
+    assert answer.json()["message"] == "Route not found"
+
+
+def test_mutual_funds_are_not_available(kite):
+    with pytest.raises(refused.GeneralException, match="Mutual funds are not available") as caught:
+        kite.mf_holdings()
 
     assert caught.value.code == 404
 

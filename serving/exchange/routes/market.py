@@ -8,10 +8,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from pipelines.domain.instruments import Instrument
+from pipelines.domain.signals import Side
 from serving.exchange import answers
 from serving.exchange.quotes import Quote
 from serving.exchange.refusals import input_error
 from serving.exchange.routes.edge import Edge, success
+from serving.exchange.routes.margins import trigger_range
 from serving.exchange.venue import Venue
 
 DUMP_HEADER = (
@@ -50,7 +53,19 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
         if not keys:
             raise input_error("Missing or empty field `i`")
         symbols = [(key, key.partition(":")) for key in keys]
-        return [(key, quotes.quotes[s]) for key, (nse, _, s) in symbols if nse == "NSE" and s in quotes.quotes]
+        return [
+            (key, quotes.quotes[symbol])
+            for key, (exchange, _, symbol) in symbols
+            if symbol in quotes.quotes and quotes.quotes[symbol].instrument.exchange == exchange
+        ]
+
+    @app.get("/instruments/trigger_range/{transaction_type}")
+    async def ranges(request: Request, transaction_type: str) -> JSONResponse:
+        side = {"buy": Side.BUY, "sell": Side.SELL}.get(transaction_type.lower())
+        if side is None:
+            raise input_error("Invalid `transaction_type`: buy or sell.")
+        found = [(key, quote.instrument) for key, quote in asked(request)]
+        return success({key: trigger_range(i.symbol, side, venue) for key, i in found if i.tradable})
 
     @app.get("/quote")
     async def quote(request: Request) -> JSONResponse:
@@ -74,10 +89,28 @@ def _dump(venue: Venue, wanted: Callable[[str], bool]) -> Response:
     out.seek(0, io.SEEK_END)
     writer = csv.writer(out, lineterminator="\n")
     for instrument in venue.listed.values():
-        if not wanted(answers.EXCHANGE):
-            continue
-        segment = "NSE" if instrument.tradable else "INDICES"
-        name = instrument.symbol
-        row = (instrument.token, instrument.token >> 8, name, name, "0.0", "", "0.0", instrument.tick_size)
-        writer.writerow([*row, instrument.lot_size, "EQ", segment, answers.EXCHANGE])
+        if wanted(instrument.exchange):
+            writer.writerow(_dump_row(instrument))
     return Response(out.getvalue(), media_type="text/csv")
+
+
+def _dump_row(instrument: Instrument) -> list[Any]:
+    segment = "NSE" if instrument.tradable else "INDICES"
+    kind = "EQ"
+    if instrument.derivative:
+        kind = instrument.option_type.value if instrument.option_type else "FUT"
+        segment = "NFO-OPT" if instrument.option_type else "NFO-FUT"
+    return [
+        instrument.token,
+        instrument.token >> 8,
+        instrument.symbol,
+        instrument.underlying or instrument.symbol,
+        "0.0",
+        instrument.expiry or "",
+        f"{instrument.strike or 0:.1f}",
+        instrument.tick_size,
+        instrument.lot_size,
+        kind,
+        segment,
+        instrument.exchange,
+    ]

@@ -1,11 +1,14 @@
 """Who the account is and what it holds."""
 
+import secrets
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from serving.exchange import answers
+from serving.exchange import answers, portfolio_answers
+from serving.exchange.conversion import conversion_from, convert
 from serving.exchange.refusals import input_error
-from serving.exchange.routes.edge import Edge, success
+from serving.exchange.routes.edge import Edge, form, success
 
 
 def add_routes(app: FastAPI, edge: Edge) -> None:
@@ -19,12 +22,12 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     @app.get("/user/margins")
     async def margins(request: Request) -> JSONResponse:
         sessions.check(request)
-        return success(answers.margins(venue))
+        return success(portfolio_answers.margins(venue))
 
     @app.get("/user/margins/{segment}")
     async def margins_of(request: Request, segment: str) -> JSONResponse:
         sessions.check(request)
-        both = answers.margins(venue)
+        both = portfolio_answers.margins(venue)
         if segment not in both:
             raise input_error("Invalid `segment`: equity or commodity.")
         return success(both[segment])
@@ -32,9 +35,27 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     @app.get("/portfolio/positions")
     async def positions(request: Request) -> JSONResponse:
         sessions.check(request)
-        return success(answers.positions(venue))
+        return success(portfolio_answers.positions(venue))
+
+    @app.put("/portfolio/positions")
+    async def convert_position(request: Request) -> JSONResponse:
+        sessions.check(request)
+        convert(venue, conversion_from(await form(request), venue.instruments))
+        return success(True)
+
+    @app.get("/portfolio/holdings/auctions")
+    async def auctions(request: Request) -> JSONResponse:
+        """Shares that may be offered in an auction: none is ever held here."""
+        sessions.check(request)
+        return success([])
+
+    @app.post("/portfolio/holdings/authorise")
+    async def authorise(request: Request) -> JSONResponse:
+        """The paper depository lets everything go; the request is answered and nothing has to be confirmed."""
+        sessions.check(request)
+        return success({"request_id": secrets.token_urlsafe(24)})
 
     @app.get("/portfolio/holdings")
     async def holdings(request: Request) -> JSONResponse:
         sessions.check(request)
-        return success(answers.holdings(venue))
+        return success(portfolio_answers.holdings(venue))

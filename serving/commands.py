@@ -81,6 +81,45 @@ def login(
     log_in(exchange, port, typer.echo, lambda what: typer.prompt(what, hide_input=True), show)
 
 
+Reason = Annotated[str, typer.Option(help="why, for the journal and the audit", prompt=False)]
+Account = Annotated[str | None, typer.Option(help="whose; by default that of the last executor")]
+By = Annotated[str | None, typer.Option(help="who says so; by default user@host")]
+
+
+@app.command()
+def halt(reason: Reason, account: Account = None, by: By = None) -> None:
+    """Enter nothing from now on; what is open goes on to be protected and closed."""
+    from serving import halting
+
+    raise typer.Exit(halting.halt(account, reason, by or halting.default_actor()))
+
+
+@app.command()
+def resume(
+    reason: Reason,
+    account: Account = None,
+    by: By = None,
+    force: Annotated[bool, typer.Option("--force", help="though the cause of the halt still stands")] = False,
+) -> None:
+    """Let trading go on after a halt; refused while its cause still stands, and always on unequal books."""
+    from serving import halting
+
+    raise typer.Exit(halting.resume(account, reason, by or halting.default_actor(), force=force))
+
+
+@app.command()
+def flatten(
+    reason: Reason,
+    account: Account = None,
+    by: By = None,
+    wait: Annotated[float, typer.Option(help="seconds until it gives up waiting")] = 300.0,
+) -> None:
+    """Halt, leave every position, and prove at the broker that nothing is left: exit code 0 only then."""
+    from serving import halting
+
+    raise typer.Exit(halting.flatten(account, reason, by or halting.default_actor(), wait))
+
+
 def main() -> None:
     """Entry point: errors a person is meant to read are one line on standard error and exit code 1."""
     try:

@@ -4,10 +4,15 @@ import argparse
 import signal
 import sys
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from pipelines.credentials import credential, without_secrets
+from pipelines.domain.api_order_rules import static_ip_note
+from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput, TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
@@ -66,6 +71,7 @@ def _run(given: argparse.Namespace) -> None:
     from serving.executor.marketplace import refuse_money
     from serving.executor.policy_client import PolicyClient
     from serving.executor.vitals import Vitals
+    from serving.executor.whereabouts import note_whereabouts
 
     root = _root(given)
     params, paths = load_params(given.root / "params.yaml"), Paths(given.root)
@@ -103,6 +109,9 @@ def _run(given: argparse.Namespace) -> None:
             vitals=vitals,
             calls=calls,
         )
+        note_whereabouts(daemon.account, root, paper=paper is not None, workspace=given.root, port=port)
+        if root == KITE:
+            structlog.get_logger("executor").warning("live", note=static_ip_note(datetime.now(IST).date()))
         stack.callback(stop_reactor)
         daemon.run()
 

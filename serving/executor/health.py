@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pipelines.domain.errors import PortTaken
+from pipelines.domain.halts import Mode
 from serving.executor.broker import OrderCall
 
 MILLISECONDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
@@ -43,9 +44,33 @@ class Metrics:
             ["call", "answer"],
             registry=self.registry,
         )
+        self.mode = Gauge(
+            "tradesage_executor_trading_mode",
+            "1 for the mode that trading is in, 0 for the others",
+            ["mode"],
+            registry=self.registry,
+        )
+        self.drawdown = self._gauge("drawdown", "Share of the highest equity that is lost")
+        self.refusals = Counter(
+            "tradesage_executor_refusals",
+            "Refusals by the rule that said no",
+            ["rule"],
+            registry=self.registry,
+        )
+        self._refused: dict[str, int] = {}
         self.fills = self._counter("fills", "Fills of our orders")
         self.reconnects = self._counter("reconnects", "Connections of the ticker after the first")
         self.late_frames = self._counter("late_frames", "Frames that came behind a newer one")
+
+    def trading(self, told: Mapping[str, Any]) -> None:
+        """Take over what the risk desk tells; its counts only grow within a session."""
+        for mode in Mode:
+            self.mode.labels(mode=mode.value).set(told["mode"] == mode.value)
+        self.drawdown.set(told["drawdown"] or 0.0)
+        for rule, times in told["refused"].items():
+            before = self._refused.get(rule, 0)
+            self.refusals.labels(rule=rule).inc(times - before if times >= before else times)
+            self._refused[rule] = times
 
     def _histogram(self, name: str, told: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"tradesage_executor_{name}", told, buckets=buckets, registry=self.registry)

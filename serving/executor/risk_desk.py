@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 
@@ -52,6 +53,7 @@ class RiskDesk:
         self._restrictions: tuple[Restriction, ...] = ()
         self._margin: tuple[datetime, Decimal] | None = None  # when it was read, rupees
         self._skews_s: list[float] = []
+        self._verdicts: dict[Cause, Verdict] = {}  # as each trigger said last
 
     # --- the session's course ---
 
@@ -217,8 +219,32 @@ class RiskDesk:
 
     # --- triggers ---
 
+    def told(self) -> dict[str, Any]:
+        """What /health, the metrics and the session's summary say of trading and risk."""
+        desk, day = self._desk, self.equity_day
+        standing = [
+            {
+                "cause": cause.value,
+                "reason": event.reason,
+                "actor": event.actor,
+                "since": event.at.isoformat(),
+                "still": cause in self._verdicts and not self._verdicts[cause].passed,
+            }
+            for cause, event in desk.trading.state.standing.items()
+        ]
+        return {
+            "mode": desk.trading.mode.value,
+            "may_enter": desk.trading.may_enter().passed,
+            "standing": standing,
+            "drawdown": round(day.drawdown, 6) if day is not None else None,
+            "loss_today": round(day.loss_today, 6) if day is not None else None,
+            "index_move": self._market.move if self._index_seen else None,
+            "refused": dict(sorted(desk.refused.items())),
+        }
+
     def _judge(self, cause: Cause, verdict: Verdict) -> None:
         desk = self._desk
+        self._verdicts[cause] = verdict
         if self._watch.judge(cause, verdict, desk.now):
             desk.alarm(f"trading is {desk.trading.mode}: {cause}: {verdict.evidence}")
             desk.refuse(verdict)

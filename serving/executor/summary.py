@@ -45,6 +45,17 @@ def session_summary(session: Session, broker: Broker, journal: AnyJournal) -> di
             for outcome in outcomes
         ],
         "naked_seconds_max": round(session.naked_seconds_max, 3),
+        "trading": session.risk.told()["mode"],
+        "halts": [
+            {
+                "word": event.word,
+                "cause": event.cause,
+                "reason": event.reason,
+                "actor": event.actor,
+                "at": str(event.at),
+            }
+            for _, event in journal.halt_events(account)
+        ],
         "decide_ms": _latency(session.latencies_ms),
         "refused": [{"rule": rule, "times": times} for rule, times in sorted(refused.items())],
         "alarms": list(session.alarms),

@@ -68,8 +68,10 @@ class Vitals:
             "broker_silent": session.broker_silent,
             "exposure_inr": str(exposure),
             "reconnects": max(feed.connections - 1, 0),
+            "trading": (trading := session.risk.told()),
             "alarms": alarms,
         }
+        self.metrics.trading(trading)
         self._tell_metrics(session, feed, exposure, len(alarms))
 
     def health(self) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""Gets an account flat when no daemon runs: the same session takes up what is open, enters nothing and leaves all."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.domain.bars import Interval
+from pipelines.domain.errors import ServiceUnavailable
+from pipelines.domain.instruments import Instrument
+from pipelines.domain.orders import Product
+from pipelines.journal.memory import AnyJournal
+from pipelines.params import ExecutorParams
+from serving.executor.bar_builder import BarBuilder, ClosedBars, session_grid
+from serving.executor.broker import KiteBroker
+from serving.executor.daemon import exits_from
+from serving.executor.desk import Frame
+from serving.executor.feed import Feed, OrderUpdate
+from serving.executor.kite_client import ticker_root
+from serving.executor.limits import limits_from
+from serving.executor.marketplace import MarketPlace
+from serving.executor.session import Session, Terms
+from serving.executor.standing import Standing, standing_at
+from serving.executor.trading_state import halt_file
+
+LOOK_S = 1.0
+
+
+class _NoFeatures:
+    """Nothing is decided, so nothing is reckoned."""
+
+    def update(self, closed: ClosedBars) -> list[Any]:
+        return []
+
+
+def _no_decision(*asked: Any) -> Any:
+    raise ServiceUnavailable("nothing is decided while an account is made flat")
+
+
+@dataclass
+class Flattener:
+    """One attempt to leave everything, under the account's writer lock."""
+
+    account: str
+    params: ExecutorParams
+    instruments: list[Instrument]
+    broker: KiteBroker
+    journal: AnyJournal
+    place: MarketPlace
+    api_key: str
+    access_token: str
+
+    def run(self, patience_s: float, show: Callable[[Standing], None]) -> Standing:
+        """Leave every position and take back every order of ours; what stands at the broker in the end.
+
+        Raises
+        ------
+        AlreadyRunning : if an executor trades for the account.
+        BooksDiffer : if nothing of ours is open and the books are unequal: then a person has to look.
+        """
+        with self.journal.writer_lock(self.account):
+            session = self._session()
+            session.start(self.place.now())
+            if self._standing().flat:
+                return self._standing()
+            feed = Feed(ticker_root(self.place.root), self.api_key, self._symbols())
+            feed.start(self.access_token)
+            try:
+                return self._leave(session, feed, patience_s, show)
+            finally:
+                feed.close()
+
+    def _session(self) -> Session:
+        positions = self.journal.open_positions(self.account)
+        executor = self.params
+        terms = Terms(
+            account=self.account,
+            instruments={instrument.symbol: instrument for instrument in self.instruments},
+            product=positions[0].product if positions else Product.MIS,
+            limits=limits_from(executor),
+            flatten_at_end=True,
+            exits=exits_from(executor.exit),
+            cash_is_a_ledger=self.place.cash_is_a_ledger,
+            halt_file=halt_file(),
+        )
+        grid = BarBuilder(session_grid(Interval.MIN_1))
+        return Session(terms, self.broker, self.journal, grid, _NoFeatures(), _no_decision, lambda day: True)
+
+    def _leave(self, session: Session, feed: Feed, patience_s: float, show: Callable[[Standing], None]) -> Standing:
+        deadline, looked = time.monotonic() + patience_s, 0.0
+        self._go_on()
+        while True:
+            match event := feed.next(LOOK_S):
+                case Frame():
+                    session.on_frame(event)
+                    self._go_on()
+                case OrderUpdate():
+                    session.on_order_update(event.content)
+                    session.on_books_changed()
+                case _:
+                    session.on_connection_lost()
+                    session.on_books_changed()
+                    self._go_on()
+            if time.monotonic() - looked >= LOOK_S or not session.trades:
+                looked, standing = time.monotonic(), self._standing()
+                show(standing)
+                if standing.flat or looked > deadline:
+                    session.reconcile()
+                    return standing
+
+    def _go_on(self) -> None:
+        if self.place.lockstep:
+            self.place.go_on()
+
+    def _standing(self) -> Standing:
+        return standing_at(self.broker, {intent.tag for intent in self.journal.intents(self.account)})
+
+    def _symbols(self) -> dict[int, str]:
+        return {instrument.token: instrument.symbol for instrument in self.instruments if instrument.tradable}

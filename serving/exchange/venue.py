@@ -253,7 +253,8 @@ class Venue:
         """Delivery sells what is held; after the square-off intraday orders only take back what is open."""
         funds = self.floor.funds
         funds.check_holdings(request, replacing)
-        late = request.product is Product.MIS and self._square_off.over_for(request.instrument)
+        today = self.course.good_for() == self.session.day
+        late = request.product is Product.MIS and today and self._square_off.over_for(request.instrument)
         if late and not funds.reduces_intraday(request, replacing):
             raise order_error("Intraday (MIS) orders are not taken after the square-off time; use CNC.")
 

@@ -219,6 +219,17 @@ def test_an_after_market_order_is_refused_in_session_and_can_be_taken_back_befor
     assert venue.book.find(order.order_id).status is Status.CANCELLED
 
 
+def test_an_intraday_after_market_order_of_the_evening_is_for_the_next_session():
+    venue = a_venue(flat_bars("ALPHA", DAY, count=20), flat_bars("ALPHA", NEXT_DAY))
+    play(venue, FrameKind.CLOSING)
+
+    order = venue.place(a_request(variety=Variety.AMO))
+    play(venue, FrameKind.TICKS)
+
+    assert venue.book.find(order.order_id).status is Status.COMPLETE
+    assert venue.trades()[0].at.date() == NEXT_DAY
+
+
 def test_an_order_of_some_minutes_expires_when_they_are_over():
     venue = a_venue(flat_bars("ALPHA", DAY))
     play(venue, at(9, 30))

@@ -377,6 +377,37 @@ def test_a_market_order_is_listed_as_the_limit_that_was_sent_for_it(kite):
     assert row["price"] > 1400
 
 
+def test_a_leg_of_an_iceberg_has_the_recorded_keys_and_counts(kite):
+    order_id = buy(
+        kite, variety="iceberg", order_type="LIMIT", price=1400.0, quantity=100, validity="TTL", validity_ttl=2,
+        iceberg_legs=5, iceberg_quantity=20,
+    )  # fmt: skip
+
+    row = next(order for order in kite.orders() if order["order_id"] == order_id)
+    kite.cancel_order("iceberg", order_id)
+
+    recorded = {"validity_ttl", "variety", "parent_order_id", "meta", "tags", "market_protection", "guid"}
+    assert recorded <= set(row)
+    assert (row["variety"], row["validity"], row["validity_ttl"], row["quantity"]) == ("iceberg", "TTL", 2, 20)
+    assert row["meta"] == {
+        "iceberg": {"leg": 1, "legs": 5, "leg_quantity": 20, "total_quantity": 100, "remaining_quantity": 80}
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"variety": "amo"}, "AMO"),
+        ({"variety": "auction"}, "auction"),
+        ({"variety": "co", "product": "CNC", "trigger_price": 1400.0}, "MIS"),
+        ({"validity": "TTL"}, "validity_ttl"),
+    ],
+)
+def test_varieties_that_cannot_be_had_are_refused_with_the_reason(kite, changes, words):
+    with pytest.raises((refused.OrderException, refused.InputException), match=words):
+        buy(kite, **changes)
+
+
 def test_a_price_beyond_the_circuit_comes_back_rejected(kite):
     order_id = buy(kite, order_type="LIMIT", price=2500.0)
 

@@ -1,19 +1,21 @@
 """The journal in PostgreSQL: explicit methods, each one transaction. What a method returned from is on disk."""
 
+import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from pipelines.domain.bars import IST
 from pipelines.domain.equity import EquityDay
-from pipelines.domain.errors import AlreadyRunning, BooksDiffer, NotFound, ServiceUnavailable
+from pipelines.domain.errors import AlreadyRunning, BooksDiffer, JournalAway, NotFound
 from pipelines.domain.halts import HaltEvent
 from pipelines.domain.orders import ENDED, INTENT_NEXT, BookedOrder, Fill, Intent, IntentStatus
 from pipelines.domain.outcomes import Outcome
@@ -43,21 +45,34 @@ from pipelines.journal.rows import (
 )
 
 _AUDIT_LOCK = 7_071_002
+LOCK_LINGERS_S = 3.0  #: PostgreSQL may hold a lost connection's lock so long
 COUNTED = ("decisions", "intents", "orders", "fills", "outcomes", "risk_events")
 
 
 class Journal:
     """What happened, by account. An account is a broker's client, or one run of the paper exchange.
 
-    Every method raises `ServiceUnavailable`, in one line, if PostgreSQL does not answer.
+    Every method raises `JournalAway`, in one line, if PostgreSQL does not answer or cannot write.
+
+    The holder of the writer's lock reads and writes by the connection that holds it: what it could write, it wrote as
+    the writer. When that connection is lost, the lock is, and nothing is written until it is taken again.
     """
 
+    away: str | None = None  #: why PostgreSQL cannot be written to; told only by a journal that waits for it
+
     def __init__(self, url: str):
-        self._engine = create_engine(url, pool_pre_ping=True, pool_size=3)
+        self._engine = create_engine(url, pool_pre_ping=True, pool_size=3, connect_args={"connect_timeout": 5})
+        self._writer: Connection | None = None  # holds the lock
+        self._account: str | None = None  # whose writer we are, or were before an outage
+        self._one_at_a_time = threading.RLock()
         self._joined: ContextVar[Connection | None] = ContextVar("joined", default=None)  # of one thread
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def recover(self, account: str) -> bool:
+        """Whether PostgreSQL has everything; without a place to keep notes in an outage there is nothing to bring."""
+        return True
 
     @contextmanager
     def writer_lock(self, account: str) -> Iterator[None]:
@@ -67,21 +82,71 @@ class Journal:
         ------
         AlreadyRunning : if another process holds it.
         """
-        with self._answering(), self._engine.connect() as connection:
+        self._lock_for(account)
+        try:
+            yield
+        finally:
+            self._let_lock_go()
+
+    def take_lock_again(self) -> None:
+        """After an outage: be the writer again, if the lock was lost with its connection.
+
+        Raises
+        ------
+        AlreadyRunning : if another process has become the writer meanwhile.
+        JournalAway : if PostgreSQL does not answer.
+        """
+        if self._account is None or self._still_writer():
+            return
+        account = self._account
+        self._let_lock_go()
+        self._account = account  # also if it fails now: it is tried again
+        deadline = time.monotonic() + LOCK_LINGERS_S
+        while True:
+            try:
+                return self._lock_for(account)
+            except AlreadyRunning:  # perhaps our own lost connection, whose end PostgreSQL has not seen yet
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def _still_writer(self) -> bool:
+        """Whether the connection that holds the lock answers."""
+        if self._writer is None or self._writer.invalidated:
+            return False
+        try:
+            with self._as_writer() as connection:
+                connection.execute(text("select 1"))
+        except JournalAway:
+            return False
+        return True
+
+    def _lock_for(self, account: str) -> None:
+        with self._answering():
+            connection = self._engine.connect()
             free = connection.execute(
                 text("select pg_try_advisory_lock(hashtextextended(:account, 7071))"), {"account": account}
             ).scalar_one()
             connection.commit()  # the lock is the session's; no transaction stays open behind it
-            if not free:
-                raise AlreadyRunning(
-                    f"another executor trades for account {account}; end it first, two would trade against each other"
-                )
-            try:
-                yield
-            finally:
-                connection.execute(
-                    text("select pg_advisory_unlock(hashtextextended(:account, 7071))"), {"account": account}
-                )
+        if not free:
+            connection.close()
+            raise AlreadyRunning(
+                f"another executor trades for account {account}; end it first, two would trade against each other"
+            )
+        self._writer, self._account = connection, account
+
+    def _let_lock_go(self) -> None:
+        writer, account = self._writer, self._account
+        self._writer = self._account = None
+        if writer is not None:
+            with suppress(SQLAlchemyError):
+                if account is not None and not writer.invalidated:
+                    unlock = text("select pg_advisory_unlock(hashtextextended(:account, 7071))")
+                    writer.execute(unlock, {"account": account})
+                    writer.commit()
+            with suppress(SQLAlchemyError):  # PostgreSQL lets it go with the connection at the latest
+                writer.detach()
+                writer.close()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -206,7 +271,8 @@ class Journal:
     def commit_intent(self, account: str, intent: Intent) -> None:
         """Put the will to trade on disk before anything is sent."""
         with self._begin() as connection:
-            _insert(connection, "intents", intent_row(intent) | {"account": account, "moved_at": intent.created_at})
+            row = intent_row(intent) | {"account": account, "moved_at": intent.created_at}
+            _insert(connection, "intents", row, "on conflict (intent_id) do nothing")
 
     def advance_intent(self, intent_id: str, to: IntentStatus, at: datetime, reason: str = "") -> None:
         """Move an intent along its arrows.
@@ -267,6 +333,17 @@ class Journal:
         row = {"account": account, "order_id": order_id, "event": event, "detail": as_json(dict(detail)), "at": at}
         with self._begin() as connection:
             _insert(connection, "order_events", row)
+
+    def has_order_event(self, account: str, order_id: str, event: str) -> bool:
+        with self._begin() as connection:
+            found = _all(
+                connection,
+                "select 1 from order_events where account = :account and order_id = :order_id and event = :event",
+                account=account,
+                order_id=order_id,
+                event=event,
+            )
+        return bool(found)
 
     def changes_asked(self, account: str, order_ids: Iterable[str]) -> dict[str, dict[str, int]]:
         """How often we asked what of some orders: counts by order and event."""
@@ -474,10 +551,23 @@ class Journal:
     def _begin(self) -> Iterator[Connection]:
         joined = self._joined.get()
         if joined is not None:
-            yield joined
+            with self._answering():
+                yield joined
+            return
+        if self._account is not None:
+            with self._as_writer() as connection:
+                yield connection
             return
         with self._answering(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _as_writer(self) -> Iterator[Connection]:
+        with self._one_at_a_time:
+            if self._writer is None or self._writer.invalidated:
+                raise JournalAway(f"the lock of the writer for account {self._account} was lost with its connection")
+            with self._answering(), self._writer.begin():
+                yield self._writer
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -486,7 +576,7 @@ class Journal:
         except (OperationalError, InterfaceError) as error:
             reason = str(error.orig).strip().splitlines()[0]
             where = self._engine.url.render_as_string(hide_password=True)
-            raise ServiceUnavailable(f"the journal at {where} does not answer ({reason}); start PostgreSQL") from None
+            raise JournalAway(f"the journal at {where} does not answer ({reason}); start PostgreSQL") from None
 
 
 def no_arrow(intent_id: str, status: str | None, to: IntentStatus) -> BooksDiffer:

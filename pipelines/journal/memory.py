@@ -19,9 +19,12 @@ from pipelines.domain.signals import Action, Decision
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.chain import FIRST, AuditEntry, broken_at, linked
 from pipelines.journal.journal import Journal, no_arrow
+from pipelines.journal.spool import SpooledJournal
 
 
 class MemoryJournal:
+    away: str | None = None
+
     def __init__(self) -> None:
         self._writers: set[str] = set()
         self._cash: dict[str, Decimal] = {}
@@ -43,6 +46,9 @@ class MemoryJournal:
 
     def close(self) -> None:
         pass
+
+    def recover(self, account: str) -> bool:
+        return True
 
     @contextmanager
     def writer_lock(self, account: str) -> Iterator[None]:
@@ -256,4 +262,4 @@ def _bar_of(decision: Decision) -> tuple[str, datetime, str]:
     return decision.symbol, decision.close_time, decision.policy_version
 
 
-AnyJournal = Journal | MemoryJournal
+AnyJournal = Journal | MemoryJournal | SpooledJournal

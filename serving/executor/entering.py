@@ -1,9 +1,9 @@
 """From a bar's rows to entries: the policy decides, the rules judge, what is left of it is sent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from pipelines.domain.errors import TradeSageError
+from pipelines.domain.errors import JournalAway, TradeSageError
 from pipelines.domain.orders import OrderType, Product, Purpose
 from pipelines.domain.risk.rules import for_entries
 from pipelines.domain.signals import Action, Decision, FeatureRow
@@ -49,8 +49,15 @@ class Entering:
             desk.alarm(f"no decision at {rows[0].close_time:%H:%M}: {type(error).__name__}: {error}")
             return
         self.latencies_ms.append(answer.latency_ms)
-        hashes = {row.symbol: features_hash(row.values) for row in rows}
         self.pending.clear()  # what could not be sent before this bar is outdated by it
+        try:
+            self._take_in(answer, {row.symbol: features_hash(row.values) for row in rows})
+        except JournalAway as error:
+            desk.alarm(f"decisions of {rows[0].close_time:%H:%M} are not acted on: {error}")
+
+    def _take_in(self, answer: Answer, hashes: Mapping[str, str]) -> None:
+        """Note the decisions, all or none, and make those pending that are to be entered."""
+        desk = self._desk
         with desk.journal.together():
             ids = [
                 desk.journal.record_decision(desk.account, decision, answer.latency_ms, hashes.get(decision.symbol, ""))
@@ -69,7 +76,7 @@ class Entering:
                 self._desk.refuse(may_enter, decision.symbol, decision_id)
             self.pending.clear()
             return
-        if not self._desk.market_open or self._waits_for_tomorrow():
+        if not self._desk.market_open or self._waits_for_tomorrow() or self._desk.journal.away is not None:
             return
         waiting, self.pending = self.pending, []
         for decision_id, decision in waiting:
@@ -80,7 +87,10 @@ class Entering:
                 continue
             quantity = self._judge(decision_id, decision, equity)
             if quantity:
-                self._open_trade(decision_id, decision, quantity)
+                try:
+                    self._open_trade(decision_id, decision, quantity)
+                except JournalAway as error:
+                    return self._desk.alarm(f"{decision.symbol}: not entered, {error}")
 
     def _is_lost(self, symbol: str) -> bool:
         return any(lost.symbol == symbol for lost in self._books.lost.values())

@@ -12,7 +12,7 @@ from pipelines.domain.verdicts import Verdict
 from serving.executor.books import Books
 from serving.executor.broker import Refused
 from serving.executor.desk import LOG, Desk
-from serving.executor.legs import Leg
+from serving.executor.legs import Leg, leg_of
 from serving.executor.resume import ASKED
 
 
@@ -57,6 +57,8 @@ class Sender:
     def send(self, intent: Intent) -> Leg:
         """Send an intent's order, once."""
         self._books.move(intent, IntentStatus.SENT)
+        if intent.purpose is Purpose.ENTRY and self._desk.journal.away is not None:
+            return self._held_back(intent)
         began = time.perf_counter()
         self._desk.order_calls.note(self._desk.now)
         self._books.stale = True
@@ -103,6 +105,11 @@ class Sender:
         self._books.stale = True
         self._desk.order_calls.note(self._desk.now)
         return send(order_id)
+
+    def _held_back(self, intent: Intent) -> Leg:
+        """An entry whose journal went away after it was planned is no risk to take."""
+        self._books.move(self._books.intents[intent.tag], IntentStatus.ABANDONED, "the journal went away")
+        return leg_of(self._books.intents[intent.tag], None)
 
     def _note_refusal(self, intent: Intent, answer: Refused) -> None:
         verdict = Verdict("the broker", False, None, None, answer.message)

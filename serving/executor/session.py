@@ -160,6 +160,7 @@ class Session:
         known. What stands at the broker protects it meanwhile.
         """
         self.desk.clock = frame.at
+        self._ask_for_journal()
         self._turn_day(frame.at)
         self.risk.take_frame(frame)
         closed = self._builder.advance(frame.at)
@@ -178,6 +179,14 @@ class Session:
         self._note_marks()
         if self._reconciliation_is_due():
             self._with_broker(self.reconcile)
+
+    def _ask_for_journal(self) -> None:
+        """While the journal is away nothing is entered; when it is back, the books are compared before it goes on."""
+        before = self.desk.held_back.get("journal")
+        if not self.desk.journal.recover(self.desk.account):
+            self.desk.hold_back("journal", f"the journal cannot be written: {self.desk.journal.away}")
+        elif before is not None and self._with_broker(self.reconcile):
+            self.desk.hold_back("journal", None)
 
     def _enter(self) -> None:
         self.entering.enter(self.equity)

@@ -39,6 +39,8 @@ class ServiceUnavailable(TradeSageError):
 
 class NotAllowed(TradeSageError):
     """What was asked for needs a switch, a stage or a sign that is not there."""
+
+
 class JournalAway(ServiceUnavailable):
     """PostgreSQL cannot be written to or read; no new risk is taken until it can."""
 

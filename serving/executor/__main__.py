@@ -15,7 +15,7 @@ from pipelines.domain.api_order_rules import static_ip_note
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput, TradeSageError
 from pipelines.params import Params, load_params
-from pipelines.paths import Paths
+from pipelines.paths import Paths, state_folder
 from serving.executor.access import Access, Keys, PaperLogin, TokenFile, TokenSource, keys_for, token_file
 from serving.executor.kite_client import KITE, LOOPBACK, client
 from serving.executor.logs import hook_tracebacks, log_to_stderr
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(given: argparse.Namespace) -> None:
     from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url
+    from pipelines.journal.spool import SpooledJournal
     from serving.executor.broker import KiteBroker
     from serving.executor.daemon import Daemon
     from serving.executor.feed import stop_reactor
@@ -81,7 +82,8 @@ def _run(given: argparse.Namespace) -> None:
         stack.callback(policy.close)
         served = policy.describe()
         refuse_money(root, served, params.executor.live)
-        journal = journal_at(database_url("journal"))
+        spool = state_folder() / "spool"
+        journal = SpooledJournal(journal_at(database_url("journal")), spool)
         stack.callback(journal.close)
         pacer, reads = (None, None) if paper is not None and paper.lockstep else _pacers(params)
         keys = keys_for(root)

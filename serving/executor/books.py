@@ -50,7 +50,7 @@ class Books:
         self._desk.trades.clear()  # of a try that the broker did not answer to its end
         self.lost.clear()
         cash = journal.open_account(account, broker.cash(), at, broker.shares())
-        self._ledger = Ledger(cash, journal.opening_shares(account))
+        self._ledger = Ledger(cash, journal.opening_shares(account), self._desk.terms.product)
         for order in journal.orders(account):
             self._ledger.note_order(order)
         for fill in journal.fills(account):
@@ -84,17 +84,19 @@ class Books:
         orders = desk.broker.orders()
         fills = desk.broker.fills() if fill_differences(orders, ledger.filled) else []
         self.stale, self.read_at, self._book = False, clock, orders
-        new_fills = [fill for fill in fills if not ledger.knows(fill)]
         changed = [order for order in orders if ledger.orders.get(order.order_id) != order]
+        noted = ledger.orders.keys() | {order.order_id for order in changed}
+        # the trade book was read later: fills of an order that is not in the order book yet wait for the next look
+        new_fills = [fill for fill in fills if fill.order_id in noted and not ledger.knows(fill)]
         arrived = [order for order in changed if late and self._was_given_up(order)]
         if not (new_fills or changed):
             return
         with desk.journal.together():
+            for order in changed:
+                self._note_order(order)
             for fill in new_fills:
                 desk.journal.record_fill(desk.account, fill)
                 ledger.note_fill(fill)
-            for order in changed:
-                self._note_order(order)
         for order in arrived:
             self._take_up_late(order)
         self._refresh({order.order_id for order in changed} | {fill.order_id for fill in new_fills})
@@ -144,9 +146,10 @@ class Books:
         self.intents[intent.tag] = replace(intent, status=to)
 
     def expire_lost(self, after: timedelta) -> None:
-        """Give up what has been without an answer, and out of the book, for so long (market time)."""
+        """Give up what has been without an answer, and out of the book, for so long (market time), or to the end."""
+        over = self._desk.day is not None and self._desk.now >= self._desk.day.end
         for tag, intent in list(self.lost.items()):
-            if self._desk.now - intent.created_at >= after:
+            if over or self._desk.now - intent.created_at >= after:
                 self.give_up(tag, f"not in the order book within {after.total_seconds():.0f} s")
 
     def give_up(self, tag: str, reason: str) -> None:

@@ -1,5 +1,6 @@
 """Open trades: what has to be done about each is asked of `trade.py`, and is done: stops, exits, outcomes."""
 
+import time
 from dataclasses import replace
 
 from pipelines.domain.orders import OrderStatus, OrderType, Purpose
@@ -11,6 +12,8 @@ from serving.executor.protection import Protection
 from serving.executor.sending import Sender
 from serving.executor.trade import Do, Moment, Step, Trade, next_step
 
+PAUSE_S = 0.3  #: of the wall clock, before what just failed is tried again
+MOST_INSISTING = 3
 MOST_STEPS = 12  #: per trade and frame; a trade that wants more is stuck and is told of
 PURPOSES = {Do.PLACE_STOP: Purpose.STOP, Do.PLACE_EXIT: Purpose.EXIT, Do.PLACE_CORRECTION: Purpose.CORRECTION}
 
@@ -29,12 +32,18 @@ class Leaving:
         ------
         BrokerSilent : if they cannot be read; nothing is sent then, since what to do follows from them.
         """
+        insisted = 0
         for round_ in range(MOST_STEPS):
             if self._books.stale:
                 self._books.read()
             self.protection.look(self._desk.trades.values(), self._desk.now)
             self.close_finished()
-            wanted = [(trade, step) for trade in self._desk.trades.values() if (step := self._step(trade, bar_closed))]
+            wanted = self._wanted(bar_closed=bar_closed)
+            if not wanted and insisted < MOST_INSISTING and self._wanted(insisting=True):
+                time.sleep(PAUSE_S)  # nothing is more urgent than shares that no order takes back
+                insisted += 1
+                self._books.read()
+                wanted = self._wanted(insisting=True)
             if not wanted:
                 return
             for trade, step in wanted:
@@ -59,7 +68,11 @@ class Leaving:
                 LOG.info("closed", symbol=symbol, why=outcome.exit_reason.value, net_inr=str(outcome.net_inr))
             del desk.trades[symbol]
 
-    def _step(self, trade: Trade, bar_closed: bool) -> Step | None:
+    def _wanted(self, *, bar_closed: bool = False, insisting: bool = False) -> list[tuple[Trade, Step]]:
+        trades = self._desk.trades.values()
+        return [(trade, step) for trade in trades if (step := self._step(trade, bar_closed, insisting))]
+
+    def _step(self, trade: Trade, bar_closed: bool, insisting: bool) -> Step | None:
         desk = self._desk
         moment = Moment(
             now=desk.now,
@@ -70,6 +83,7 @@ class Leaving:
             instrument=desk.terms.instruments[trade.symbol],
             leave=desk.leave_now,
             halted=not desk.trading.may_enter().passed,
+            insisting=insisting,
         )
         step = next_step(trade, moment)
         if step is None or step.leg is None:

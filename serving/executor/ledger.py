@@ -67,14 +67,18 @@ class Ledger:
         Rupees that the account began with.
     shares : Mapping
         Shares that it held then, by symbol.
+    product : Product or None
+        Of the shares that are counted, as the broker counts them; None: of all.
     """
 
-    def __init__(self, cash: Decimal = Decimal(0), shares: Mapping[str, int] | None = None):
+    def __init__(
+        self, cash: Decimal = Decimal(0), shares: Mapping[str, int] | None = None, product: Product | None = None
+    ):
         self.orders: dict[str, BookedOrder] = {}
         self.charges: dict[str, Charges] = {}  #: of ended orders
         self._fills: dict[str, dict[str, Fill]] = {}  # by order, by trade
         self._filled: dict[str, int] = {}  # shares by order
-        self._shares = defaultdict(int, shares or {})
+        self._shares, self._product = defaultdict(int, shares or {}), product
         self._traded = cash  # with the opening cash, and without charges
         self._charged = Decimal(0)
         self._unreckoned: set[date] = set()  # days on which an order ended since charges were reckoned
@@ -103,12 +107,13 @@ class Ledger:
         return fill.trade_id in self._fills.get(fill.order_id, ())
 
     def note_fill(self, fill: Fill) -> None:
-        """Count a fill; one that is known counts no second time."""
+        """Count a fill of an order that was noted; one that is known counts no second time."""
         if self.knows(fill):
             return
         self._fills.setdefault(fill.order_id, {})[fill.trade_id] = fill
         self._filled[fill.order_id] = self._filled.get(fill.order_id, 0) + fill.quantity
-        self._shares[fill.symbol] += fill.side.sign * fill.quantity
+        if self._product in (None, self.orders[fill.order_id].product):
+            self._shares[fill.symbol] += fill.side.sign * fill.quantity
         self._traded -= fill.side.sign * fill.price * fill.quantity
         self._unreckoned.add(fill.filled_at.date())
 

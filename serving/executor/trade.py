@@ -237,6 +237,7 @@ class Moment:
     instrument: Instrument
     leave: ExitReason | None = None  #: everything has to be closed, e.g. before the session's end
     halted: bool = False  #: no entries: one that still works is taken back
+    insisting: bool = False  #: whether what just failed is tried again at the same moment
 
 
 def reason_to_leave(trade: Trade, moment: Moment) -> ExitReason | None:
@@ -298,7 +299,7 @@ def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | 
         return None  # not again at the same moment
     if reason is None and moment.price is not None and trade.position.passed_stop(moment.price):
         reason = ExitReason.STOP  # a stop would be refused, the price is beyond it
-    if reason is None and _failed(trade, Purpose.STOP, moment):
+    if reason is None and _failed(trade, Purpose.STOP, replace(moment, insisting=False)):
         reason = ExitReason.EMERGENCY
     if reason is None:
         return Step(Do.PLACE_STOP, quantity=trade.held)
@@ -342,7 +343,7 @@ def _hurried(moment: Moment, reason: ExitReason) -> bool:
 
 
 def _just_failed(leg: Leg, moment: Moment) -> bool:
-    return leg.turned_down and moment.now - leg.changed_at < RETRY_AFTER
+    return leg.turned_down and moment.now - leg.changed_at < RETRY_AFTER and not moment.insisting
 
 
 def _failed(trade: Trade, purpose: Purpose, moment: Moment) -> bool:

@@ -53,6 +53,9 @@ class EagerPolicy:
         }
         self.rows_seen: list = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.serve()
+
+    def serve(self) -> None:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property

@@ -1,0 +1,240 @@
+"""What happens to a session when PostgreSQL, its disk or the policy service fails in mid-session, and comes back."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from http.server import ThreadingHTTPServer
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from pipelines.domain.errors import AlreadyRunning, JournalAway
+from pipelines.domain.orders import IntentStatus, Purpose
+from pipelines.journal import journal_at
+from pipelines.journal.postgres import database_url, stop_embedded
+from pipelines.journal.spool import SpooledJournal
+from pipelines.tables import read_json
+from tests.integration.test_executor import (
+    EagerPolicy,
+    _handler,
+    exchange_at,
+    executor_at,
+    health,
+    market,  # noqa: F401  a fixture
+    wait_for,
+)
+from tests.unit.journal.records import NOON, a_decision, a_fill, an_intent, an_order
+
+WRITTEN = ("intents", "orders", "order_events", "fills", "positions", "outcomes", "decisions", "risk_events")
+
+
+class SteadyPolicy(EagerPolicy):
+    """Takes its time, so that a day lasts long enough for something to fail in it."""
+
+    def decide(self, content: dict) -> dict:
+        if self.dead:
+            raise ConnectionAbortedError  # the connection that was kept open breaks, too
+        time.sleep(0.15)
+        return super().decide(content)
+
+    dead = False
+
+    def die(self) -> None:
+        self.dead = True
+        self.server.shutdown()
+        self.server.server_close()
+
+    def live(self) -> None:
+        self.dead = False
+        self.server = ThreadingHTTPServer(self.server.server_address, _handler(self))
+        self.serve()
+
+
+def entered_between(first: datetime, last: datetime) -> list[str]:
+    """Entries that the journal tells of, strictly within two moments of the market."""
+    engine = create_engine(database_url("journal"))
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("select symbol from intents where purpose = 'entry' and created_at > :first and created_at < :last"),
+            {"first": first, "last": last},
+        )
+        found = [row.symbol for row in rows]
+    engine.dispose()
+    return found
+
+
+def market_time(executor) -> datetime:
+    return datetime.fromisoformat(health(executor)["market_time"])
+
+
+def goes_on_for_a_while(executor) -> tuple[datetime, datetime]:
+    """Market times between which the daemon played on."""
+    time.sleep(0.3)  # the frame in hand may be finished
+    first = market_time(executor)
+    wait_for(lambda: (market_time(executor) - first).total_seconds() > 1800)
+    return first, market_time(executor)
+
+
+def assert_the_day_ended_well(market, code: int, executor) -> dict:  # noqa: F811
+    told = read_json(market[0].reports / "session.json")
+    assert code == 0, executor.tail(30)
+    assert told["open_positions"] == told["shares_at_broker"] == 0
+    assert told["cash_exchange"] == told["cash_journal"]
+    assert told["intents"] == told["orders"], "every intent became one order, none became two"
+    assert Decimal(told["net_inr"]) == Decimal(told["cash_journal"]) - market[1].exchange.opening_cash_inr
+    return told
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """PostgreSQL refuses to write as it does on a full disk."""
+    engine = create_engine(database_url("journal"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "create or replace function disk_is_full() returns trigger language plpgsql as $$ begin"
+                " raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$"
+            )
+        )
+        for table in WRITTEN:
+            connection.execute(
+                text(
+                    f"create trigger no_space before insert or update on {table}"
+                    " for each statement execute function disk_is_full()"
+                )
+            )
+        try:
+            yield
+        finally:
+            for table in WRITTEN:
+                connection.execute(text(f"drop trigger no_space on {table}"))
+    engine.dispose()
+
+
+def start_postgresql() -> None:
+    """By a process of its own: this one may believe that its server still runs."""
+    subprocess.run(
+        [sys.executable, "-c", "from pipelines.journal.postgres import database_url; database_url('x')"], check=True
+    )
+
+
+def test_a_session_outlives_a_restart_of_postgresql(market):  # noqa: F811
+    policy = SteadyPolicy(market[0])
+
+    with exchange_at(market).start() as exchange:
+        exchange.wait_until_healthy()
+        with executor_at(market, exchange, policy) as executor:
+            wait_for(lambda: health(executor).get("open_positions"))
+            stop_embedded()
+            first, last = goes_on_for_a_while(executor)
+            start_postgresql()
+            code = executor.wait(150)
+
+    told = assert_the_day_ended_well(market, code, executor)
+    assert entered_between(first, last) == [], "no new risk without a journal"
+    assert any("the journal cannot be written" in alarm for alarm in told["alarms"])
+    assert entered_between(last, datetime.max.replace(tzinfo=last.tzinfo)), "it goes on when it is back"
+
+
+def test_a_session_outlives_a_full_disk_of_the_journal(market):  # noqa: F811
+    policy = SteadyPolicy(market[0])
+
+    with exchange_at(market).start() as exchange:
+        exchange.wait_until_healthy()
+        with executor_at(market, exchange, policy) as executor:
+            wait_for(lambda: health(executor).get("open_positions"))
+            with full_disk():
+                first, last = goes_on_for_a_while(executor)
+            code = executor.wait(150)
+
+    told = assert_the_day_ended_well(market, code, executor)
+    assert entered_between(first, last) == []
+    assert any("No space left on device" in alarm for alarm in told["alarms"])
+
+
+def test_a_session_outlives_the_policy_service(market):  # noqa: F811
+    policy = SteadyPolicy(market[0])
+
+    with exchange_at(market).start() as exchange:
+        exchange.wait_until_healthy()
+        with executor_at(market, exchange, policy) as executor:
+            wait_for(lambda: health(executor).get("open_positions"))
+            policy.die()
+            wait_for(lambda: any("no decision" in alarm for alarm in health(executor).get("alarms", ())))
+            last = market_time(executor)
+            policy.live()
+            code = executor.wait(150)
+
+    assert_the_day_ended_well(market, code, executor)
+    assert entered_between(last, datetime.max.replace(tzinfo=last.tzinfo))
+
+
+# --- the file in which notes wait ---
+
+
+@pytest.fixture
+def journal(own_postgres, tmp_path):
+    journal = SpooledJournal(journal_at(database_url("journal_outages")), tmp_path / "spool", retry_s=0.0)
+    yield journal
+    journal.close()
+
+
+def test_notes_of_an_outage_are_taken_over_once(journal):
+    with journal.writer_lock("A1"):
+        stop_embedded()
+        journal.commit_intent("A1", an_intent(intent_id="stop-1", purpose=Purpose.STOP))
+        journal.advance_intent("stop-1", IntentStatus.SENT, NOON)
+        with journal.together():
+            journal.record_order("A1", an_order())
+            journal.record_fill("A1", a_fill())
+        assert not journal.recover("A1")
+        start_postgresql()
+
+        assert journal.recover("A1")
+
+        assert [intent.status for intent in journal.intents("A1")] == [IntentStatus.SENT]
+        assert journal.fills("A1") == [a_fill()]
+        assert journal.orders("A1") == [an_order()]
+        assert journal.away is None
+
+
+def test_an_entry_is_refused_while_the_journal_is_away(journal):
+    with journal.writer_lock("A2"):
+        stop_embedded()
+
+        with pytest.raises(JournalAway):
+            journal.commit_intent("A2", an_intent(intent_id="entry-1"))
+        with pytest.raises(JournalAway):
+            journal.record_decision("A2", a_decision(), 1.0)
+
+        start_postgresql()
+        assert journal.recover("A2")
+        assert journal.intents("A2") == []
+
+
+def test_what_an_outage_left_behind_is_taken_over_at_the_next_start(journal, tmp_path):
+    with journal.writer_lock("A3"):
+        stop_embedded()
+        journal.record_fill("A3", a_fill())
+    start_postgresql()
+
+    again = SpooledJournal(journal_at(database_url("journal_outages")), tmp_path / "spool")
+    with again.writer_lock("A3"):
+        assert again.fills("A3") == [a_fill()]
+    again.close()
+
+
+def test_a_writer_that_another_has_replaced_in_an_outage_stops(journal):
+    other = journal_at(database_url("journal_outages"))
+    with journal.writer_lock("A4"):
+        stop_embedded()
+        journal.record_fill("A4", a_fill())
+        start_postgresql()
+
+        with other.writer_lock("A4"), pytest.raises(AlreadyRunning, match="A4"):
+            journal.recover("A4")
+    other.close()

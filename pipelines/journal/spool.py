@@ -37,7 +37,7 @@ from pipelines.journal.rows import (
 )
 
 LOG = structlog.get_logger("journal")
-SPOOL_BYTES = 8 * 1024 * 1024  #: some ten thousand notes; an outage of a day with twenty positions needs less
+SPOOL_BYTES = 4 * 1024 * 1024  #: some eight thousand notes; an outage of a day with twenty positions needs less
 MERGED = "notes of an outage were taken over"
 Note = tuple[str, dict[str, Any]]  # method and arguments
 
@@ -59,15 +59,15 @@ class SpooledJournal:
     Parameters
     ----------
     journal : Journal
-    file : Path
-        Where notes wait; made if it is not there.
+    folder : Path
+        Where notes wait, in a file of the account's name; made if it is not there.
     retry_s : float
         Seconds between two tries to reach PostgreSQL again.
     """
 
-    def __init__(self, journal: Journal, file: Path, retry_s: float = 1.0):
-        self._journal, self._retry_s = journal, retry_s
-        self._spool = Spool(file)
+    def __init__(self, journal: Journal, folder: Path, retry_s: float = 1.0):
+        self._journal, self._folder, self._retry_s = journal, folder, retry_s
+        self._spool: Spool | None = None  # while we are the writer
         self._batch: list[Note] | None = None
         self._tried_at = 0.0
         self.away: str | None = None  #: why PostgreSQL cannot be written to; None while it can
@@ -75,16 +75,18 @@ class SpooledJournal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    def close(self) -> None:
-        self._spool.close()
-        self._journal.close()
-
     @contextmanager
     def writer_lock(self, account: str) -> Iterator[None]:
         """The journal's lock; what an earlier outage left in the file is taken over under it."""
         with self._journal.writer_lock(account):
-            self._take_over(account)
-            yield
+            self._spool = Spool(self._folder / f"{account}.jsonl")
+            try:
+                self._take_over(account)
+                self.away = None
+                yield
+            finally:
+                self._spool.close()
+                self._spool = None
 
     def recover(self, account: str) -> bool:
         """Whether PostgreSQL has everything; during an outage it is tried anew, at most once in `retry_s`.
@@ -130,7 +132,7 @@ class SpooledJournal:
         finally:
             self._batch = None
             if self.away is not None and notes:
-                self._spool.append(notes)
+                self._wait(notes)
 
     # --- notes ---
 
@@ -201,7 +203,12 @@ class SpooledJournal:
             except JournalAway as error:
                 self._lose(error)
         if self._batch is None:
-            self._spool.append([note])
+            self._wait([note])
+
+    def _wait(self, notes: list[Note]) -> None:
+        if self._spool is None:
+            raise JournalAway(f"only the writer's notes wait for PostgreSQL: {self.away}")
+        self._spool.append(notes)
 
     def _lose(self, error: JournalAway) -> None:
         if self.away is None:
@@ -211,6 +218,7 @@ class SpooledJournal:
 
     def _take_over(self, account: str) -> None:
         """Bring what waits in the file into PostgreSQL, once: the file's name is noted in the same transaction."""
+        assert self._spool is not None, "only the writer takes over"
         name, notes = self._spool.read()
         if not notes:
             return
@@ -229,11 +237,13 @@ class Spool:
     """An append-only file of JSON lines behind a name of its own, allocated ahead and synced with every write."""
 
     def __init__(self, file: Path):
+        self._file = file
         file.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         os.posix_fallocate(self._descriptor, 0, SPOOL_BYTES)
         content = self._content()
-        self._end = len(content)
+        self._end = content.rfind(b"\n") + 1  # behind a torn last line nothing could be read
+        self._empty = content.count(b"\n") <= 1
         if not content:
             self.clear()
 
@@ -253,6 +263,7 @@ class Spool:
         except OSError as error:
             raise JournalAway(f"neither PostgreSQL nor the file of waiting notes can be written ({error})") from None
         self._end += len(lines)
+        self._empty = False
 
     def read(self) -> tuple[str, list[Note]]:
         """The file's name for itself, and its notes in order; a torn last line was never acted on."""
@@ -262,12 +273,15 @@ class Spool:
     def clear(self) -> None:
         """Begin anew, under another name."""
         name = f"spool-{uuid.uuid4().hex}\n".encode()
-        os.pwrite(self._descriptor, name + b"\0" * max(self._end - len(name), 1), 0)
+        os.pwrite(self._descriptor, name + b"\0" * max(len(self._content()) - len(name), 1), 0)
         os.fdatasync(self._descriptor)
-        self._end = len(name)
+        self._end, self._empty = len(name), True
 
     def close(self) -> None:
+        """Give the place back if nothing waits."""
         os.close(self._descriptor)
+        if self._empty:
+            self._file.unlink(missing_ok=True)
 
     def _content(self) -> bytes:
         return os.pread(self._descriptor, SPOOL_BYTES, 0).partition(b"\0")[0]

@@ -24,6 +24,7 @@ class Leaving:
     def __init__(self, desk: Desk, books: Books, sender: Sender):
         self._desk, self._books, self._sender = desk, books, sender
         self.protection = Protection()
+        self._insisted, self._insisted_at = 0, desk.clock
 
     def manage(self, *, bar_closed: bool) -> None:
         """Bring every trade to where it should be; the books are read again after every round of orders.
@@ -32,16 +33,15 @@ class Leaving:
         ------
         BrokerSilent : if they cannot be read; nothing is sent then, since what to do follows from them.
         """
-        insisted = 0
         for round_ in range(MOST_STEPS):
             if self._books.stale:
                 self._books.read()
             self.protection.look(self._desk.trades.values(), self._desk.now)
             self.close_finished()
             wanted = self._wanted(bar_closed=bar_closed)
-            if not wanted and insisted < MOST_INSISTING and self._wanted(insisting=True):
+            if not wanted and self._may_insist() and self._wanted(insisting=True):
                 time.sleep(PAUSE_S)  # nothing is more urgent than shares that no order takes back
-                insisted += 1
+                self._insisted += 1
                 self._books.read()
                 wanted = self._wanted(insisting=True)
             if not wanted:
@@ -67,6 +67,12 @@ class Leaving:
                 desk.results.append(outcome.net_inr)
                 LOG.info("closed", symbol=symbol, why=outcome.exit_reason.value, net_inr=str(outcome.net_inr))
             del desk.trades[symbol]
+
+    def _may_insist(self) -> bool:
+        """A few times at one moment of the market: it may stand still, and the broker may need a moment."""
+        if self._insisted_at != self._desk.now:
+            self._insisted, self._insisted_at = 0, self._desk.now
+        return self._insisted < MOST_INSISTING
 
     def _wanted(self, *, bar_closed: bool = False, insisting: bool = False) -> list[tuple[Trade, Step]]:
         trades = self._desk.trades.values()

@@ -68,7 +68,7 @@ def entered_between(first: datetime, last: datetime) -> list[str]:
 
 
 def market_time(executor) -> datetime:
-    return datetime.fromisoformat(health(executor)["market_time"])
+    return datetime.fromisoformat(wait_for(lambda: health(executor).get("market_time")))
 
 
 def goes_on_for_a_while(executor) -> tuple[datetime, datetime]:
@@ -178,7 +178,7 @@ def test_a_session_outlives_the_policy_service(market):  # noqa: F811
 
 @pytest.fixture
 def journal(own_postgres, tmp_path):
-    journal = SpooledJournal(journal_at(database_url("journal_outages")), tmp_path / "spool", retry_s=0.0)
+    journal = SpooledJournal(journal_at(database_url("journal_outages")), tmp_path, retry_s=0.0)
     yield journal
     journal.close()
 
@@ -222,7 +222,7 @@ def test_what_an_outage_left_behind_is_taken_over_at_the_next_start(journal, tmp
         journal.record_fill("A3", a_fill())
     start_postgresql()
 
-    again = SpooledJournal(journal_at(database_url("journal_outages")), tmp_path / "spool")
+    again = SpooledJournal(journal_at(database_url("journal_outages")), tmp_path)
     with again.writer_lock("A3"):
         assert again.fills("A3") == [a_fill()]
     again.close()

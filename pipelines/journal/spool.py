@@ -10,13 +10,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from pipelines.domain.equity import EquityDay
 from pipelines.domain.errors import BooksDiffer, JournalAway
 from pipelines.domain.orders import BookedOrder, Fill, Intent, IntentStatus, Purpose
 from pipelines.domain.outcomes import Outcome
@@ -24,6 +25,8 @@ from pipelines.domain.positions import Position
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.journal import Journal
 from pipelines.journal.rows import (
+    equity_day_from,
+    equity_day_row,
     fill_from,
     fill_row,
     intent_from,
@@ -47,6 +50,7 @@ ROWS: dict[type, tuple[str, Callable[[Any], dict[str, Any]], Callable[[Mapping[s
     Intent: ("intent", intent_row, intent_from),
     Outcome: ("outcome", outcome_row, outcome_from),
     Position: ("position", position_row, position_from),
+    EquityDay: ("equity day", equity_day_row, equity_day_from),
 }
 BACK = {name: back for name, _, back in ROWS.values()}
 
@@ -165,6 +169,9 @@ class SpooledJournal:
 
     def record_fill(self, account: str, fill: Fill) -> None:
         self._note("record_fill", account=account, fill=fill)
+
+    def record_equity(self, account: str, day: EquityDay) -> None:
+        self._note("record_equity", account=account, day=day)
 
     def record_position(self, account: str, position: Position) -> None:
         self._note("record_position", account=account, position=position)
@@ -318,6 +325,8 @@ def _plain(value: Any) -> Any:
         return {"a": "decimal", "is": str(value)}
     if isinstance(value, datetime):
         return {"a": "time", "is": value.isoformat()}
+    if isinstance(value, date):
+        return {"a": "date", "is": value.isoformat()}
     return value
 
 
@@ -327,6 +336,8 @@ def _valued(value: Any) -> Any:
             return Decimal(text)
         case {"a": "time", "is": text}:
             return datetime.fromisoformat(text)
+        case {"a": "date", "is": text}:
+            return date.fromisoformat(text)
         case {"a": name, "is": row}:
             return BACK[name]({key: _valued(part) for key, part in row.items()})
     return value

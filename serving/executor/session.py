@@ -76,6 +76,7 @@ class Session:
         self._bars_since_reconciled = 0
         self._reconciled_at = (datetime.min.replace(tzinfo=IST), 0.0)  # market time, monotonic clock
         self._ticks = TickFilter(terms.late_after, terms.most_jump)
+        self._journal_away = False  # at the last look
         self._marked: set[str] = set()  # symbols of trades whose best or worst gain moved
 
     # --- start and end ---
@@ -182,11 +183,12 @@ class Session:
 
     def _ask_for_journal(self) -> None:
         """While the journal is away nothing is entered; when it is back, the books are compared before it goes on."""
-        before = self.desk.held_back.get("journal")
         if not self.desk.journal.recover(self.desk.account):
-            self.desk.hold_back("journal", f"the journal cannot be written: {self.desk.journal.away}")
-        elif before is not None and self._with_broker(self.reconcile):
-            self.desk.hold_back("journal", None)
+            if not self._journal_away:
+                self.desk.alarm(f"nothing is entered: the journal cannot be written: {self.desk.journal.away}")
+            self._journal_away = True
+        elif self._journal_away:
+            self._journal_away = not self._with_broker(self.reconcile)
 
     def _enter(self) -> None:
         self.entering.enter(self.equity)

@@ -32,6 +32,7 @@ MARKET = {
     "ingest.simulated.instruments": 2,
     "regimes.refits": 1,
     "exchange.ticks_per_bar": 6,
+    "executor.halt.slow_decision_ms": 10_000,  # of a busy machine
     "executor.halt.losses_in_a_row": 1000,  # a policy that takes every bar loses often; here the loop is looked at
 }
 

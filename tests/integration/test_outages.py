@@ -29,7 +29,17 @@ from tests.integration.test_executor import (
 )
 from tests.unit.journal.records import NOON, a_decision, a_fill, an_intent, an_order
 
-WRITTEN = ("intents", "orders", "order_events", "fills", "positions", "outcomes", "decisions", "risk_events")
+WRITTEN = (
+    "decisions",
+    "intents",
+    "orders",
+    "order_events",
+    "fills",
+    "positions",
+    "outcomes",
+    "risk_events",
+    "equity_days",
+)
 
 
 class SteadyPolicy(EagerPolicy):

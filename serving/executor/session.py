@@ -98,7 +98,7 @@ class Session:
         differences = self.reconcile()
         if differences and not self.trades:
             raise BooksDiffer(f"{'; '.join(differences)}; correct the journal or the account, then start again")
-        self._with_broker(lambda: self.leaving.manage(bar_closed=False))  # what a death left without its stop does not wait
+        self._with_broker(lambda: self.leaving.manage(bar_closed=False))  # a death may have left shares bare
         told = {"agree": not differences, "open_trades": len(self.trades), "cash": str(self.cash)}
         LOG.info("books read", account=self.desk.account, **told)
 

@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.charges import Charges, order_charges
+from pipelines.domain.errors import BadInput
 from pipelines.domain.fills import FillModel, Match, PriceBar, WorkingOrder, match
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.protection import automatic_percent, protected_limit
 from pipelines.domain.signals import Action, Side
+from pipelines.evaluation.tape import Tape
 from pipelines.policy.labels import session_days, squared_off
 from pipelines.policy.panel import Panel
 from pipelines.policy.sizing import size_position, stop_and_target
@@ -64,7 +66,7 @@ class Backtest:
 
 
 @dataclass
-class _Pending:
+class Pending:
     row: int  #: decided at this row's close
     side: Side
     quantity: int
@@ -83,7 +85,7 @@ class _Position:
     bought: int  #: shares at entry
     stop: Decimal
     target: Decimal
-    pending: _Pending
+    pending: Pending
     charges: Charges
     best: Decimal
     worst: Decimal
@@ -94,7 +96,9 @@ class _Position:
     order_charges: Charges = field(default_factory=Charges)
 
 
-def run_backtest(panel: Panel, decisions: pd.DataFrame, rules: Rules, first_us: int, last_us: int) -> Backtest:
+def run_backtest(
+    panel: Panel, decisions: pd.DataFrame, rules: Rules, first_us: int, last_us: int, tape: Tape | None = None
+) -> Backtest:
     """Trade decisions over the bars that close within [first_us, last_us].
 
     Parameters
@@ -106,15 +110,26 @@ def run_backtest(panel: Panel, decisions: pd.DataFrame, rules: Rules, first_us: 
     rules : Rules
     first_us, last_us : int
         Close times, microseconds since 1970 UTC.
+    tape : Tape or None
+        With it orders, stops and targets meet the finer prices, with the reactions of the executor; decisions stay on
+        the closes of bars. Intraday only, and it must hold a frame at every bar's close.
 
     Returns
     -------
     Backtest : flat at the end, so that cash = opening equity + gross - charges, to the paisa.
     """
-    return _Engine(panel, decisions, rules, first_us, last_us).run()
+    if tape is None:
+        return Engine(panel, decisions, rules, first_us, last_us).run()
+    if panel.product is not Product.MIS:
+        raise BadInput(f"a tape is for intraday trades; the panel has {panel.interval} bars: run it without one")
+    from pipelines.evaluation.tape_engine import TapeEngine  # late: it is an engine, too
+
+    return TapeEngine(panel, decisions, rules, first_us, last_us, tape).run()
 
 
-class _Engine:
+class Engine:
+    """One run over the bars; see `run_backtest`."""
+
     def __init__(self, panel: Panel, decisions: pd.DataFrame, rules: Rules, first_us: int, last_us: int) -> None:
         self.panel, self.rules = panel, rules
         table = panel.table
@@ -133,7 +148,7 @@ class _Engine:
         self.decisions: dict[int, Mapping] = dict(zip(chosen.index, chosen.to_dict("records"), strict=True))
         self.cash = rules.opening_equity_inr
         self.traded = ZERO
-        self.pending: dict[str, _Pending] = {}
+        self.pending: dict[str, Pending] = {}
         self.positions: dict[str, _Position] = {}
         self.mark: dict[str, float] = {}
         self.trades: list[Trade] = []
@@ -147,17 +162,24 @@ class _Engine:
         books, exposures = [], []
         for i, (a, b) in enumerate(zip(starts, ends, strict=True)):
             rows = [int(r) for r in order[a:b]]
-            for row in rows:
-                self._meet(row)
+            self._meet_all(rows)
             self._decide_at([row for row in rows if row in self.decisions])
             exposures.append(self._gross() / max(self._equity_estimate(), 1.0))
             if i + 1 == len(starts) or self.days[order[starts[i + 1]]] != self.days[rows[0]]:
+                self._end_day(rows[0])
                 books.append((self._day(rows[0]), float(self._equity()), float(np.mean(exposures))))
                 exposures = []
         equity = pd.DataFrame(books, columns=["day", "equity", "exposure"])
         return Backtest(equity, tuple(self.trades), self.cash, self.traded)
 
+    def _end_day(self, row: int) -> None:
+        """After the last bar of a day, of which `row` is one."""
+
     # one bar of one instrument
+
+    def _meet_all(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            self._meet(row)
 
     def _meet(self, row: int) -> None:
         symbol = self.symbols[row]
@@ -179,7 +201,7 @@ class _Engine:
     def _same_session(self, decided: int, row: int) -> bool:
         return self.days[decided] == self.days[row] and not self.squared[row]
 
-    def _enter(self, symbol: str, pending: _Pending, row: int) -> None:
+    def _enter(self, symbol: str, pending: Pending, row: int) -> None:
         band = self._protection(pending, row)
         order = WorkingOrder(pending.side, pending.quantity, OrderType.MARKET, band)
         found = match(order, self._bar(row), self._instrument(symbol), self.rules.fills)
@@ -201,13 +223,13 @@ class _Engine:
             worst=found.price,
         )
 
-    def _protection(self, pending: _Pending, row: int) -> Decimal | None:
+    def _protection(self, pending: Pending, row: int) -> Decimal | None:
         """How far from the decision's close the broker's market protection lets an entry go: not with the bar's open,
         if that jumped beyond it. An order for another day's opening is protected by the opening price itself.
         """
         if not self.intraday:
             return None
-        instrument, close = self._instrument(self.symbols[row]), _paise(self.close[pending.row])
+        instrument, close = self._instrument(self.symbols[row]), paise(self.close[pending.row])
         percent = automatic_percent(instrument, close, self._day(row))
         return protected_limit(instrument, pending.side, close, percent)
 
@@ -332,7 +354,7 @@ class _Engine:
                 float(judged["target_distance"]),
                 instrument,
             )
-            self.pending[symbol] = _Pending(row, side, quantity, stop, target, value, equity)
+            self.pending[symbol] = Pending(row, side, quantity, stop, target, value, equity)
 
     # books
 
@@ -354,7 +376,7 @@ class _Engine:
         return due - charged
 
     def _equity(self) -> Decimal:
-        held = (p.side.sign * p.quantity * _paise(self.mark[s]) for s, p in self.positions.items())
+        held = (p.side.sign * p.quantity * paise(self.mark[s]) for s, p in self.positions.items())
         return self.cash + sum(held, ZERO)
 
     def _equity_estimate(self) -> float:
@@ -376,7 +398,7 @@ class _Engine:
             policy_version=str(judged["policy_version"]),
             catalogue_hash=str(self.panel.catalogue["hash"]),
             regime=str(judged["regime"]),
-            decision_price=_paise(self.close[pending.row]),
+            decision_price=paise(self.close[pending.row]),
             entry_price=position.entry_price,
             exit_price=position.exit_value / shares,
             entered_at=self._time(position.entered, "open_time"),
@@ -420,7 +442,7 @@ class _Engine:
         return self.panel.table[column].iloc[row].to_pydatetime()
 
 
-def _paise(price: float) -> Decimal:
+def paise(price: float) -> Decimal:
     return Decimal(repr(float(price))).quantize(Decimal("0.01"))
 
 

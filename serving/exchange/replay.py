@@ -41,7 +41,7 @@ class Replay:
     interval: Interval
     told: tuple[str, ...]  #: what was left out or taken for granted, in sentences
     _market: Callable[[int, int], Market]
-    _bars: Mapping[str, pd.DataFrame]
+    bars: Mapping[str, pd.DataFrame]  #: of all days, those before the played ones too
 
     def market(self, ticks_per_bar: int, seed: int) -> Market:
         """A fresh market; a tape takes its ticks as they were, whatever the arguments."""
@@ -51,8 +51,8 @@ class Replay:
         return Venue(self.instruments, self.market(ticks_per_bar, seed), self.previous_closes, rules)
 
     def candles(self) -> Candles:
-        empty = next(iter(self._bars.values())).iloc[:0]
-        return Candles(lambda symbol: self._bars.get(symbol, empty), self.interval)
+        empty = next(iter(self.bars.values())).iloc[:0]
+        return Candles(lambda symbol: self.bars.get(symbol, empty), self.interval)
 
 
 def replay_bars(path: Path, choice: Choice, dump: Path | None = None) -> Replay:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pipelines.paths import Paths
 from pipelines.tables import read_json, write_json
+from tests.bench import month, stream
 from tests.conftest import ROOT, run_stages, workspace_at
 
 REPEATS = 5
@@ -228,6 +229,8 @@ def main() -> None:
             "backtest": lambda: backtest(paths, params),
             "decide, in process": lambda: decide_in_process(paths),
             "decide, over HTTP": lambda: decide_over_http(paths, params),
+            "ticks to bars and features": stream.measure,
+            "executor over a month": month.measure,
             "DAG folder": parsing_of_dags,
             "dvc repro, nothing to do": repro_with_nothing_to_do,
         }

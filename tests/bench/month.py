@@ -22,6 +22,7 @@ MARKET = {
     "ingest.session_days": DAYS,
     "ingest.simulated.instruments": 4,
     "regimes.refits": 1,
+    "executor.halt.losses_in_a_row": 1000,  # a policy that takes every bar loses: the daemon is to be kept busy
     "exchange.ticks_per_bar": 6,
 }
 

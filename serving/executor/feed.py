@@ -2,18 +2,16 @@
 
 import queue
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.credentials import without_secrets
-from pipelines.domain.bars import IST
 from pipelines.domain.errors import ServiceUnavailable
-from serving.executor.bar_builder import Tick
 from serving.executor.desk import Frame
+from serving.executor.packet_reader import CLOCK_TOKEN, PacketReader
 
-CLOCK_TOKEN = 256265  #: Kite's token of NIFTY 50; its packets carry the market's time
 RECONNECT_MAX_DELAY_S = 5  #: of the official ticker's own tries; its shortest
 RECONNECT_TRIES = 300  #: its most; after these a new one is made
 LATE = timedelta(seconds=5)  #: a frame further behind the newest tells only what is over
@@ -30,59 +28,6 @@ class Disconnected:
 
 
 Event = Frame | OrderUpdate | Disconnected
-
-
-class TradeFilter:
-    """Tells packets that carry a new trade from those that repeat the last one or come after a newer one."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[datetime, int, Any]] = {}
-
-    def is_trade(self, packet: Mapping[str, Any]) -> bool:
-        at, total = packet.get("last_trade_time"), int(packet.get("volume_traded") or 0)
-        if at is None:
-            return False
-        state = (at, total, packet["last_price"])
-        before = self._seen.get(packet["instrument_token"])
-        if before is not None and (before == state or _is_older(state, before)):
-            return False
-        self._seen[packet["instrument_token"]] = state
-        return True
-
-
-def _is_older(state: tuple[datetime, int, Any], before: tuple[datetime, int, Any]) -> bool:
-    """By the time of the trade; within a second by the day's volume, which only grows."""
-    return state[0] < before[0] or (state[0].date() == before[0].date() and state[1] < before[1])
-
-
-def frame_from(packets: Sequence[Mapping[str, Any]], symbols: Mapping[int, str], trades: TradeFilter) -> Frame | None:
-    """A frame from the packets of one message; None if none of them carries a time.
-
-    The official client gives times without a zone, in that of this machine; they are turned into those of the market.
-    """
-    stamps = [moment for packet in packets if (moment := packet.get("exchange_timestamp")) is not None]
-    if not stamps:
-        return None
-    ticks = tuple(
-        Tick(
-            symbols[packet["instrument_token"]],
-            float(packet["last_price"]),
-            int(packet.get("volume_traded", 0)),
-            min(packet["last_trade_time"], packet["exchange_timestamp"]).astimezone(IST),
-        )
-        for packet in packets
-        if packet["instrument_token"] in symbols and packet.get("exchange_timestamp") and trades.is_trade(packet)
-    )
-    return Frame(max(stamps).astimezone(IST), ticks, _index_move(packets))
-
-
-def _index_move(packets: Sequence[Mapping[str, Any]]) -> float | None:
-    """Change of the index against its previous close, as a share; None if no packet tells both."""
-    for packet in packets:
-        if packet["instrument_token"] == CLOCK_TOKEN:
-            close = (packet.get("ohlc") or {}).get("close")
-            return float(packet["last_price"]) / float(close) - 1 if close and packet["last_price"] else None
-    return None
 
 
 def in_order(frame: Frame, newest: datetime | None) -> Frame | None:
@@ -109,7 +54,7 @@ class Feed:
         self.events: queue.Queue[tuple[Event, float]] = queue.Queue()
         self.received_at = 0.0  #: `time.perf_counter` when the event that was last handed on came in
         self.connections = 0  #: made so far; all but the first are reconnections
-        self._symbols, self._trades = dict(symbols), TradeFilter()
+        self._symbols, self._reader = dict(symbols), PacketReader(symbols)
         self._connected = queue.Queue[bool]()
         self._root, self._api_key, self._mute_after_s = root, api_key, mute_after_s
         self._ticker: Any = None
@@ -185,8 +130,7 @@ class Feed:
             reconnect_max_tries=RECONNECT_TRIES,
         )
         ticker.on_connect = self._on_connect
-        ticker.on_message = self._on_message
-        ticker.on_ticks = self._on_ticks
+        ticker.on_message = self._on_message  # without `on_ticks` the client does not parse the packets itself
         ticker.on_order_update = lambda ours, content: self._put(ours, OrderUpdate(content))
         ticker.on_close = lambda ours, code, reason: self._put(ours, Disconnected(_plain(code, reason)))
         return ticker
@@ -207,13 +151,10 @@ class Feed:
         self._connected.put(True)
 
     def _on_message(self, ticker: Any, payload: bytes, is_binary: bool) -> None:
-        if ticker is self._ticker:
-            self._heard_at = time.monotonic()
-
-    def _on_ticks(self, ticker: Any, packets: Sequence[Mapping[str, Any]]) -> None:
         if ticker is not self._ticker:
             return
-        frame = frame_from(packets, self._symbols, self._trades)
+        self._heard_at = time.monotonic()
+        frame = self._reader.read(payload) if is_binary else None
         if frame is not None:
             self._put(ticker, frame)
 

@@ -80,15 +80,14 @@ def _through(raw: list[bytes], stocks: list[Instrument]) -> tuple[float, int, fl
     bars, slowest = 0, 0.0
     began = time.perf_counter()
     for message in raw:
-        read = reader.read(message)
-        assert read is not None
-        at, ticks = read
+        frame = reader.read(message)
+        assert frame is not None
         closing = time.perf_counter()
-        for closed in builder.advance(at):
+        for closed in builder.advance(frame.at):
             features.update(closed.close_time, closed.bars)
             bars += len(closed.bars)
             slowest = max(slowest, time.perf_counter() - closing)
-        for tick in ticks:
+        for tick in frame.ticks:
             builder.add(tick)
     return time.perf_counter() - began, bars, slowest
 

@@ -6,43 +6,15 @@ import threading
 import time
 from datetime import datetime, timedelta
 
-import pytest
 from websockets.sync.server import serve
 
 from pipelines.domain.bars import IST
 from serving.executor.desk import Frame
-from serving.executor.feed import CLOCK_TOKEN, Disconnected, Feed, OrderUpdate, TradeFilter, in_order
+from serving.executor.feed import Disconnected, Feed, OrderUpdate, in_order
+from serving.executor.packet_reader import CLOCK_TOKEN
 from serving.process import free_port
 
 NOON = datetime(2026, 10, 30, 12, 0, tzinfo=IST)
-
-
-def a_packet(seconds: int = 0, volume: int = 100, price: float = 99.5) -> dict:
-    return {
-        "instrument_token": 1,
-        "last_trade_time": NOON + timedelta(seconds=seconds),
-        "volume_traded": volume,
-        "last_price": price,
-    }
-
-
-@pytest.mark.parametrize(
-    ("second", "taken"),
-    [
-        (a_packet(), False),  # repeated
-        (a_packet(seconds=-1), False),  # an older trade
-        (a_packet(volume=90, price=98.0), False),  # of the same second, from before
-        (a_packet(volume=110), True),
-        (a_packet(seconds=1), True),
-        (a_packet(seconds=86_400, volume=5), True),  # the next day's first
-        (a_packet() | {"last_trade_time": None}, False),
-    ],
-)
-def test_a_trade_is_taken_once_and_never_after_a_newer_one(second, taken):
-    trades = TradeFilter()
-    assert trades.is_trade(a_packet())
-
-    assert trades.is_trade(second) is taken
 
 
 def test_time_never_runs_backwards():

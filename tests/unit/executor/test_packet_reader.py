@@ -1,8 +1,10 @@
 """Messages read by us and by the official client tell the same."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kiteconnect import KiteTicker
@@ -10,10 +12,10 @@ from kiteconnect import KiteTicker
 from pipelines.domain.bars import IST
 from serving.exchange import packets
 from serving.exchange.packets import Level, Mode, Snapshot
-from serving.executor.packet_reader import PacketReader
+from serving.executor.packet_reader import CLOCK_TOKEN, PacketReader
 
 SYMBOLS = {0x101: "ALPHA", 0x201: "BETA", 0x302: "ALPHAFUT"}
-INDEX = 0x909
+INDEX = CLOCK_TOKEN
 AT = datetime(2026, 10, 30, 10, 0, tzinfo=IST)
 
 
@@ -31,28 +33,39 @@ def message(*snapshots: Snapshot, mode: Mode = Mode.FULL) -> bytes:
 def test_a_trade_is_read_with_price_volume_and_time():
     reader = PacketReader(SYMBOLS)
 
-    at, ticks = reader.read(message(a_stock()))
+    frame = reader.read(message(a_stock()))
 
-    assert at == AT
-    assert [(t.symbol, t.price, t.volume_today, t.at) for t in ticks] == [("ALPHA", 100.05, 50, AT)]
+    assert frame.at == AT
+    assert [(t.symbol, t.price, t.volume_today, t.at) for t in frame.ticks] == [("ALPHA", 100.05, 50, AT)]
 
 
-def test_a_packet_that_repeats_the_last_trade_is_no_trade():
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({}, False),  # repeated
+        ({"traded": AT - timedelta(seconds=1)}, False),  # an older trade
+        ({"volume": 49, "paise": 10_000}, False),  # of the same second, from before
+        ({"volume": 51}, True),
+        ({"traded": AT + timedelta(seconds=1)}, True),
+        ({"traded": AT + timedelta(days=1), "at": AT + timedelta(days=1), "volume": 5}, True),  # the next day's first
+        ({"traded": None}, False),
+    ],
+)
+def test_a_trade_is_taken_once_and_never_after_a_newer_one(changes, taken):
     reader = PacketReader(SYMBOLS)
     reader.read(message(a_stock()))
 
-    at, ticks = reader.read(message(a_stock(at=AT + timedelta(seconds=3))))
+    frame = reader.read(message(a_stock(**({"at": AT + timedelta(seconds=3)} | changes))))
 
-    assert at == AT + timedelta(seconds=3)
-    assert ticks == ()
+    assert bool(frame.ticks) is taken
 
 
-def test_an_instrument_that_has_not_traded_yet_or_is_not_ours_gives_no_trade():
+def test_an_instrument_that_is_not_ours_gives_no_trade():
     reader = PacketReader(SYMBOLS)
 
-    _, ticks = reader.read(message(a_stock(traded=None), a_stock(token=0x999901)))
+    frame = reader.read(message(a_stock(traded=None), a_stock(token=0x999901)))
 
-    assert ticks == ()
+    assert frame.ticks == ()
 
 
 def test_heartbeats_and_packets_without_a_time_tell_nothing():
@@ -63,13 +76,13 @@ def test_heartbeats_and_packets_without_a_time_tell_nothing():
     assert reader.read(message(a_stock(), mode=Mode.LTP)) is None
 
 
-def test_the_index_is_the_clock():
-    reader = PacketReader(SYMBOLS)
+def test_the_index_is_the_clock_and_tells_how_far_it_moved():
+    index = replace(a_stock(token=INDEX, at=AT + timedelta(minutes=5)), last_price=Decimal(90), close=Decimal(100))
 
-    at, ticks = reader.read(message(a_stock(token=INDEX, at=AT + timedelta(minutes=5))))
+    frame = PacketReader(SYMBOLS).read(message(a_stock(), index))
 
-    assert at == AT + timedelta(minutes=5)
-    assert ticks == ()
+    assert frame.at == AT + timedelta(minutes=5)
+    assert frame.index_move == pytest.approx(-0.10)
 
 
 @settings(max_examples=100)
@@ -96,19 +109,20 @@ def test_what_the_official_client_reads_is_what_we_read(told):
     expected = []
     for packet in oracle:
         token, state = packet["instrument_token"], (packet["last_trade_time"], packet["volume_traded"])
-        if token in SYMBOLS and seen.get(token) != (*state, packet["last_price"]):
+        before = seen.get(token)
+        older = before is not None and (state[0] < before[0] or state[1] < before[1])
+        if token in SYMBOLS and not older and before != (*state, packet["last_price"]):
             seen[token] = (*state, packet["last_price"])
             at = min(packet["last_trade_time"], packet["exchange_timestamp"]).astimezone(IST)
             expected.append((SYMBOLS[token], packet["last_price"], packet["volume_traded"], at))
 
-    found = PacketReader(SYMBOLS).read(raw)
+    frame = PacketReader(SYMBOLS).read(raw)
 
     if not told:
-        assert found is None
+        assert frame is None
         return
-    assert found is not None
-    assert found[0] == max(packet["exchange_timestamp"] for packet in oracle).astimezone(IST)
-    assert [(t.symbol, t.price, t.volume_today, t.at) for t in found[1]] == expected
+    assert frame.at == max(packet["exchange_timestamp"] for packet in oracle).astimezone(IST)
+    assert [(t.symbol, t.price, t.volume_today, t.at) for t in frame.ticks] == expected
 
 
 @given(raw=st.binary(max_size=600), cut=st.integers(0, 400))

@@ -214,6 +214,10 @@ class KiteBroker:
         """Candles of an instrument in Kite's words."""
         return self._reading(lambda: self._kite.historical_data(token, first, last, interval), "historical")
 
+    def instruments(self, exchange: str) -> list[dict[str, Any]]:
+        """The broker's dump of what it lists today."""
+        return self._reading(lambda: self._kite.instruments(exchange), "instruments")
+
     def quote(self, *keys: str) -> dict[str, Any]:
         return self._reading(lambda: self._kite.quote(*keys), "quote")
 

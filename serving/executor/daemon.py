@@ -18,7 +18,7 @@ from pipelines.domain.market_calendar import trading_days_before
 from pipelines.journal.memory import AnyJournal
 from pipelines.params import ExitParams, Params
 from pipelines.paths import Paths
-from pipelines.tables import read_json, read_table
+from pipelines.tables import read_json, read_table, write_json
 from serving.executor.access import Access
 from serving.executor.bar_builder import BarBuilder, session_grid
 from serving.executor.broker import KiteBroker
@@ -27,6 +27,7 @@ from serving.executor.feed import Disconnected, Feed, OrderUpdate, in_order
 from serving.executor.health import Metrics, OrderTimes
 from serving.executor.kite_client import KITE, ticker_root
 from serving.executor.limits import limits_from, restrictions_from, triggers_from
+from serving.executor.listing import as_listed
 from serving.executor.live_features import LiveFeatures, fetch_history
 from serving.executor.marketplace import MarketPlace, refuse_money
 from serving.executor.policy_client import PolicyClient, Served
@@ -101,8 +102,8 @@ class Daemon:
         served = self.policy.describe()
         refuse_money(self.place.root, served, self.params.executor.live)
         self._done = None
-        instruments = read_instruments(self.paths)
         self._check_interval(served)
+        instruments = self._patiently(lambda: self._as_listed(read_instruments(self.paths)))
         now = self.place.now()
         features, rows, history = self._patiently(lambda: self._warm_up(served, instruments, now))
         session = self._session_of(served, instruments, features)
@@ -133,6 +134,10 @@ class Daemon:
                 f"the policy decides on {served.interval} bars, the market in {self.paths.root} has {interval}; "
                 "promote a policy that was trained on this interval"
             )
+
+    def _as_listed(self, instruments: list[Instrument]) -> list[Instrument]:
+        exchanges = sorted({instrument.exchange for instrument in instruments})
+        return as_listed(instruments, [row for name in exchanges for row in self.broker.instruments(name)])
 
     def _warm_up(
         self, served: Served, instruments: list[Instrument], now: datetime
@@ -282,6 +287,8 @@ class Daemon:
         differences = self._patiently(session.reconcile, session)
         summary = self._patiently(lambda: session_summary(session, self.broker, self.journal), session)
         write_summary(summary, self.paths.reports)
+        if self._done is not None and not self.flatten_at_end:  # each day's is kept
+            write_json(summary, self.paths.reports / f"session-{self._done:%Y-%m-%d}.json")
         LOG.info("finished", **{name: summary[name] for name in ("orders", "fills", "outcomes", "net_inr")})
         if self.flatten_at_end and session.open_positions:
             differences.append(f"{session.open_positions} positions are still open after the last frame")

@@ -72,7 +72,7 @@ class Floor:
 
     def send_change(self, order: Order, request: OrderRequest, *, still_protected: bool) -> Order:
         """A modification on its way; until it arrives the order works as it was."""
-        effect: Callable[[Order], Order] = lambda now: self._change(now, request, still_protected)  # noqa: E731
+        effect: Callable[[Order], Order] = lambda now: self._change(order, now, request, still_protected)  # noqa: E731
         path = (Status.MODIFY_VALIDATION_PENDING, Status.MODIFY_PENDING)
         return self._transit.send(self.book, order, path, self.course.clock, effect)
 
@@ -100,10 +100,12 @@ class Floor:
         request, facts = self.as_sent(order.request, order.day)
         return self.tell(self.book.accept(order, self.course.clock, request=request, **facts))
 
-    def _change(self, order: Order, request: OrderRequest, still_protected: bool) -> Order:
-        """A modification arrives; the order may have been filled in the meantime."""
+    def _change(self, before: Order, order: Order, request: OrderRequest, still_protected: bool) -> Order:
+        """A modification arrives; the order may have been filled or triggered since it stood as `before`."""
         if request.quantity <= order.filled_quantity:
             return self.tell(self.book.resume(order, self.course.clock), event="UPDATE")
+        if before.waits_for_trigger and order.protected and request.order_type is OrderType.SL_M:
+            request, still_protected = replace(order.request, quantity=request.quantity), True
         day = self.course.good_for()
         sent, facts = self.as_sent(request, day)
         if still_protected:

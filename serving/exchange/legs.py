@@ -25,7 +25,8 @@ def next_leg(placed: OrderRequest, ended: Order) -> OrderRequest | None:
     rest = placed.iceberg_total - ended.leg * placed.iceberg_quantity
     if placed.variety is not Variety.ICEBERG or ended.status is not Status.COMPLETE or rest <= 0:
         return None
-    return replace(placed, quantity=min(placed.iceberg_quantity, rest))
+    terms = placed if ended.protected else ended.request  # a changed price holds for the legs that follow
+    return replace(terms, quantity=min(placed.iceberg_quantity, rest))
 
 
 def cover_request(entry: Order) -> OrderRequest:

@@ -283,6 +283,19 @@ def test_an_iceberg_shows_one_leg_after_the_other():
     assert {leg.parent_order_id for leg in legs[1:]} == {first.order_id}
 
 
+def test_a_changed_price_holds_for_the_legs_that_follow():
+    venue = a_venue(whole_day("ALPHA", DAY, [(100,) * 4, (98,) * 4]))
+    play(venue, FrameKind.OPENING)
+    leg = venue.place(asked("iceberg", quantity="200", price="97.00", iceberg_legs="2"))
+    venue.modify(leg.order_id, {"price": Decimal("99.00")})
+
+    play(venue, FrameKind.BOUNDARY)
+    play(venue, FrameKind.BOUNDARY)
+
+    assert [order.request.price for order in venue.orders()] == [Decimal("99.00"), Decimal("99.00")]
+    assert {order.status for order in venue.orders()} == {Status.COMPLETE}
+
+
 def test_an_iceberg_that_is_cancelled_shows_no_further_leg():
     venue = a_venue(flat_bars("ALPHA", DAY))
     play(venue, FrameKind.OPENING)
@@ -395,6 +408,37 @@ def test_a_modification_takes_effect_after_its_way():
     ]
 
 
+def test_a_stop_that_is_triggered_while_its_size_is_changed_keeps_its_band():
+    bars = [(100,) * 4] * 4 + [(94,) * 4] * 4
+    venue = a_venue(whole_day("ALPHA", DAY, bars), latency=timedelta(minutes=10))
+    play(venue, FrameKind.OPENING)
+    terms = {"side": Side.SELL, "order_type": OrderType.SL_M, "trigger_price": Decimal("99.00")}
+    stop = venue.place(a_request(**terms))
+    play(venue, at(9, 34))
+
+    venue.modify(stop.order_id, {"quantity": 20})
+    play(venue, at(9, 50))
+
+    resting = venue.book.find(stop.order_id)
+    assert (resting.status, resting.request.quantity, resting.filled_quantity) == (Status.OPEN, 20, 0)
+    assert (resting.request.order_type, resting.request.price) == (OrderType.LIMIT, Decimal("97.05"))
+    assert resting.protected
+
+
+def test_an_exit_that_rests_can_be_made_a_stop_again():
+    venue = a_venue(whole_day("ALPHA", DAY, [(100,) * 4, (95,) * 4]))
+    play(venue, FrameKind.OPENING)
+    venue.place(a_request())
+    play(venue, FrameKind.BOUNDARY)
+    leaving = venue.place(a_request(side=Side.SELL))
+    play(venue, FrameKind.BOUNDARY)
+
+    venue.modify(leaving.order_id, {"order_type": OrderType.SL_M, "trigger_price": Decimal("90.00")})
+
+    stop = venue.book.find(leaving.order_id)
+    assert (stop.status, stop.request.order_type, stop.protected) == (Status.TRIGGER_PENDING, OrderType.SL_M, False)
+
+
 def test_no_step_looks_at_instruments_without_working_orders():
     many = tuple(a_stock(symbol=f"S{n:04d}", token=(n + 1) * 256 + 1) for n in range(300))
     venue = a_venue(*(flat_bars(i.symbol, DAY, count=2) for i in many), instruments=many)
@@ -427,7 +471,7 @@ def an_option_venue(prices, **rules):
 
 
 def an_option_order(**changes):
-    return a_request(**({"instrument": OPTION, "quantity": 75} | changes))
+    return a_request(**({"instrument": OPTION, "quantity": 75, "product": Product.NRML} | changes))
 
 
 def test_a_limit_far_from_an_options_price_is_rejected_by_the_exchange():

@@ -171,6 +171,49 @@ def test_any_json_is_answered_in_kites_form(desk, content, path):
     desk.kite("POST", path, content=json.dumps(content), headers={"content-type": "application/json"})
 
 
+A_CONDITION = {"exchange": "NSE", "tradingsymbol": "ALPHA", "trigger_values": [90.0], "last_price": 100.0}
+A_TRIGGER_ORDER = A_ROW | {"transaction_type": "SELL", "product": "CNC", "price": 90.0}
+triggers = st.builds(
+    lambda kind, condition, order, spoil: (
+        {
+            "type": kind,
+            "condition": json.dumps(A_CONDITION | condition),
+            "orders": json.dumps([A_TRIGGER_ORDER | order]),
+        }
+        | spoil
+    ),
+    st.sampled_from(["single", "two-leg", "triple"]),
+    st.dictionaries(st.sampled_from(sorted(A_CONDITION)), jsons, max_size=2),
+    st.dictionaries(st.sampled_from(sorted(A_TRIGGER_ORDER)), st.one_of(jsons, odd_text), max_size=2),
+    st.dictionaries(
+        st.sampled_from(["type", "condition", "orders"]), st.one_of(odd_text, jsons.map(json.dumps)), max_size=1
+    ),
+)
+conversions = st.fixed_dictionaries(
+    {
+        "exchange": field("NSE"),
+        "tradingsymbol": field("ALPHA"),
+        "transaction_type": field("BUY"),
+        "position_type": field("day", "overnight"),
+        "quantity": field("1", "3"),
+        "old_product": field("MIS", "CNC"),
+        "new_product": field("CNC", "NRML"),
+    }
+)
+
+
+@FUZZ
+@given(form=triggers, method=st.sampled_from(["POST", "PUT"]))
+def test_any_trigger_is_answered_in_kites_form(desk, form, method):
+    desk.kite(method, "/gtt/triggers" if method == "POST" else "/gtt/triggers/1", data=form)
+
+
+@FUZZ
+@given(form=conversions)
+def test_any_conversion_is_answered_in_kites_form(desk, form):
+    desk.kite("PUT", "/portfolio/positions", data=form)
+
+
 @FUZZ
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]),

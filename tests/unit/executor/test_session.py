@@ -35,13 +35,15 @@ class Silent:
 class Market:
     """A market in which the test says each price; every price is one frame, as the feed would bring it."""
 
-    def __init__(self, journal=None, broker=None, product: Product = Product.MIS, at: datetime = OPEN, final=True):
+    def __init__(
+        self, journal=None, broker=None, product: Product = Product.MIS, at: datetime = OPEN, final=True, **terms
+    ):
         self.broker = broker or MemoryBroker(CASH, at)
         self.journal = journal or MemoryJournal()
-        terms = Terms("T1", {"TCS": instrument_named("TCS")}, product, LIMITS, flatten_at_end=True)
+        all_terms = Terms("T1", {"TCS": instrument_named("TCS")}, product, LIMITS, flatten_at_end=True, **terms)
         builder = BarBuilder(session_grid(Interval.MIN_5))
         self.session = Session(
-            terms,
+            all_terms,
             self.broker,
             self.journal,
             builder,

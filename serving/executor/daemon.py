@@ -285,7 +285,9 @@ class Daemon:
     def _finish(self, session: Session) -> None:
         self.vitals.enter("finished")
         differences = self._patiently(session.reconcile, session)
-        summary = self._patiently(lambda: session_summary(session, self.broker, self.journal), session)
+        summary = self._patiently(
+            lambda: session_summary(session, self.broker, self.journal, self.calls.entries_ms), session
+        )
         write_summary(summary, self.paths.reports)
         if self._done is not None and not self.flatten_at_end:  # each day's is kept
             write_json(summary, self.paths.reports / f"session-{self._done:%Y-%m-%d}.json")

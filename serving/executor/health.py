@@ -2,8 +2,9 @@
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipelines.domain.halts import Mode
 from serving.executor.broker import OrderCall
 
 MILLISECONDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+MOST_KEPT = 10_000  #: times of single orders, for the summary
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -88,11 +90,14 @@ class OrderTimes:
 
     metrics: Metrics
     in_hand: float | None = None  #: `time.perf_counter` when the frame being worked off came in
+    entries_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))  #: of the last ones
 
     def note(self, call: OrderCall) -> None:
         self.metrics.order_calls.labels(call=call.call, answer=call.answer).inc()
         if self.in_hand is not None and call.call == "place" and not call.urgent:
-            self.metrics.bar_close_to_order_seconds.observe(max(call.sent_at - self.in_hand, 0.0))
+            waited = max(call.sent_at - self.in_hand, 0.0)
+            self.metrics.bar_close_to_order_seconds.observe(waited)
+            self.entries_ms.append(waited * 1e3)
 
 
 class HealthServer:

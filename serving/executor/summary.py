@@ -1,6 +1,7 @@
 """What a session came to, for `reports/session.json`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -11,8 +12,13 @@ from serving.executor.broker import Broker
 from serving.executor.session import Session
 
 
-def session_summary(session: Session, broker: Broker, journal: AnyJournal) -> dict[str, Any]:
-    """Counts from the journal, cash from both books, what was refused and what looked wrong."""
+def session_summary(
+    session: Session, broker: Broker, journal: AnyJournal, entries_ms: Sequence[float] = ()
+) -> dict[str, Any]:
+    """Counts from the journal, cash from both books, what was refused and what looked wrong.
+
+    `entries_ms` are the times from a bar's last frame in hand to the request of each entry.
+    """
     account = session.terms.account
     counts = journal.counts(account)
     outcomes = journal.outcomes(account)
@@ -57,6 +63,7 @@ def session_summary(session: Session, broker: Broker, journal: AnyJournal) -> di
             for _, event in journal.halt_events(account)
         ],
         "decide_ms": _latency(session.latencies_ms),
+        "bar_close_to_order_ms": _latency(entries_ms),
         "refused": [{"rule": rule, "times": times} for rule, times in sorted(refused.items())],
         "alarms": list(session.alarms),
     }
@@ -67,7 +74,7 @@ def write_summary(summary: dict[str, Any], reports: Path) -> None:
     write_json(summary, reports / "session.json")
 
 
-def _latency(found: list[float]) -> dict[str, float] | None:
+def _latency(found: Sequence[float]) -> dict[str, float] | None:
     if not found:
         return None
     p99 = quantiles(found, n=100)[98] if len(found) > 1 else found[0]

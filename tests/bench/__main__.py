@@ -13,9 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.journal.postgres import stop_embedded
 from pipelines.paths import Paths
 from pipelines.tables import read_json, write_json
-from tests.bench import month, stream
+from tests.bench import month, session, stream
 from tests.conftest import ROOT, run_stages, workspace_at
 
 REPEATS = 5
@@ -130,13 +131,13 @@ def decide_in_process(paths: Paths) -> dict[str, Any]:
     return {"p50_ms": percentile(taken[20:], 0.5), "p99_ms": percentile(taken[20:], 0.99)}
 
 
-def decide_over_http(paths: Paths, params: Any) -> dict[str, Any]:
-    """One decision at a time through the policy service on loopback, and batches of 50."""
+def with_policy_service(paths: Paths, params: Any) -> dict[str, dict[str, Any]]:
+    """What is measured against a policy service on loopback: decisions, and a session's orders."""
     import httpx
 
     from pipelines.credentials import credential
     from pipelines.journal import journal_at
-    from pipelines.journal.postgres import database_url, stop_embedded
+    from pipelines.journal.postgres import database_url
     from pipelines.promotion.ladder import Stage, promote, verdicts_from
     from pipelines.promotion.register import register_run
     from pipelines.promotion.registry import default_registry
@@ -155,12 +156,14 @@ def decide_over_http(paths: Paths, params: Any) -> dict[str, Any]:
             with httpx.Client(base_url=service.url, headers=headers, timeout=30, trust_env=False) as client:
                 one = [_ask(client, [row]) for row in rows]
                 many = [_ask(client, rows[i : i + 50]) for i in range(0, 500, 50) for _ in range(4)]
+            orders = session.measure(paths, params, service.url)
     finally:
         stop_embedded()
-    return {
+    decisions = {
         "p50_ms": percentile(one[20:], 0.5), "p99_ms": percentile(one[20:], 0.99), "target_p99_ms": 10,
         "batch_p99_ms": percentile(many, 0.99), "batch_decisions_per_second": 50 * len(many) / sum(many) * 1e3,
     }  # fmt: skip
+    return {"decide, over HTTP": decisions, "executor, bar close to order": orders}
 
 
 def _ask(client: Any, rows: list[dict]) -> float:
@@ -223,21 +226,24 @@ def main() -> None:
         console.print("preparing a simulated market and a policy")
         paths, params = workspace_at(Path(folder) / "run", MARKET)
         run_stages(paths, params)
-        measurements: dict[str, Callable[[], dict[str, Any]]] = {
-            "features, batch": lambda: features_batch(paths),
-            "features, online": lambda: features_online(paths),
-            "backtest": lambda: backtest(paths, params),
-            "decide, in process": lambda: decide_in_process(paths),
-            "decide, over HTTP": lambda: decide_over_http(paths, params),
-            "ticks to bars and features": stream.measure,
-            "executor over a month": month.measure,
-            "DAG folder": parsing_of_dags,
-            "dvc repro, nothing to do": repro_with_nothing_to_do,
-        }
-        figures = {}
-        for name, measure in measurements.items():
+        measurements: tuple[tuple[str, Callable[[], dict[str, Any]]], ...] = (
+            ("features, batch", lambda: features_batch(paths)),
+            ("features, online", lambda: features_online(paths)),
+            ("backtest", lambda: backtest(paths, params)),
+            ("decide, in process", lambda: decide_in_process(paths)),
+            ("policy service and executor", lambda: with_policy_service(paths, params)),
+            ("ticks to bars and features", stream.measure),
+            ("executor over a month", month.measure),
+            ("DAG folder", parsing_of_dags),
+            ("dvc repro, nothing to do", repro_with_nothing_to_do),
+        )
+        figures: dict[str, dict[str, Any]] = {}
+        for name, measure in measurements:
             console.print(f"measuring {name}")
-            figures[name] = measure()
+            found = measure()
+            several = all(isinstance(figure, dict) for figure in found.values())
+            figures |= found if several else {name: found}
+        stop_embedded()
     table = Table("what", "figures")
     for name, found in figures.items():
         table.add_row(

@@ -65,6 +65,7 @@ class Vitals:
             "protected": not any(trade.uncovered for trade in session.trades.values()),
             "naked_seconds_max": session.naked_seconds_max,
             "books_equal": session.books_equal,
+            "journal_ok": session.desk.journal.away is None,
             "broker_silent": session.broker_silent,
             "exposure_inr": str(exposure),
             "reconnects": max(feed.connections - 1, 0),

@@ -123,6 +123,7 @@ def test_a_day_at_kites_routes_alone_goes_through_everything_that_happens_to_equ
     assert Decimal(summary["net_inr"]) == Decimal(summary["cash_journal"]) - market[1].exchange.opening_cash_inr
     assert sent > 0
     assert (told["account"], told["stage"], told["logged_in"], told["policy_ok"]) == ("PAPER1", "paper", True, True)
+    assert told["journal_ok"]
     assert told["token_until"] == token.expires_at.isoformat()
     logs = said + "".join(path.read_text() for path in market[0].root.glob("*.log"))
     for secret in (credential("kite_api_secret"), credential("policy_token"), token.access_token):

@@ -14,6 +14,8 @@ from pipelines.paths import Paths
 from serving.exchange.faults import FaultPlan, Faults
 
 if TYPE_CHECKING:
+    from serving.exchange.conductor import Pace
+    from serving.exchange.live_source import Live
     from serving.exchange.recording import Recording
     from serving.exchange.replay import Replay
 
@@ -43,10 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument(
         "--ticks", type=Path, metavar="PATH", help="play recorded ticks: a CSV or Parquet file, a folder"
     )
+    source.add_argument("--market", choices=("recorded", "live"), default="recorded", help="live: mirror a real feed")
+    parser.add_argument("--source", default="https://api.kite.trade", help="of --market live: whose feed is mirrored")
     parser.add_argument(
-        "--days", default="", help="of --bars or --ticks: 2021-05-17,2021-05-19 or 2021-05-17:2021-05-21"
+        "--days", default="", help="of files or a live market: 2021-05-17,2021-05-19 or 2021-05-17:2021-05-21"
     )
-    parser.add_argument("--symbols", default="", help="of --bars or --ticks, by comma")
+    parser.add_argument("--symbols", default="", help="of files or a live market, by comma")
     parser.add_argument("--instruments", type=Path, help="Kite's dump of NSE as CSV: tokens and tick sizes for files")
     parser.add_argument(
         "--pace",
@@ -75,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(given: argparse.Namespace) -> None:
     params = load_params(given.root / "params.yaml")
     host, port = given.host or params.serving.host, given.port or params.serving.exchange_port
-    pace = _pace(given.pace) if given.pace is not None else params.exchange.pace
+    pace: Pace = _pace(given.pace) if given.pace is not None else params.exchange.pace
+    if given.market == "live":
+        pace = "live"
     if given.start == "now" and pace == "lockstep":
         raise BadParams("--start now: in lockstep nobody beats the time; give a --pace such as 1")
     plan = FaultPlan.from_text(given.faults) if given.faults else None
@@ -100,7 +106,7 @@ def _serve(given: argparse.Namespace) -> None:
         pace,
         given.patience,
         postbacks=Postbacks(url, keys.api_secret) if url else None,
-        start_now=given.start == "now",
+        start_now=given.start == "now" or pace == "live",
     )
     limits = kite_limits() if _switch(given.rate_limits or params.exchange.rate_limits, pace) else {}
     if given.orders_per_second:
@@ -123,12 +129,23 @@ def _serve(given: argparse.Namespace) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _recording(given: argparse.Namespace) -> "Recording | Replay":
-    """What is played: files if they are named, otherwise the workspace's session."""
-    from serving.exchange.recording import read_recording
+def _recording(given: argparse.Namespace) -> "Recording | Replay | Live":
+    """What is played: a live feed or files if they are asked for, otherwise the workspace's session."""
+    from serving.exchange.recording import read_instruments, read_recording
     from serving.exchange.replay import Choice, days_asked, replay_bars, replay_ticks, symbols_asked
 
     path = given.bars or given.ticks
+    if given.market == "live":
+        from pipelines.domain.market_calendar import session_on
+        from serving.exchange.live_market import as_played
+        from serving.exchange.live_source import live_source
+
+        known = frozenset() if given.symbols else {i.symbol for i in read_instruments(Paths(given.root)) if i.tradable}
+        asked = sorted(days_asked(given.days)) if given.days else []
+        days = [as_played(session) for day in asked if (session := session_on(day)) is not None]
+        live = live_source(given.source, frozenset(known) or symbols_asked(given.symbols), days)
+        live.start()
+        return live
     if path is None:
         if given.days or given.symbols or given.instruments:
             raise BadParams("--days, --symbols and --instruments choose from files; name them by --bars or --ticks")
@@ -140,7 +157,7 @@ def _recording(given: argparse.Namespace) -> "Recording | Replay":
     return replay
 
 
-def _switch(word: str | bool, pace: float | Literal["lockstep", "max"]) -> bool:
+def _switch(word: str | bool, pace: float | Literal["lockstep", "max", "live"]) -> bool:
     """`auto` is on where time goes as fast as a number says."""
     return pace not in ("lockstep", "max") if word == "auto" else word in (True, "on")
 

@@ -9,10 +9,12 @@ import contextlib
 import logging
 import secrets
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
+from pipelines.domain.bars import IST
 from serving.exchange.deliveries import Deliveries, Subscriber, Updates, Wire
+from serving.exchange.live_market import LiveMarket
 from serving.exchange.market import Frame
 from serving.exchange.postbacks import Postbacks
 from serving.exchange.venue import State, Step, Venue
@@ -21,9 +23,10 @@ __all__ = ["Conductor", "Pace", "Subscriber", "Wire", "conducting"]
 LOG = logging.getLogger("tradesage.exchange")
 HEARTBEAT_SECONDS = 1.0
 TOLD_SECONDS = 0.02  #: at a numeric pace an order update is told so soon
+FOLLOW_SECONDS = 0.01  #: between two looks for a live market's next frame
 NIGHT = timedelta(minutes=30)  #: longer gaps between frames are skipped at a numeric pace
 
-Pace = Literal["lockstep", "max"] | float
+Pace = Literal["lockstep", "max", "live"] | float
 
 
 class Conductor:
@@ -32,7 +35,8 @@ class Conductor:
     Parameters
     ----------
     venue : Venue
-    pace : "lockstep", "max" (as fast as it goes), or how many times faster than the wall clock
+    pace : "lockstep", "max" (as fast as it goes), "live" (as its frames come), or how many times
+        faster than the wall clock
     patience : float
         Seconds that a lockstep client may be silent before the market goes on without it.
     postbacks : Postbacks, or None where the app has no address for them
@@ -87,6 +91,8 @@ class Conductor:
         await self._started.wait()
         if self.lockstep:
             await self._watch()
+        elif self.pace == "live":
+            await asyncio.gather(self._follow(), self._tell_soon())
         else:
             pace = float("inf") if self.pace == "max" else float(self.pace)
             await asyncio.gather(self._run_at_pace(pace), self._tell_soon())
@@ -106,6 +112,16 @@ class Conductor:
                 self._last_sign = time.monotonic()
                 await self._step()
             await asyncio.sleep(min(max(self.patience - silent, 0.01), self.patience))
+
+    async def _follow(self) -> None:
+        """Play a live market's frames as they come."""
+        market = self.venue.market
+        assert isinstance(market, LiveMarket)
+        while self.venue.state is not State.FINISHED:
+            market.close_if_over(datetime.now(IST))
+            while market.waiting:
+                await self._step()
+            await asyncio.sleep(FOLLOW_SECONDS)
 
     async def _run_at_pace(self, pace: float) -> None:
         while self.venue.state is not State.FINISHED:

@@ -19,7 +19,7 @@ from serving.exchange.funds import Funds
 from serving.exchange.hours import Hours
 from serving.exchange.legs import cover_request, next_leg
 from serving.exchange.market import Tick
-from serving.exchange.matching import VolumeShare, by_symbol, met_by, rests_after
+from serving.exchange.matching import VolumeShare, by_symbol, met_by, model_at, rests_after
 from serving.exchange.quotes import QuoteBoard
 from serving.exchange.transit import Transit
 
@@ -140,7 +140,12 @@ class Floor:
         if order.request.order_type is OrderType.MARKET and order.request.market_protection:
             order = self._protect_now(order, tick.price)
         bar = met_by(order, tick, self._volumes.taken(tick), unlimited=unlimited)
-        self._take(order, tick, match(order.working, bar, tick.instrument, self.rules.fills), unlimited=unlimited)
+        self._take(
+            order,
+            tick,
+            match(order.working, bar, tick.instrument, model_at(order, tick, self.rules.fills)),
+            unlimited=unlimited,
+        )
 
     def _meet_at_one_price(self, order: Order, tick: Tick) -> None:
         """A call auction's price, or after the close the closing price: one for all, without slippage."""

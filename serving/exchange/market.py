@@ -45,6 +45,17 @@ class Tick:
     bar_high: Decimal
     bar_volume: int | None = None  #: shares of the whole recorded bar; None where no bar is known: a tape, live
     path_from: Decimal | None = None  #: price before, where prices moved on continuously; None after a jump
+    best: "Best | None" = None  #: where the source tells its depth
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The first level of a market's depth on both sides."""
+
+    bid: Decimal
+    bid_quantity: int
+    offer: Decimal
+    offer_quantity: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """How the ticks of a market meet the orders that work in it, by the rule of `pipelines.domain.fills`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
-from pipelines.domain.fills import PriceBar
+from pipelines.domain.fills import FillModel, PriceBar
 from pipelines.domain.signals import Side
 from serving.exchange.book import Order
 from serving.exchange.market import Tick
@@ -51,6 +52,22 @@ def met_by(order: Order, tick: Tick, taken: int, *, unlimited: bool = False) -> 
         taken=0 if unlimited else taken,
         reach=(min(tick.bar_low, tick.price), max(tick.bar_high, tick.price)),
     )
+
+
+def model_at(order: Order, tick: Tick, model: FillModel) -> FillModel:
+    """The fill model of a tick: where the depth is known, who takes pays the best price of the other side.
+
+    What stands there is taken at that price; a larger order pays its impact on top.
+    """
+    if tick.best is None:
+        return model
+    buying = order.request.side is Side.BUY
+    away = tick.best.offer - tick.price if buying else tick.price - tick.best.bid
+    there = tick.best.offer_quantity if buying else tick.best.bid_quantity
+    # a hair less, so that rounding to the next tick ends on the quoted price and not beyond it
+    bps = max(away / tick.price * 10_000 - Decimal("0.0001"), Decimal(0))
+    impact = 0.0 if order.pending_quantity <= there else model.impact_bps
+    return replace(model, slippage_bps=float(bps), impact_bps=impact)
 
 
 def rests_after(order: Order, tick: Tick) -> bool:

@@ -28,6 +28,9 @@ PAUSE_S = 0.3
 TOO_MANY_S = 1.0  #: the broker counts calls by the second
 RENEW_S = 1.0  #: between two looks for a new token
 LONGEST_PAUSE_S = 15.0  #: between two tries at a silent broker
+ORDER_TRIES = 5  #: of one order call that is answered with 429
+#: Between them: a second in all. What is waited for may be the stop of shares that are held already.
+ORDER_PAUSE_S = 0.2
 Answer = TypeVar("Answer")
 
 
@@ -270,7 +273,7 @@ class KiteBroker:
     def _sent(self, send: Callable[[], Answer], urgent: bool) -> tuple[Answer | Refused, str]:
         from kiteconnect.exceptions import KiteException, TokenException
 
-        for attempt in range(3):
+        for attempt in range(ORDER_TRIES):
             try:
                 return send(), "taken"
             except TokenException as error:
@@ -280,8 +283,8 @@ class KiteBroker:
                 return Refused(f"the log-in is over: {error}"), "logged out"
             except KiteException as error:
                 code = int(getattr(error, "code", 500) or 500)
-                if code == 429 and attempt < 2:
-                    time.sleep(TOO_MANY_S)
+                if code == 429 and attempt < ORDER_TRIES - 1:
+                    time.sleep(ORDER_PAUSE_S)
                     continue
                 kind = "too many requests" if code == 429 else "unclear" if code >= 500 else "refused"
                 return Refused(str(error), unclear=code >= 500), kind

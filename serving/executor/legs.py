@@ -25,7 +25,8 @@ class Leg:
     quantity: int
     order_type: OrderType
     status: OrderStatus
-    changed_at: datetime  #: market time when it was sent or last changed by us, or its trigger was touched
+    changed_at: datetime  #: market time when it was sent or last changed by us
+    touched_at: datetime | None = None  #: market time when we learned that its trigger was touched
     unresolved: bool = False  #: sent without an answer, and not in the book so far: it may arrive yet
     touched: bool = False  #: the broker says that its trigger was touched
     modifications: int = 0
@@ -58,6 +59,11 @@ class Leg:
     def triggered(self) -> bool:
         """Whether it is a stop on its way: protected, it rests as a limit at its band if nobody takes it there."""
         return self.purpose is Purpose.STOP and not self.tries and not self.is_stop
+
+    @property
+    def since(self) -> datetime:
+        """Since when it stands in the market as it does."""
+        return max(self.changed_at, self.touched_at or self.changed_at)
 
     @property
     def left_as_stop(self) -> bool:
@@ -94,7 +100,7 @@ class Leg:
         read = replace(
             leg, status=order.status, quantity=order.quantity, order_type=order.order_type, touched=order.triggered
         )
-        return replace(read, changed_at=now) if read.triggered and not self.triggered else read
+        return replace(read, touched_at=now) if read.triggered and not self.triggered else read
 
 
 def leg_of(intent: Intent, order: BookedOrder | None, *, unresolved: bool = False) -> Leg:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pipelines.domain.orders import BookedOrder, Intent, Purpose
 from serving.executor.desk import Desk
 from serving.executor.legs import Leg, leg_of
-from serving.executor.trade import Do, Trade
+from serving.executor.trade import RETRY_AFTER, Do, Trade
 
 ASKED = "we "  #: begins the order events that tell what we asked of an order
 
@@ -27,7 +27,7 @@ def trade_of(
     lost : tags of intents that were sent without an answer and may arrive yet
     """
     legs = [
-        leg_of(intent, orders.get(intent.tag), unresolved=intent.tag not in orders)
+        _leg_of(intent, orders.get(intent.tag))
         for intent in intents
         if intent.tag in orders or intent.tag in lost
     ]
@@ -46,6 +46,14 @@ def trade_of(
         position=journal.position(decision_id),
         features_hash=journal.features_hash(decision_id),
     )
+
+
+def _leg_of(intent: Intent, order: BookedOrder | None) -> Leg:
+    """A request of a life before ours is in the book by now or nowhere: no other order has to wait for it."""
+    if order is not None:
+        return leg_of(intent, order)
+    leg = leg_of(intent, None, unresolved=True)
+    return replace(leg, changed_at=leg.changed_at - RETRY_AFTER)
 
 
 def _as_changed(leg: Leg, asked: Mapping[str, int]) -> Leg:

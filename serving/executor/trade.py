@@ -308,7 +308,7 @@ def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | 
 
 def _leave(trade: Trade, resting: Leg, moment: Moment, reason: ExitReason) -> Step | None:
     whole = resting.filled + trade.held
-    waited = moment.now - resting.changed_at >= moment.schedule.patience(hurried=_hurried(moment, reason))
+    waited = moment.now - resting.since >= moment.schedule.patience(hurried=_hurried(moment, reason))
     if not (resting.is_stop or resting.quantity != whole or waited):
         return None
     if resting.given_up:

@@ -1,5 +1,6 @@
 """The session on a broker and a journal in memory: what is done about a trade in every turn it can take."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -406,6 +407,42 @@ def test_what_a_death_left_without_its_stop_is_protected_before_the_first_frame(
     second = Market(journal=first.journal, broker=first.broker, at=first.at)
 
     assert second.working == [(OrderType.SL_M, 10)]
+
+
+def test_a_death_at_each_of_two_tries_to_protect_leaves_no_shares_bare():
+    first = Market()
+    first.decides(quantity=10)
+    place = first.broker.place
+
+    def dies(intent):
+        raise KeyboardInterrupt
+
+    first.broker.place = dies
+    with pytest.raises(KeyboardInterrupt):
+        first.trades("97.00")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            Market(journal=first.journal, broker=first.broker, at=first.at)
+    first.broker.place = place
+
+    Market(journal=first.journal, broker=first.broker, at=first.at)
+
+    assert sum(order.pending_quantity for order in first.broker.orders() if order.side is Side.SELL) == 10
+
+
+def test_a_stop_that_is_touched_while_the_entry_fills_further_takes_all_shares_back():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00", volume=4)
+    entry, stop = market.broker.orders()
+    market.broker.book[stop.order_id] = replace(
+        stop, order_type=OrderType.LIMIT, limit_price=Decimal("97.00"), triggered=True
+    )
+    market.broker._fill(entry, 6, Decimal("100.00"))
+
+    market.clock(market.at + timedelta(seconds=10))
+
+    assert [quantity for _, quantity in market.working] == [10]
 
 
 class Slow(MemoryBroker):

@@ -26,11 +26,7 @@ def trade_of(
     orders : by tag
     lost : tags of intents that were sent without an answer and may arrive yet
     """
-    legs = [
-        _leg_of(intent, orders.get(intent.tag))
-        for intent in intents
-        if intent.tag in orders or intent.tag in lost
-    ]
+    legs = [_leg_of(intent, orders.get(intent.tag)) for intent in intents if intent.tag in orders or intent.tag in lost]
     entry = next((leg for leg in legs if leg.purpose is Purpose.ENTRY), None)
     if entry is None:
         return None

@@ -51,6 +51,9 @@ class Snapshot:
     last_trade_time: datetime | None = None
     bids: Sequence[Level] = field(default=())
     asks: Sequence[Level] = field(default=())
+    oi: int = 0  #: open interest of a future or option; 0 where it is not known
+    oi_day_high: int = 0
+    oi_day_low: int = 0
 
 
 def stock_packet(snapshot: Snapshot, mode: Mode) -> bytes:
@@ -73,7 +76,7 @@ def stock_packet(snapshot: Snapshot, mode: Mode) -> bytes:
     if mode is Mode.QUOTE:
         return quote
     traded = _epoch(snapshot.last_trade_time) if snapshot.last_trade_time else 0
-    open_interest = (0, 0, 0)  # now, day's high, day's low: none in the cash market
+    open_interest = (_uint32(snapshot.oi), _uint32(snapshot.oi_day_high), _uint32(snapshot.oi_day_low))
     times = struct.pack(">5I", traded, *open_interest, _epoch(snapshot.timestamp))
     return quote + times + _side(snapshot.bids) + _side(snapshot.asks)
 

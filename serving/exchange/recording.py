@@ -1,5 +1,6 @@
 """Reads a workspace: the session bars that are played, the history before them, the instruments."""
 
+import csv
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -11,7 +12,7 @@ import pandas as pd
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import NotFound
 from pipelines.domain.fills import FillModel
-from pipelines.domain.instruments import DERIVATIVE_COLUMNS, Instrument, Kind, OptionType
+from pipelines.domain.instruments import DERIVATIVE_COLUMNS, Instrument, Kind, OptionType, derivative_from_dump
 from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
@@ -71,7 +72,18 @@ def read_recording(paths: Paths) -> Recording:
 
 
 def read_instruments(paths: Paths) -> tuple[Instrument, ...]:
-    return tuple(_instrument_from(row) for row in read_table(paths.instruments).to_dict("records"))
+    """The instruments of the run; beside them futures and options of Kite's dump, `derivatives.csv`, if it is there."""
+    listed = [_instrument_from(row) for row in read_table(paths.instruments).to_dict("records")]
+    known = {instrument.symbol for instrument in listed}
+    return (*listed, *(found for found in _derivatives(paths) if found.symbol not in known))
+
+
+def _derivatives(paths: Paths) -> list[Instrument]:
+    dump = paths.instruments.with_name("derivatives.csv")
+    if not dump.exists():
+        return []
+    with dump.open(encoding="utf-8", newline="") as file:
+        return [derivative_from_dump(row) for row in csv.DictReader(file)]
 
 
 def _instrument_from(row: dict[str, Any]) -> Instrument:

@@ -13,6 +13,7 @@ from serving.exchange.book import Order, Status, Trade
 from serving.exchange.conversion import Conversion, convert
 from serving.exchange.market import FrameKind
 from serving.exchange.portfolio_answers import margins, positions
+from serving.exchange.recording import read_instruments
 from serving.exchange.refusals import KiteError
 from serving.exchange.venue import Venue
 from tests.unit.exchange.builders import (
@@ -25,6 +26,7 @@ from tests.unit.exchange.builders import (
     flat_bars,
     play,
     whole_day,
+    write_workspace,
 )
 from tests.unit.exchange.derivatives import CALL, FUTURE, PUT
 
@@ -335,3 +337,14 @@ def test_a_conversion_there_and_back_leaves_cash_and_quantities_as_they_were(fil
     assert before == {
         key: (p.buy_quantity, p.sell_quantity, p.buy_value, p.sell_value) for key, p in account.positions.items()
     }
+
+
+def test_futures_and_options_of_kites_dump_are_listed_beside_the_runs_instruments(tmp_path):
+    paths = write_workspace(tmp_path, [], [flat_bars("ALPHA", DAY)], (ALPHA,))
+    paths.instruments.with_name("derivatives.csv").write_text(
+        "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"
+        "instrument_type,segment,exchange\n"
+        "12683010,49543,ALPHA26OCTFUT,ALPHA,0.0,2026-10-30,0.0,0.05,50,FUT,NFO-FUT,NFO\n"
+    )
+
+    assert read_instruments(paths) == (ALPHA, FUTURE)

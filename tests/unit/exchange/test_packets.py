@@ -56,6 +56,9 @@ def snapshot_of(tick: dict, traded: datetime | None = None, stamp: datetime | No
         last_trade_time=traded,
         bids=levels("buy"),
         asks=levels("sell"),
+        oi=tick.get("oi", 0),
+        oi_day_high=tick.get("oi_day_high", 0),
+        oi_day_low=tick.get("oi_day_low", 0),
     )
 
 
@@ -126,3 +129,48 @@ def test_several_packets_travel_in_one_frame_and_a_heartbeat_is_nothing():
 
     assert [tick["instrument_token"] for tick in ticks] == [257, 513, 769]
     assert parsed(HEARTBEAT) == []
+
+
+@recorded
+@pytest.mark.parametrize("name", ["ticker_full", "ticker_quote"])
+def test_the_recorded_packets_decode_to_the_recorded_values(name):
+    """The official client's names differ from the mock's; every value is the recorded one."""
+    expected = json.loads((KITE / "mocks" / f"{name}.json").read_text())
+    (tick,) = parsed(frame([base64.b64decode((KITE / "mocks" / f"{name}.packet").read_text())]))
+    names = {
+        "last_quantity": "last_traded_quantity",
+        "average_price": "average_traded_price",
+        "volume": "volume_traded",
+        "buy_quantity": "total_buy_quantity",
+        "sell_quantity": "total_sell_quantity",
+    }
+    times = {"last_trade_time": "last_trade_time", "timestamp": "exchange_timestamp"}
+
+    found = {key: tick[names.get(key, key)] for key in expected if key not in times and key != "change"}
+    stamps = {key: tick[times[key]].timestamp() for key in times if key in expected}
+
+    assert found == {key: expected[key] for key in found}
+    assert stamps == {key: datetime.fromisoformat(expected[key]).timestamp() for key in stamps}
+
+
+@recorded
+def test_an_ltp_packet_is_read_as_recorded():
+    expected = json.loads((KITE / "mocks" / "ticker_ltp.json").read_text())
+    snapshot = a_snapshot(token=expected["instrument_token"], last_price=Decimal(str(expected["last_price"])))
+
+    assert parsed(frame([stock_packet(snapshot, Mode.LTP)])) == [expected]
+
+
+def test_a_future_carries_its_open_interest():
+    snapshot = a_snapshot(token=12_683_010, oi=1_250_000, oi_day_high=1_300_000, oi_day_low=1_200_000)
+
+    (tick,) = parsed(frame([stock_packet(snapshot, Mode.FULL)]))
+
+    assert tick["tradable"]
+    assert tick["instrument_token"] & 0xFF == 2
+    assert (tick["oi"], tick["oi_day_high"], tick["oi_day_low"]) == (1_250_000, 1_300_000, 1_200_000)
+
+
+@pytest.mark.parametrize(("mode", "length"), [(Mode.LTP, 8), (Mode.QUOTE, 28), (Mode.FULL, 32)])
+def test_an_index_packet_has_the_length_of_its_mode(mode, length):
+    assert len(index_packet(a_snapshot(token=256265), mode)) == length

@@ -40,13 +40,17 @@ class BarBuilder:
         self._grid = grid
         self._open: dict[tuple[datetime, datetime], dict[str, Bar]] = {}
         self._totals: dict[str, tuple[datetime, int]] = {}  # the running volume of the day when it was last seen
+        self._closed_until: datetime | None = None
 
     def add(self, tick: Tick) -> None:
         """Take a trade into the bar it was made in; one that comes after its bar was closed is left out."""
         slot = self._grid(tick.at)
         if slot is None:
             return
+        late = tick.at < self._totals.get(tick.symbol, (tick.at, 0))[0]
         shares = self._shares_since_last(tick)
+        if self._closed_until is not None and slot[1] <= self._closed_until:
+            return
         bars = self._open.setdefault(slot, {})
         before = bars.get(tick.symbol)
         if before is None:
@@ -58,13 +62,14 @@ class BarBuilder:
                 before.open,
                 max(before.high, tick.price),
                 min(before.low, tick.price),
-                tick.price,
+                before.close if late else tick.price,
                 before.volume + shares,
             )
 
     def advance(self, now: datetime) -> list[ClosedBars]:
         """Bars that are over by `now`, oldest first."""
         over = sorted(slot for slot in self._open if slot[1] <= now)
+        self._closed_until = now if self._closed_until is None else max(now, self._closed_until)
         return [ClosedBars(*slot, self._open.pop(slot)) for slot in over]
 
     def volume_seen(self, symbol: str, total: int, at: datetime) -> None:
@@ -75,6 +80,9 @@ class BarBuilder:
         at, total = self._totals.get(tick.symbol, (tick.at, 0))
         self._totals[tick.symbol] = (tick.at, tick.volume_today)
         same_day = at.date() == tick.at.date()
+        if same_day and tick.at < at:  # an older tick tells of shares that are counted already
+            self._totals[tick.symbol] = (at, total)
+            return 0
         return max(tick.volume_today - (total if same_day else 0), 0)
 
 

@@ -107,3 +107,27 @@ def test_a_day_without_a_session_has_no_bars():
     builder.add(Tick("TCS", 100.0, 10, datetime(2026, 10, 31, 12, 0, tzinfo=IST)))
 
     assert builder.advance(datetime(2026, 11, 1, tzinfo=IST)) == []
+
+
+def test_a_tick_that_comes_after_its_bar_was_closed_makes_no_second_bar():
+    builder = BarBuilder(session_grid(Interval.MIN_5))
+    opened = datetime(2026, 10, 30, 9, 15, tzinfo=IST)
+    builder.add(Tick("TCS", 100.0, 10, opened))
+    assert len(builder.advance(opened + timedelta(minutes=5))) == 1
+
+    builder.add(Tick("TCS", 90.0, 12, opened + timedelta(minutes=4)))
+
+    assert builder.advance(opened + timedelta(minutes=10)) == []
+
+
+def test_an_older_tick_moves_a_bars_range_and_neither_its_close_nor_its_volume():
+    builder = BarBuilder(session_grid(Interval.MIN_5))
+    opened = datetime(2026, 10, 30, 9, 15, tzinfo=IST)
+    builder.add(Tick("TCS", 100.0, 10, opened))
+    builder.add(Tick("TCS", 102.0, 30, opened + timedelta(seconds=20)))
+
+    builder.add(Tick("TCS", 99.0, 20, opened + timedelta(seconds=10)))
+
+    [closed] = builder.advance(opened + timedelta(minutes=5))
+    bar = closed.bars["TCS"]
+    assert (bar.low, bar.close, bar.volume) == (99.0, 102.0, 30)

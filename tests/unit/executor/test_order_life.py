@@ -128,7 +128,7 @@ def test_what_was_taken_back_too_much_is_bought_back_and_accounted_for():
     outcome = market.outcome()
     assert outcome.gross_inr == Decimal("-35.00"), "thirty lost by the stop, five by buying back"
     assert [i.quantity for i in market.journal.intents("T1") if i.purpose is Purpose.CORRECTION] == [10]
-    assert any("too many were taken back" in alarm for alarm in market.session.alarms)
+    assert any("bought back" in alarm for alarm in market.session.alarms)
 
 
 def test_an_overshoot_is_found_by_the_next_daemon_too():

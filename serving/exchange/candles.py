@@ -1,4 +1,7 @@
-"""Historical candles: the bars up to the market's clock, as recorded or gathered into longer ones."""
+"""Historical candles: the bars up to the market's clock, as recorded or gathered into longer ones.
+
+The last one may still be growing, as at Kite.
+"""
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -7,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.domain.bars import IST, Interval
+from serving.exchange.quotes import Forming
 from serving.exchange.refusals import input_error
 
 #: Kite's words for intervals: length in minutes (0 a day) and the longest span of one request in days.
@@ -37,8 +41,10 @@ class Candles:
         self._bars_of = bars_of
         self._native = 0 if interval is Interval.DAY else interval.minutes
 
-    def answer(self, symbol: str, word: str, first: str, last: str, clock: datetime) -> list[list[Any]]:
-        """Candles opened within [first, last] and closed by `clock`, as Kite lists them.
+    def answer(
+        self, symbol: str, word: str, first: str, last: str, clock: datetime, forming: Forming | None = None
+    ) -> list[list[Any]]:
+        """Candles opened within [first, last] and closed by `clock`, then the one that is forming, as Kite lists them.
 
         Raises
         ------
@@ -52,7 +58,7 @@ class Candles:
         if until - since > timedelta(days=longest):
             raise input_error(f"interval exceeds max limit: {longest} days")
         bars = self._bars_of(symbol)
-        bars = bars[bars["close_time"] <= clock]
+        bars = _with_forming(bars[bars["close_time"] <= clock], forming, clock)
         bars = bars[(bars["open_time"] >= _midnight(since)) & (bars["open_time"] < _midnight(until) + _DAY)]
         if minutes != self._native:
             bars = _gathered(bars, minutes)
@@ -69,6 +75,16 @@ class Candles:
             native = f"{self._native} minutes" if self._native else "days"
             raise input_error(f"invalid interval: {word} candles cannot be made of bars of {native}")
         return minutes
+
+
+def _with_forming(bars: pd.DataFrame, forming: Forming | None, clock: datetime) -> pd.DataFrame:
+    """The closed bars and after them the one that grows; nothing of the recording's future is in it."""
+    if forming is None or (len(bars) and bars["open_time"].iloc[-1] >= forming.open_time):
+        return bars
+    prices = {name: float(getattr(forming, name)) for name in ("open", "high", "low", "close")}
+    row = {"open_time": forming.open_time, "close_time": clock, **prices, "volume": forming.volume}
+    last = pd.DataFrame([row]).astype({name: bars[name].dtype for name in row})
+    return pd.concat([bars[list(row)], last], ignore_index=True)
 
 
 def parsed_time(text: str, name: str) -> datetime:

@@ -14,6 +14,7 @@ from serving.exchange.floor import Rules
 from serving.exchange.hours import CalendarHours
 from serving.exchange.live_market import LiveMarket, Mirror, sessions_ahead
 from serving.exchange.market import CLOCK_TOKEN, SessionDay
+from serving.exchange.quotes import Forming
 from serving.exchange.refusals import input_error
 from serving.exchange.venue import Venue
 
@@ -26,7 +27,9 @@ class SourceCandles(Candles):
     def __init__(self, kite: Any, tokens: dict[str, int]):
         self._kite, self._tokens = kite, tokens
 
-    def answer(self, symbol: str, word: str, first: str, last: str, clock: datetime, **more: Any) -> list[list[Any]]:
+    def answer(
+        self, symbol: str, word: str, first: str, last: str, clock: datetime, forming: Forming | None = None
+    ) -> list[list[Any]]:
         if symbol not in self._tokens:
             return []
         try:

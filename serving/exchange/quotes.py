@@ -99,6 +99,22 @@ class Quote:
         return Level(price, 20 + mixed * (place % 7 + 1), 1 + mixed % 9)
 
 
+@dataclass(slots=True)
+class Forming:
+    """An instrument's bar that is still growing."""
+
+    open_time: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: int = 0
+
+    def trade(self, price: Decimal, quantity: int) -> None:
+        self.high, self.low, self.close = max(self.high, price), min(self.low, price), price
+        self.volume += quantity
+
+
 class QuoteBoard:
     """The quotes of all instruments, and the level of the index that is the clock."""
 
@@ -110,6 +126,8 @@ class QuoteBoard:
         self._synthesised = all(instrument.token != CLOCK_TOKEN for instrument in known.values())
         self._instruments = known | {clock.symbol: clock}
         self.quotes: dict[str, Quote] = {}
+        self.forming: dict[str, Forming] = {}  #: bars that have begun, by symbol
+        self._bar_from: datetime | None = None
         self.start_day()
 
     def start_day(self) -> None:
@@ -120,9 +138,17 @@ class QuoteBoard:
             for symbol, instrument in self._instruments.items()
         }
 
+    def next_bar(self, at: datetime) -> None:
+        """A bar has ended, or a session begins: the next one forms from here on."""
+        self.forming.clear()
+        self._bar_from = at
+
     def trade(self, ticks: Iterable[Tick], at: datetime) -> None:
         for tick in ticks:
-            symbol = tick.instrument.symbol
+            symbol, price = tick.instrument.symbol, tick.price
+            if symbol not in self.forming:
+                self.forming[symbol] = Forming(self._bar_from or at, price, price, price, price)
+            self.forming[symbol].trade(price, tick.quantity)
             quote = self.quotes[symbol]
             if not quote.previous_close:  # no history before the session: the first trade stands in
                 quote.previous_close = tick.price

@@ -164,6 +164,7 @@ class Venue:
             self.triggers.meet(self.board.quotes, self.clock, self)
         else:
             floor.next_bar()
+            self.board.next_bar(frame.at)
         self._expire_in_time()
         if frame.kind is FrameKind.CLOSING:
             self._square_off.finish()

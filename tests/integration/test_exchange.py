@@ -246,7 +246,13 @@ def test_history_ends_at_the_markets_clock_and_longer_candles_are_gathered(kite,
     assert [(c["open"], c["high"], c["low"], c["close"], c["volume"]) for c in fives[:75]] == [
         (bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in expected
     ]
-    assert len(fives) == 75 + sum(bar.close_time <= clock for bar in random_bars("ALPHA", DAY, 1500.0, DAY.day))
+    today = random_bars("ALPHA", DAY, 1500.0, DAY.day)
+    closed = sum(bar.close_time <= clock for bar in today)
+    growing, whole = fives[75 + closed], today[closed]
+    assert len(fives) == 75 + closed + 1
+    assert (growing["date"], growing["open"]) == (whole.open_time, whole.open)
+    assert growing["close"] == kite.ltp("NSE:ALPHA")["NSE:ALPHA"]["last_price"]
+    assert 0 < growing["volume"] < whole.volume
     assert len(quarters) == 25
     assert quarters[0]["high"] == max(bar.high for bar in expected[:3])
     assert [(c["date"].hour, c["volume"]) for c in days] == [(0, sum(bar.volume for bar in expected))]
@@ -265,6 +271,14 @@ def test_history_ends_at_the_markets_clock_and_longer_candles_are_gathered(kite,
 def test_a_history_request_that_cannot_be_answered_says_why(kite, interval, first, last, complaint):
     with pytest.raises(refused.InputException, match=complaint):
         kite.historical_data(ALPHA.token, first, last, interval)
+
+
+def test_open_interest_of_a_stock_is_nothing_and_its_days_are_not_joined(kite):
+    [with_interest] = kite.historical_data(ALPHA.token, f"{HISTORY_DAY}", f"{HISTORY_DAY}", "day", oi=True)
+
+    assert with_interest["oi"] == 0
+    with pytest.raises(refused.InputException, match="invalid continuous"):
+        kite.historical_data(ALPHA.token, f"{HISTORY_DAY}", f"{HISTORY_DAY}", "day", continuous=True)
 
 
 def test_unknown_instruments_are_left_out_of_quotes(kite):

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from pipelines.domain.instruments import Instrument
+from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.signals import Side
 from serving.exchange import answers
 from serving.exchange.quotes import Quote
@@ -38,12 +38,16 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     @app.get("/instruments/historical/{token}/{interval}")
     async def historical(request: Request, token: str, interval: str) -> JSONResponse:
         sessions.check(request)
-        symbol = next((i.symbol for i in venue.listed.values() if str(i.token) == token), None)
-        if symbol is None:
+        instrument = next((i for i in venue.listed.values() if str(i.token) == token), None)
+        if instrument is None:
             raise input_error("invalid token")
         query = request.query_params
-        found = candles.answer(symbol, interval, query.get("from", ""), query.get("to", ""), venue.clock)
-        with_oi = query.get("oi") == "1"
+        with_oi, continuous = (_flag(query.get(name, "0"), name) for name in ("oi", "continuous"))
+        if continuous and (instrument.kind is not Kind.FUTURE or interval != "day"):
+            raise input_error("invalid continuous: only daily candles of futures are joined from contract to contract")
+        forming = quotes.forming.get(instrument.symbol)
+        first, last = query.get("from", ""), query.get("to", "")
+        found = candles.answer(instrument.symbol, interval, first, last, venue.clock, forming)
         return success({"candles": [[*candle, 0] for candle in found] if with_oi else found})
 
     def asked(request: Request) -> list[tuple[str, Any]]:
@@ -81,6 +85,12 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     @app.get("/quote/ltp")
     async def ltp(request: Request) -> JSONResponse:
         return success({key: answers.ltp(found) for key, found in asked(request)})
+
+
+def _flag(text: str, name: str) -> bool:
+    if text not in ("0", "1", ""):
+        raise input_error(f"invalid {name}: 0 or 1")
+    return text == "1"
 
 
 def _dump(venue: Venue, wanted: Callable[[str], bool]) -> Response:

@@ -410,7 +410,7 @@ class Engine:
             mfe_inr=max(ZERO, sign * (position.best - position.entry_price) * shares),
             mae_inr=min(ZERO, sign * (position.worst - position.entry_price) * shares),
             hold_bars=row - position.entered,
-            entry_slippage_inr=sign * (position.entry_price - _paise(self.close[pending.row])) * shares,
+            entry_slippage_inr=sign * (position.entry_price - paise(self.close[pending.row])) * shares,
             holding_seconds=(self._time(row, "close_time") - self._time(position.entered, "open_time")).total_seconds(),
         )
         return Trade(

@@ -39,6 +39,7 @@ from serving.executor.vitals import Vitals
 LOG = structlog.get_logger("executor")
 Answer = TypeVar("Answer")
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
+ASK_S = 0.1  #: between two looks at whether a silent broker may be asked again
 PATIENCE_S = 30.0  #: with a paper exchange that does not answer
 AGAIN_S = 1.0  #: between two tries at what does not answer before the session
 
@@ -80,6 +81,8 @@ class Daemon:
         try:
             with self.journal.writer_lock(self.account):
                 self._trade()
+        except BrokerSilent:
+            raise
         except ServiceUnavailable as error:
             if self._done is None:
                 raise
@@ -230,6 +233,7 @@ class Daemon:
                     self._on_frame(session, feed, event)
                     over = finished
                     if lockstep and not finished:
+                        self._await_books(session)
                         finished = self.place.go_on()
                     elif not lockstep:
                         over = feed.waits and self.place.is_over(self._done, quiet=False)
@@ -240,6 +244,7 @@ class Daemon:
                     session.on_silence(time.monotonic() - heard)
                     over = self._on_silence(session)
                     if lockstep and not over:
+                        self._await_books(session)
                         finished = self.place.go_on()
             self._keep_logged_in(feed)
             self.vitals.look(session, feed, self._done)
@@ -258,6 +263,17 @@ class Daemon:
         self.metrics.frame_seconds.observe(time.perf_counter() - feed.received_at)
         for latency in session.latencies_ms[decided:]:
             self.metrics.decide_ms.observe(latency)
+
+    def _await_books(self, session: Session) -> None:
+        """A market that waits for us is not asked to go on while the broker's books cannot be read.
+
+        Its pauses are of the wall clock: minutes of the market would go by in one of them, over shares without a stop.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while session.broker_silent and time.monotonic() < deadline:
+            time.sleep(ASK_S)
+            session.on_connection_lost()
+            session.on_books_changed()
 
     def _on_silence(self, session: Session) -> bool:
         """No event came for a while: whether the session is over; if not, the books are looked at."""

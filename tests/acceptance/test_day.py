@@ -49,13 +49,17 @@ def test_the_journal_holds_every_step_and_its_arithmetic_is_right(played):
 
     paths, params = played[0], played[1]
     session = read_json(paths.reports / "session.json")
-    engine = create_engine(database_url("journal"))
+    engine, account = create_engine(database_url("journal")), {"account": session["account"]}
     with engine.connect() as connection:
         counted = {
-            table: connection.execute(text(f"select count(*) from {table}")).scalar_one()
+            table: connection.execute(
+                text(f"select count(*) from {table} where account = :account"), account
+            ).scalar_one()
             for table in ("decisions", "intents", "orders", "fills", "outcomes")
         }
-        net = connection.execute(text("select sum(net_inr) from outcomes")).scalar_one()
+        net = connection.execute(
+            text("select sum(net_inr) from outcomes where account = :account"), account
+        ).scalar_one()
     engine.dispose()
 
     assert counted == {table: session[table] for table in counted}

@@ -32,7 +32,6 @@ class Metrics:
             SECONDS,
         )
         self.open_positions = self._gauge("open_positions", "Open positions")
-        self.naked_seconds = self._gauge("naked_seconds_max", "Longest that shares had no order that takes them back")
         self.equity_inr = self._gauge("equity_inr", "Equity in rupees")
         self.exposure_inr = self._gauge("exposure_inr", "What open positions are worth at their last prices, in rupees")
         self.naked_seconds_max = self._gauge("naked_seconds_max", "Longest market time that a position had no stop")

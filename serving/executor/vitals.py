@@ -91,7 +91,6 @@ class Vitals:
     def _tell_metrics(self, session: Session, feed: Feed, exposure: Decimal, alarms: int) -> None:
         metrics = self.metrics
         metrics.open_positions.set(session.open_positions)
-        metrics.naked_seconds.set(session.naked_seconds_max)
         metrics.equity_inr.set(float(session.equity))
         metrics.exposure_inr.set(float(exposure))
         metrics.naked_seconds_max.set(session.naked_seconds_max)

@@ -300,7 +300,7 @@ class Daemon:
 
     def _finish(self, session: Session) -> None:
         self.vitals.enter("finished")
-        differences = self._patiently(session.reconcile, session)
+        differences = self._patiently(session.end, session)
         summary = self._patiently(
             lambda: session_summary(session, self.broker, self.journal, self.calls.entries_ms), session
         )

@@ -8,6 +8,7 @@ from serving.executor.books import Books
 from serving.executor.broker import Refused
 from serving.executor.closing import outcome_of
 from serving.executor.desk import LOG, Desk
+from serving.executor.legs import Leg
 from serving.executor.protection import Protection
 from serving.executor.sending import Sender
 from serving.executor.trade import Do, Moment, Step, Trade, next_step
@@ -15,6 +16,7 @@ from serving.executor.trade import Do, Moment, Step, Trade, next_step
 PAUSE_S = 0.3  #: of the wall clock, before what just failed is tried again
 MOST_INSISTING = 3
 MOST_STEPS = 12  #: per trade and frame; a trade that wants more is stuck and is told of
+MOST_IN_VAIN = 3  #: changes of one order that fail in one moment
 PURPOSES = {Do.PLACE_STOP: Purpose.STOP, Do.PLACE_EXIT: Purpose.EXIT, Do.PLACE_CORRECTION: Purpose.CORRECTION}
 
 
@@ -94,8 +96,15 @@ class Leaving:
         step = next_step(trade, moment)
         if step is None or step.leg is None:
             return step
-        # an order is changed once a moment: the broker's book may lag behind what we asked for
-        return None if step.leg.changed_at == desk.now else step
+        return None if self._was_just_changed(trade, step.leg) else step
+
+    def _was_just_changed(self, trade: Trade, leg: Leg) -> bool:
+        """An order is changed once a moment: the broker's book may lag behind what we asked for.
+
+        What was asked in vain is asked again at once while shares are bare, but not without end.
+        """
+        asks_again = trade.uncovered > 0 and 0 < leg.vain < MOST_IN_VAIN
+        return leg.changed_at == self._desk.now and not asks_again
 
     def _carry_out(self, trade: Trade, step: Step) -> None:
         desk = self._desk
@@ -139,7 +148,7 @@ class Leaving:
         refused = self._sender.change(leg.order_id, step.do.value, detail, lambda order_id: self._ask(order_id, step))
         if refused is not None:
             LOG.warning("order not changed", symbol=trade.symbol, order_id=leg.order_id, why=refused.message)
-        changed = replace(leg, changed_at=now)
+        changed = replace(leg, changed_at=now, vain=leg.vain + 1 if refused is not None else 0)
         if refused is not None and not refused.unclear:
             changed = replace(changed, refused=0 if step.do is Do.CANCEL_ENTRY else leg.refused + 1)
         elif not step.do.cancels:

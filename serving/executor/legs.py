@@ -31,6 +31,7 @@ class Leg:
     touched: bool = False  #: the broker says that its trigger was touched
     modifications: int = 0
     refused: int = 0  #: modifications that the broker refused in a row
+    vain: int = 0  #: changes in a row that were refused or had no answer
     tries: int = 0  #: how often it was sent or changed in order to leave
     filled: int = 0
     value: Decimal = Decimal(0)  #: rupees of the filled shares

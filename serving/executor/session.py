@@ -106,6 +106,19 @@ class Session:
         """In mid-session: shares traded so far belong to bars that the history tells."""
         self._builder.volume_seen(symbol, volume_today, at)
 
+    def end(self) -> list[str]:
+        """The session is over: give up what was never answered, note the last outcomes, compare the books.
+
+        Returns
+        -------
+        Differences between our books and the broker's, in sentences.
+        """
+        self.books.read()
+        for tag in list(self.books.lost):
+            self.books.give_up(tag, "not in the order book at the end of its session")
+        self.leaving.close_finished()
+        return self.reconcile()
+
     def reconcile(self) -> list[str]:
         """Differences between our books and the broker's, in sentences; each is an alarm, too.
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.errors import BooksDiffer, ServiceUnavailable
-from pipelines.domain.orders import IntentStatus, OrderStatus, OrderType, Product, Purpose
+from pipelines.domain.orders import ENDED, IntentStatus, OrderStatus, OrderType, Product, Purpose
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
 from pipelines.journal.memory import MemoryJournal
@@ -511,6 +511,33 @@ def test_shares_are_not_left_bare_for_an_exit_without_an_answer():
     assert market.working == []
     assert broker.shares() == {}
     assert market.outcome().exit_reason is ExitReason.STOP
+
+
+def test_a_stop_that_was_told_to_grow_in_vain_is_told_again_while_shares_are_bare():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00", volume=4)
+    resize, answers = market.broker.resize, [Refused("no answer", unclear=True)]
+    market.broker.resize = lambda *asked: answers.pop() if answers else resize(*asked)
+
+    market.trades("100.00", volume=6)
+
+    assert market.working == [(OrderType.SL_M, 10)]
+
+
+def test_what_the_broker_closed_after_the_last_frame_becomes_an_outcome_at_the_end():
+    broker = Slow(Purpose.STOP)
+    market = Market(broker=broker)
+    market.decides(quantity=10)
+    market.trades("100.00")
+    stop = broker.orders()[-1]
+    broker.trade("TCS", Decimal("97.00"), market.at)
+    assert stop.status is OrderStatus.WORKING
+
+    assert market.session.end() == []
+
+    assert [outcome.quantity for outcome in market.journal.outcomes("T1")] == [10]
+    assert all(intent.status in ENDED for intent in market.journal.intents("T1"))
 
 
 def test_a_stop_does_not_outlive_a_position_that_a_person_closed():

@@ -33,7 +33,7 @@ format: $(READY) ## let ruff lay out the code
 bench: $(READY)  ## measured ratios against named peers, to reports/bench.json
 	@python -m tests.bench
 
-torture: $(READY) ## kill the executor over and over: 500 seeded days, to reports/torture.json
+torture: $(READY) ## kill the executor at every edge and on 500 seeded days of faults, to reports/torture.json
 	@python -m tests.torture
 
 up: $(READY)     ## start every process: PostgreSQL, MLflow, Airflow, policy, exchange, executor

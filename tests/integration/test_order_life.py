@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -16,7 +17,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -47,6 +47,12 @@ from tests.torture.schedule import INTERVAL, PRODUCT, Schedule
 from tests.torture.watch import NakedWatch
 from tests.unit.journal.records import a_decision
 
+FRAMES = st.integers(1, 6)
+#: Side, shares, distance of the stop and of the target, bars to hold; None: no decision
+PLAN = st.tuples(
+    st.sampled_from(Side), st.integers(20, 150), st.floats(0.001, 0.006), st.floats(0.001, 0.008), st.integers(1, 3)
+)
+PLANS = st.tuples(PLAN, PLAN | st.none(), PLAN | st.none())  #: one for each instrument
 ACCOUNT = "order-life"
 KEYS = "key", "secret", "admin"
 EVENT_FAULTS = (FaultKind.EVENT_DUPLICATE, FaultKind.EVENT_LATE, FaultKind.EVENT_REORDER, FaultKind.EVENT_LOST)
@@ -82,67 +88,51 @@ class Wire:
 
 
 class OrderLife(RuleBasedStateMachine):
-    @initialize(seed=st.integers(1, 10_000), volume=st.sampled_from([1_500, 6_000, 40_000]))
-    def open_the_exchange(self, seed, volume):
+    lives: ClassVar[list[tuple[int, int, int]]] = []  #: decisions, faults and deaths of each example
+
+    @initialize(seed=st.integers(1, 10_000), volume=st.sampled_from([1_500, 6_000, 40_000]), plans=PLANS)
+    def open_the_exchange(self, seed, volume, plans):
         self.schedule = Schedule(seed, bars=8, instruments=3, volume=volume, pace=None)
         self.stack, self.watch, self.journal = ExitStack(), NakedWatch(), MemoryJournal()
         self.address, conductor, self.skip = self.stack.enter_context(exchange(self.schedule, KEYS, self.watch))
         self.venue, self.wire = conductor.venue, Wire()
         tokens = [*(instrument.token for instrument in self.schedule.traded), CLOCK_TOKEN]
         conductor.subscribers.add(Subscriber(self.wire, dict.fromkeys(tokens, Mode.FULL)))
-        self.deadly, self.decisions, self.troubled = None, 0, False
+        self.deadly, self.decisions, self.deaths, self.troubled = None, 0, 0, False
         self.statuses = {}
         self.live()
+        self.play(2)  # the opening, and the first trades
+        self.policy_decides_and_the_market_plays(plans, 1)
 
     # --- what may happen ---
 
-    @rule(frames=st.integers(1, 8))
-    def market_plays(self, frames):
-        for _ in range(frames):
-            self.turn()
+    @rule(plans=PLANS, frames=FRAMES)
+    def policy_decides_and_the_market_plays(self, plans, frames):
+        for instrument, plan in zip(self.schedule.traded, plans, strict=True):
+            if plan is not None and self.venue.state is State.PLAYING:
+                self.decide(instrument, *plan)
+        self.play(frames)
 
-    @rule(
-        place=st.integers(0, 2),
-        side=st.sampled_from(Side),
-        quantity=st.integers(1, 150),
-        away=st.floats(0.001, 0.006),
-        beyond=st.floats(0.001, 0.008),
-        hold_bars=st.integers(1, 3),
-    )
-    def policy_decides(self, place, side, quantity, away, beyond, hold_bars):
-        instrument = self.schedule.traded[place]
-        last = float(self.venue.board.quotes[instrument.symbol].last_price)
-        self.decisions += 1
-        decision = a_decision(
-            symbol=instrument.symbol,
-            close_time=self.venue.clock + timedelta(microseconds=self.decisions),
-            side=side,
-            quantity=quantity,
-            reference_price=instrument.to_tick(last),
-            stop=instrument.to_tick(last * (1 - away * side.sign)),
-            target=instrument.to_tick(last * (1 + beyond * side.sign)),
-            hold_bars=hold_bars,
-        )
-        self.session.pending.append((self.journal.record_decision(ACCOUNT, decision, 1.0), decision))
-        self.turn()
-
-    @rule(kind=st.sampled_from((*CALL_FAULTS, *EVENT_FAULTS, *ORDER_FAULTS)), count=st.integers(1, 3))
-    def exchange_misbehaves(self, kind, count):
+    @rule(kind=st.sampled_from((*CALL_FAULTS, *EVENT_FAULTS, *ORDER_FAULTS)), count=st.integers(1, 3), frames=FRAMES)
+    def exchange_misbehaves(self, kind, count, frames):
         route = "POST /orders" if kind in CALL_FAULTS and count > 1 else None
         self.venue.faults.arm(Fault(kind, route=route, count=count))
+        self.play(frames)
 
-    @rule()
-    def daemon_dies(self):
+    @rule(frames=FRAMES)
+    def daemon_dies(self, frames):
         self.live()
+        self.play(frames)
 
-    @rule(when=st.sampled_from(["before the call", "after the call"]), missed=st.integers(0, 4))
-    def daemon_will_die_at_its_next_order_call(self, when, missed):
+    @rule(when=st.sampled_from(["before the call", "after the call"]), missed=st.integers(0, 4), frames=FRAMES)
+    def daemon_dies_at_its_next_order_call(self, when, missed, frames):
         self.deadly = when, missed
+        self.play(frames)
 
-    @rule(word=st.sampled_from(Word))
-    @precondition(lambda self: self.venue.state is State.PLAYING)
-    def person_says(self, word):
+    @rule(word=st.sampled_from(Word), frames=FRAMES)
+    def person_says(self, word, frames):
         self.journal.record_halt(ACCOUNT, HaltEvent(word, Cause.BY_HAND, "a test", "somebody", self.venue.clock, True))
+        self.play(frames)
 
     # --- what always holds ---
 
@@ -168,6 +158,7 @@ class OrderLife(RuleBasedStateMachine):
         try:
             self.venue.faults.disarm()
             self.deadly = None
+            self.lives.append((self.decisions, self.venue.faults.told()["injected"], self.deaths))
             while self.venue.state is not State.FINISHED:
                 self.turn()
             self.live()
@@ -178,9 +169,29 @@ class OrderLife(RuleBasedStateMachine):
 
     # --- how it is done ---
 
+    def decide(self, instrument, side, quantity, away, beyond, hold_bars):
+        last = float(self.venue.board.quotes[instrument.symbol].last_price)
+        self.decisions += 1
+        decision = a_decision(
+            symbol=instrument.symbol,
+            close_time=self.venue.clock + timedelta(microseconds=self.decisions),
+            side=side,
+            quantity=quantity,
+            reference_price=instrument.to_tick(last),
+            stop=instrument.to_tick(last * (1 - away * side.sign)),
+            target=instrument.to_tick(last * (1 + beyond * side.sign)),
+            hold_bars=hold_bars,
+        )
+        self.session.pending.append((self.journal.record_decision(ACCOUNT, decision, 1.0), decision))
+
+    def play(self, frames):
+        for _ in range(frames):
+            self.turn()
+
     def live(self):
         """A fresh daemon takes up what journal and exchange hold."""
         before = self._injected()
+        self.deaths += 1
         while True:
             try:
                 self._start()
@@ -270,6 +281,9 @@ def test_orders_live_by_the_rules_whatever_happens(monkeypatch):
     run_state_machine_as_test(
         OrderLife,
         settings=settings(
-            max_examples=15, stateful_step_count=20, deadline=None, derandomize=True, suppress_health_check=checks
+            max_examples=30, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=checks
         ),
     )
+
+    decisions, faults, deaths = (sum(figures) for figures in zip(*OrderLife.lives, strict=True))
+    assert min(decisions, faults, deaths) >= 20, "the rules were tried"

@@ -69,7 +69,10 @@ def entered_between(first: datetime, last: datetime) -> list[str]:
     engine = create_engine(database_url("journal"))
     with engine.connect() as connection:
         rows = connection.execute(
-            text("select symbol from intents where purpose = 'entry' and created_at > :first and created_at < :last"),
+            text(
+                "select symbol from intents where purpose = 'entry' and created_at > :first and created_at < :last"
+                " and account = (select account from intents order by recorded_at desc limit 1)"
+            ),
             {"first": first, "last": last},
         )
         found = [row.symbol for row in rows]

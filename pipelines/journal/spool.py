@@ -9,7 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -122,13 +122,16 @@ class SpooledJournal:
             return
         notes = self._batch = []
         done = False
+        transaction = ExitStack()
+        if self.away is None:
+            try:
+                transaction.enter_context(self._journal.together())
+            except JournalAway as error:  # a read has found it gone before any note did
+                self._lose(error)
         try:
-            if self.away is None:
-                with self._journal.together():
-                    yield
-                    done = True
-            else:
+            with transaction:
                 yield
+                done = True
         except JournalAway as error:
             self._lose(error)
             if not done:

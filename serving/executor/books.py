@@ -25,8 +25,10 @@ class Books:
         self.read_at: datetime | None = None  #: market time
         self.intents: dict[str, Intent] = {}  #: by tag
         self.lost: dict[str, Intent] = {}  #: by tag: sent without an answer, and not in the book when we looked
+        self._opening_shares: dict[str, int] = {}
         self._ledger = Ledger()
         self._book: list[BookedOrder] = []  # the broker's order book as last read
+        self._arrived: list[BookedOrder] = []  # late, and in no trade yet
 
     @property
     def cash(self) -> Decimal:
@@ -49,8 +51,10 @@ class Books:
         journal, broker, account = self._desk.journal, self._desk.broker, self._desk.account
         self._desk.trades.clear()  # of a try that the broker did not answer to its end
         self.lost.clear()
+        self._arrived.clear()
         cash = journal.open_account(account, broker.cash(), at, broker.shares())
-        self._ledger = Ledger(cash, journal.opening_shares(account), self._desk.terms.product)
+        self._opening_shares = journal.opening_shares(account)
+        self._ledger = Ledger(cash, self._opening_shares, self._desk.terms.product)
         for order in journal.orders(account):
             self._ledger.note_order(order)
         for fill in journal.fills(account):
@@ -88,8 +92,8 @@ class Books:
         noted = ledger.orders.keys() | {order.order_id for order in changed}
         # the trade book was read later: fills of an order that is not in the order book yet wait for the next look
         new_fills = [fill for fill in fills if fill.order_id in noted and not ledger.knows(fill)]
-        arrived = [order for order in changed if late and self._was_given_up(order)]
-        if not (new_fills or changed):
+        self._arrived += [order for order in changed if late and self._was_given_up(order)]
+        if not (new_fills or changed or self._arrived):
             return
         with desk.journal.together():
             for order in changed:
@@ -97,8 +101,9 @@ class Books:
             for fill in new_fills:
                 desk.journal.record_fill(desk.account, fill)
                 ledger.note_fill(fill)
+        arrived, self._arrived = self._arrived, []
         for order in arrived:
-            self._take_up_late(order)
+            self._take_up_late(ledger.orders.get(order.order_id, order))
         self._refresh({order.order_id for order in changed} | {fill.order_id for fill in new_fills})
 
     def differences(self) -> list[str]:
@@ -189,6 +194,7 @@ class Books:
                 self._open_again(intent.decision_id)
             except ServiceUnavailable as error:
                 self.stale = True
+                self._arrived.append(order)
                 desk.alarm(f"{order.symbol}: order {order.order_id} cannot be looked after yet: {error}")
 
     def _open_again(self, decision_id: str) -> None:
@@ -282,8 +288,24 @@ class Books:
         for symbol, trade in list(desk.trades.items()):
             if trade.over and trade.position is None:
                 del desk.trades[symbol]
+        for order in self._ledger.orders.values():
+            intent = self.intents.get(order.tag or "")
+            if intent is not None and intent.decision_id in finished and self._is_open_still(intent, order):
+                self._take_up_late(order)
+
+    def _is_open_still(self, intent: Intent, order: BookedOrder) -> bool:
+        """Whether an order of a trade that was over works, or left shares that belong to no trade."""
+        if not order.status.ended:
+            return True
+        if intent.status not in (IntentStatus.ABANDONED, IntentStatus.REJECTED) or not order.filled_quantity:
+            return False
+        trade = self._desk.trades.get(order.symbol)
+        known = trade.held * trade.side.sign if trade is not None else 0
+        began_with = self._opening_shares.get(order.symbol, 0)
+        unknown = self._ledger.shares.get(order.symbol, 0) - began_with - known
+        return unknown * order.side.sign > 0
 
 
 def _came_to_nothing(intent: Intent, orders: dict[str, BookedOrder]) -> bool:
     order = orders.get(intent.tag)
-    return intent.status in ENDED and (order is None or order.filled_quantity == 0)
+    return intent.status in ENDED and (order is None or (order.status.ended and order.filled_quantity == 0))

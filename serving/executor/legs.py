@@ -33,7 +33,8 @@ class Leg:
     refused: int = 0  #: modifications that the broker refused in a row
     vain: int = 0  #: changes in a row that were refused or had no answer
     tries: int = 0  #: how often it was sent or changed in order to leave
-    filled: int = 0
+    filled: int = 0  #: by the trade book
+    ahead: int = 0  #: further shares that the order book shows filled and the trade book does not tell of yet
     value: Decimal = Decimal(0)  #: rupees of the filled shares
     first_fill_at: datetime | None = None
     last_fill_at: datetime | None = None
@@ -47,9 +48,14 @@ class Leg:
         return self.status is OrderStatus.WORKING
 
     @property
+    def done(self) -> int:
+        """Shares filled, by the book that knows more of it: either may be ahead of the other."""
+        return self.filled + self.ahead
+
+    @property
     def waits(self) -> bool:
-        """Whether shares of it can still fill. The trade book is read after the order book and may be ahead of it."""
-        return self.works and self.filled < self.quantity
+        """Whether shares of it can still fill."""
+        return self.works and self.done < self.quantity
 
     @property
     def is_stop(self) -> bool:
@@ -99,7 +105,12 @@ class Leg:
         if order is None:
             return leg
         read = replace(
-            leg, status=order.status, quantity=order.quantity, order_type=order.order_type, touched=order.triggered
+            leg,
+            status=order.status,
+            quantity=order.quantity,
+            order_type=order.order_type,
+            touched=order.triggered,
+            ahead=max(order.filled_quantity - leg.filled, 0),
         )
         return replace(read, touched_at=now) if read.triggered and not self.triggered else read
 

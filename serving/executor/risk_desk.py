@@ -20,6 +20,7 @@ from pipelines.domain.signals import Decision
 from pipelines.domain.verdicts import Verdict
 from serving.executor.bar_builder import ClosedBars
 from serving.executor.desk import LOG, Desk, Frame
+from serving.executor.legs import Leg
 from serving.executor.watch import (
     Watch,
     drawdown,
@@ -191,7 +192,7 @@ class RiskDesk:
         assert self.equity_day is not None
         held = {
             symbol: Held(
-                value=max(trade.held, trade.entry.quantity if trade.entry.works or trade.entry.unresolved else 0)
+                value=max(trade.held, trade.entry.quantity if _still_fills(trade.entry) else 0)
                 * desk.price_of(symbol, trade.decision.reference_price),
                 side=trade.side,
                 sector=desk.terms.instruments[symbol].sector,
@@ -271,3 +272,7 @@ class RiskDesk:
         """Whether what is held has traded today: at yesterday's prices an equity is no loss and no peak."""
         held: Iterable[str] = (symbol for symbol, trade in self._desk.trades.items() if trade.held)
         return all(symbol in self._desk.prices.last for symbol in held)
+
+
+def _still_fills(entry: Leg) -> bool:
+    return entry.works or entry.unresolved or entry.ahead > 0

@@ -258,7 +258,7 @@ class Session:
     def equity(self) -> Decimal:
         """Cash and what is held at the last price."""
         worth = (
-            trade.held * trade.side.sign * self.desk.price_of(trade.symbol, trade.average_entry)
+            trade.held_by_fills * trade.side.sign * self.desk.price_of(trade.symbol, trade.average_entry)
             for trade in self.trades.values()
         )
         return self.cash + sum(worth, Decimal(0))
@@ -302,7 +302,7 @@ class Session:
         if self.books.read_at is not None and self.now - self.books.read_at < timedelta(seconds=1):
             return False
         legs = (leg for trade in self.trades.values() for leg in trade.legs)
-        return bool(self.books.lost) or any(leg.works and not leg.is_stop for leg in legs)
+        return bool(self.books.lost) or any(leg.ahead or (leg.works and not leg.is_stop) for leg in legs)
 
     def _reconciliation_is_due(self) -> bool:
         """After some bars in a market that is played quickly; every few seconds in one that goes by the clock."""

@@ -62,13 +62,23 @@ class Trade:
     def held(self) -> int:
         """Shares that are open; below zero when our own orders took back more than was held.
 
-        An order that is not ours takes back no more than we hold: what it trades beyond that is not ours either.
+        An order that is not ours takes back no more than we hold: what it trades beyond that is not ours either. Of
+        what the trade book does not tell yet, exits count, so that nothing is taken back twice; entries have no price.
         """
+        own = sum((leg.filled if leg in self.entries else leg.done) * self._sign(leg) for leg in self.legs if leg.ours)
+        return own - min(sum(leg.done for leg in self.exits if not leg.ours), max(own, 0))
+
+    @property
+    def held_by_fills(self) -> int:
+        """Shares that are open by the trade book alone, as the account's cash has it."""
         return self._by_our_orders - self._by_others
+
+    def _sign(self, leg: Leg) -> int:
+        return 1 if leg.side is self.side else -1
 
     @property
     def _by_our_orders(self) -> int:
-        return sum(leg.filled * (1 if leg.side is self.side else -1) for leg in self.legs if leg.ours)
+        return sum(leg.filled * self._sign(leg) for leg in self.legs if leg.ours)
 
     @property
     def _by_others(self) -> int:
@@ -96,7 +106,7 @@ class Trade:
     def uncovered(self) -> int:
         """Shares held that no order at the broker takes back."""
         resting = self.resting
-        return max(self.held - (resting.quantity - resting.filled if resting is not None else 0), 0)
+        return max(self.held - (resting.quantity - resting.done if resting is not None else 0), 0)
 
     @property
     def spare(self) -> Leg | None:
@@ -122,8 +132,8 @@ class Trade:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is open and nothing can come any more, also not of an order without an answer."""
-        return self.held == 0 and not any(leg.works or leg.unresolved for leg in self.legs)
+        """Whether nothing is open and nothing can come any more: no fill, no order without an answer."""
+        return self.held == 0 and not any(leg.works or leg.unresolved or leg.ahead for leg in self.legs)
 
     @property
     def gross_inr(self) -> Decimal:
@@ -149,9 +159,9 @@ class Trade:
 
     def marked(self, price: Decimal) -> "Trade":
         """The trade after a trade in the market: its best and worst gain, what was taken back already included."""
-        if self.position is None or self.held <= 0:
+        if self.position is None or self.held_by_fills <= 0:
             return self
-        gain = self.gross_inr + self.side.sign * self.held * price
+        gain = self.gross_inr + self.side.sign * self.held_by_fills * price
         marked = self.position.with_gain(gain)
         return self if marked is self.position else replace(self, position=marked)
 
@@ -284,7 +294,7 @@ def next_step(trade: Trade, moment: Moment) -> Step | None:
         return None  # never touched
     if reason is not None:
         return _leave(trade, resting, moment, reason)
-    whole = resting.filled + trade.held
+    whole = resting.done + trade.held
     if resting.quantity == whole:
         return None
     if resting.given_up:
@@ -307,7 +317,7 @@ def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | 
 
 
 def _leave(trade: Trade, resting: Leg, moment: Moment, reason: ExitReason) -> Step | None:
-    whole = resting.filled + trade.held
+    whole = resting.done + trade.held
     waited = moment.now - resting.since >= moment.schedule.patience(hurried=_hurried(moment, reason))
     if not (resting.is_stop or resting.quantity != whole or waited):
         return None
@@ -320,7 +330,7 @@ def _correct(trade: Trade, moment: Moment) -> Step | None:
     """Our orders took back more than was held: the other way round at once, by an order of its own."""
     working = next((leg for leg in trade.corrections if leg.works), None)
     if working is not None:
-        whole = working.filled - trade.held
+        whole = working.done - trade.held
         waited = moment.now - working.changed_at >= moment.schedule.hurried_wait
         if working.given_up:
             return Step(Do.CANCEL_SPARE, working) if waited else None
@@ -357,4 +367,4 @@ def _failed(trade: Trade, purpose: Purpose, moment: Moment) -> bool:
 
 
 def _stop_is_used(trade: Trade) -> bool:
-    return any(leg.filled for leg in trade.ways_out) or any(leg.modifications >= MOST_RESIZES for leg in trade.ways_out)
+    return any(leg.done for leg in trade.ways_out) or any(leg.modifications >= MOST_RESIZES for leg in trade.ways_out)

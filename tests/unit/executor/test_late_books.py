@@ -1,0 +1,135 @@
+"""Books that tell late: a trade book behind the order book, an order that comes when nobody waits for it any more."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from pipelines.domain.errors import JournalAway
+from pipelines.domain.orders import OrderType, Purpose
+from pipelines.domain.outcomes import ExitReason
+from tests.unit.executor.memory_broker import MemoryBroker
+from tests.unit.executor.test_session import CASH, OPEN, Market, Slow
+
+
+class Lagging(MemoryBroker):
+    """Its trade book shows the fills of a trade in the market only after it was read a few times."""
+
+    def __init__(self, looks: int):
+        super().__init__(CASH, OPEN)
+        self.looks, self.behind, self.shown = looks, 0, 0
+
+    def trade(self, symbol, price, at, volume=None):
+        self.behind, self.shown = self.looks, len(self.trade_book)
+        super().trade(symbol, price, at, volume)
+
+    def fills(self):
+        if self.behind:
+            self.behind -= 1
+            return self.trade_book[: self.shown]
+        return super().fills()
+
+
+def test_an_entry_whose_fills_are_told_late_is_still_protected():
+    market = Market(broker=Lagging(looks=2))
+    market.decides(quantity=10)
+
+    market.trades("100.00")
+    market.clock(market.at + timedelta(seconds=2))
+    market.clock(market.at + timedelta(seconds=2))
+
+    assert market.working == [(OrderType.SL_M, 10)]
+
+
+def test_a_stop_whose_fills_are_told_late_is_no_reason_for_a_second_order():
+    market = Market(broker=Lagging(looks=0))
+    market.decides(quantity=10)
+    market.trades("100.00")
+    market.broker.looks = 3
+
+    market.trades("97.00")
+    equity = market.session.equity
+    for _ in range(3):
+        market.clock(market.at + timedelta(seconds=2))
+
+    assert [call[:2] for call in market.broker.calls] == [("place", "entry"), ("place", "stop")]
+    assert equity > CASH - 100, "shares that are sold and not paid yet are no loss"
+    assert market.outcome().mae_inr == Decimal("-30.00")
+
+
+def test_a_lost_entry_that_arrives_while_no_daemon_lives_gets_its_stop():
+    broker = Slow(Purpose.ENTRY)
+    first = Market(broker=broker)
+    first.decides(quantity=10)
+    first.clock(OPEN + timedelta(minutes=2))
+    broker.arrives()
+
+    second = Market(journal=first.journal, broker=broker, at=first.at)
+    second.trades("100.00")
+
+    assert second.working == [(OrderType.SL_M, 10)]
+
+
+def test_a_lost_stop_that_arrives_after_its_trade_was_over_while_no_daemon_lives_is_taken_back():
+    broker = Slow(Purpose.STOP)
+    first = Market(broker=broker)
+    first.decides(quantity=10)
+    first.trades("100.00")
+    first.clock(OPEN + timedelta(minutes=2))
+    first.trades("97.00")
+    assert first.session.trades == {}
+    broker.arrives()
+
+    second = Market(journal=first.journal, broker=broker, at=first.at)
+
+    assert second.working == []
+    second.trades("97.00")
+    assert second.outcome().exit_reason is ExitReason.STOP
+
+
+def test_a_lost_stop_that_fills_after_its_trade_was_over_while_no_daemon_lives_is_bought_back():
+    broker = Slow(Purpose.STOP)
+    first = Market(broker=broker)
+    first.decides(quantity=10)
+    first.trades("100.00")
+    first.clock(OPEN + timedelta(minutes=2))
+    first.trades("97.00")
+    broker.arrives()
+    broker.trade("TCS", Decimal("96.50"), first.at)
+    assert broker.shares() == {"TCS": -10}
+
+    second = Market(journal=first.journal, broker=broker, at=first.at)
+    second.trades("96.60")
+
+    assert broker.shares() == {}
+    assert second.outcome().gross_inr == broker_gross(broker)
+    third = Market(journal=first.journal, broker=broker, at=second.at)
+    assert third.session.trades == {}
+    assert len(broker.orders()) == 4, "an entry, two stops and one correction"
+
+
+def broker_gross(broker: MemoryBroker) -> Decimal:
+    return sum((-fill.side.sign * fill.price * fill.quantity for fill in broker.trade_book), Decimal(0))
+
+
+def test_an_order_that_arrives_late_in_an_outage_of_the_journal_is_looked_after_when_it_answers():
+    broker = Slow(Purpose.STOP)
+    market = Market(broker=broker)
+    market.decides(quantity=10)
+    market.trades("100.00")
+    market.clock(OPEN + timedelta(minutes=2))
+    market.trades("97.00")
+    assert market.session.trades == {}
+    asked = market.journal.decision
+
+    def away(decision_id):
+        raise JournalAway("the journal does not answer")
+
+    market.journal.decision = away
+    broker.arrives()
+    market.session.on_connection_lost()
+    market.trades("99.00")
+    assert market.session.trades == {}
+    market.journal.decision = asked
+    market.trades("99.00")
+
+    assert market.working == []
+    assert broker.shares() == {}

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from pipelines.domain.bars import Bar, Interval
-from pipelines.domain.market_calendar import bar_times, session_on
+from pipelines.domain.market_calendar import bar_times, session_on, sessions_between
 
 Grid = Callable[[datetime], tuple[datetime, datetime] | None]
 
@@ -71,6 +71,20 @@ class BarBuilder:
         over = sorted(slot for slot in self._open if slot[1] <= now)
         self._closed_until = now if self._closed_until is None else max(now, self._closed_until)
         return [ClosedBars(*slot, self._open.pop(slot)) for slot in over]
+
+    def closes_between(self, after: datetime, until: datetime) -> int:
+        """How many bars of continuous trading closed after one moment and not later than another."""
+        found = 0
+        for session in sessions_between(after.date(), until.date()):
+            moment = session.open
+            while moment < session.close:
+                slot = self._grid(moment)
+                if slot is None:  # a pause
+                    moment = session.pause[1] if session.pause is not None else session.close
+                    continue
+                moment = slot[1]
+                found += after < moment <= until
+        return found
 
     def volume_seen(self, symbol: str, total: int, at: datetime) -> None:
         """Begin in mid-session: shares up to `total` belong to bars that are known from elsewhere."""

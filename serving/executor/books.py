@@ -67,7 +67,7 @@ class Books:
             else:
                 self.move(intent, IntentStatus.ABANDONED, "planned, and not sent before the last end")
         self._take_up_trades()
-        self.forget_before(at.date())
+        self.turn_day(at.date())
 
     # --- reading ---
 
@@ -125,7 +125,7 @@ class Books:
         expired = [
             replace(order, status=OrderStatus.CANCELLED, message="expired with its day")
             for order in self._ledger.orders.values()
-            if order.status is OrderStatus.WORKING and order.order_id not in todays
+            if order.status is OrderStatus.WORKING and order.order_id not in todays and order.placed_at.date() < day
         ]
         with self._desk.journal.together():
             for order in expired:
@@ -289,8 +289,8 @@ class Books:
             if trade.over and trade.position is None:
                 del desk.trades[symbol]
         for order in self._ledger.orders.values():
-            intent = self.intents.get(order.tag or "")
-            if intent is not None and intent.decision_id in finished and self._is_open_still(intent, order):
+            own = self.intents.get(order.tag or "")
+            if own is not None and own.decision_id in finished and self._is_open_still(own, order):
                 self._take_up_late(order)
 
     def _is_open_still(self, intent: Intent, order: BookedOrder) -> bool:

@@ -91,6 +91,7 @@ class Leaving:
             instrument=desk.terms.instruments[trade.symbol],
             leave=desk.leave_now,
             halted=not desk.trading.may_enter().passed,
+            close=desk.day.close if desk.day is not None else None,
             insisting=insisting,
         )
         step = next_step(trade, moment)

@@ -71,6 +71,7 @@ class Session:
         self.leaving = Leaving(self.desk, self.books, sender)
         self._builder, self._features, self._last_day = builder, features, last_day
         self._day_begins = True  # the day's books are still to be read
+        self._has_counted = False  # the bars that closed before our first frame
         self.books_equal: bool | None = None  #: whether our books were the broker's at the last comparison
         self.broker_silent = False  #: whether the broker's books could not be read at the last try
         self._bars_since_reconciled = 0
@@ -176,6 +177,7 @@ class Session:
         self.desk.clock = frame.at
         self._ask_for_journal()
         self._turn_day(frame.at)
+        self._count_missed_bars()
         self.risk.take_frame(frame)
         closed = self._builder.advance(frame.at)
         reached = self._with_broker(lambda: self._read_books(bar_closed=bool(closed)))
@@ -351,6 +353,21 @@ class Session:
             held = replace(position, bars_held=position.bars_held + 1)
             self.trades[symbol] = replace(trade, position=held)
             self.desk.journal.record_position(self.desk.account, held)
+
+    def _count_missed_bars(self) -> None:
+        """At our first frame: bars that closed while nobody looked have gone by, too."""
+        if self._has_counted:
+            return
+        self._has_counted = True
+        for symbol, trade in self.trades.items():
+            position = trade.position
+            if position is None or not trade.held:
+                continue
+            gone_by = self._builder.closes_between(position.entered_at, self.now)
+            if gone_by > position.bars_held:
+                held = replace(position, bars_held=gone_by)
+                self.trades[symbol] = replace(trade, position=held)
+                self.desk.journal.record_position(self.desk.account, held)
 
     def _decide_on(self, closed: ClosedBars) -> None:
         try:

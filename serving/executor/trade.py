@@ -247,6 +247,7 @@ class Moment:
     instrument: Instrument
     leave: ExitReason | None = None  #: everything has to be closed, e.g. before the session's end
     halted: bool = False  #: no entries: one that still works is taken back
+    close: datetime | None = None  #: end of continuous trading
     insisting: bool = False  #: whether what just failed is tried again at the same moment
 
 
@@ -309,6 +310,8 @@ def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | 
         return None  # not again at the same moment
     if reason is None and moment.price is not None and trade.position.passed_stop(moment.price):
         reason = ExitReason.STOP  # a stop would be refused, the price is beyond it
+    if reason is None and _is_over_for(trade, moment):
+        return None
     if reason is None and _failed(trade, Purpose.STOP, replace(moment, insisting=False)):
         reason = ExitReason.EMERGENCY
     if reason is None:
@@ -364,6 +367,13 @@ def _failed(trade: Trade, purpose: Purpose, moment: Moment) -> bool:
     """
     failed = [leg for leg in trade.ways_out if leg.purpose is purpose and _just_failed(leg, moment)]
     return len(failed) > 1 or any(not leg.unresolved for leg in failed)
+
+
+def _is_over_for(trade: Trade, moment: Moment) -> bool:
+    """Whether stops are refused since continuous trading has ended: no emergency, the next session takes one."""
+    stops = (leg for leg in trade.ways_out if leg.purpose is Purpose.STOP and leg.turned_down)
+    closed = moment.close
+    return closed is not None and moment.now >= closed and any(leg.changed_at >= closed for leg in stops)
 
 
 def _stop_is_used(trade: Trade) -> bool:

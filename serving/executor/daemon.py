@@ -38,6 +38,7 @@ from serving.executor.vitals import Vitals
 
 LOG = structlog.get_logger("executor")
 Answer = TypeVar("Answer")
+NEWS_S = 0.5  #: the books are read when nothing was heard for so long and an order may fill: shares may be bare
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
 ASK_S = 0.1  #: between two looks at whether a silent broker may be asked again
 PATIENCE_S = 30.0  #: with a paper exchange that does not answer
@@ -222,7 +223,7 @@ class Daemon:
         finished, over = self.place.go_on(), False
         heard = time.monotonic()
         while not over:
-            event = feed.next(SILENCE_S)
+            event = feed.next(NEWS_S if session.may_fill and not lockstep else SILENCE_S)
             heard = time.monotonic() if isinstance(event, Frame) else heard
             match event:
                 case OrderUpdate():
@@ -240,6 +241,11 @@ class Daemon:
                 case Disconnected():
                     LOG.warning("ticker disconnected", reason=event.reason)
                     session.on_connection_lost()
+                    if not lockstep:
+                        session.on_books_changed()
+                case None if not lockstep and time.monotonic() - heard < SILENCE_S:
+                    session.on_connection_lost()
+                    session.on_books_changed()
                 case None:
                     session.on_silence(time.monotonic() - heard)
                     over = self._on_silence(session)

@@ -303,6 +303,11 @@ class Session:
         """Whether something should happen at the broker soon, so that a lost update must not leave us waiting."""
         if self.books.read_at is not None and self.now - self.books.read_at < timedelta(seconds=1):
             return False
+        return self.may_fill
+
+    @property
+    def may_fill(self) -> bool:
+        """Whether an order of ours may fill at any moment, or be found that had no answer."""
         legs = (leg for trade in self.trades.values() for leg in trade.legs)
         return bool(self.books.lost) or any(leg.ahead or (leg.works and not leg.is_stop) for leg in legs)
 

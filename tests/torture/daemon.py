@@ -67,7 +67,8 @@ def _play(life: Life, tell: Callable[[str], None]) -> None:
         def _warm_up(self, *_: Any) -> Any:
             return Closes(life.schedule), [], {}
 
-    course.SILENCE_S = SILENCE_S
+    if life.schedule.pace is None:
+        course.SILENCE_S = SILENCE_S
     dying = Dying(life.kill, tell)
     params = load_params(Path(life.root) / "params.yaml")
     place = PaperPlace(life.exchange, PaperMarket(life.exchange, life.admin_token))

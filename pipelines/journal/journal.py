@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from pipelines.domain.bars import IST
 from pipelines.domain.equity import EquityDay
@@ -573,8 +573,9 @@ class Journal:
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError) as error:
-            reason = str(error.orig).strip().splitlines()[0]
+        except (OperationalError, InterfaceError, InternalError, PendingRollbackError) as error:
+            # a connection lost in the midst of a transaction is told as one that waits for its rollback
+            reason = str(getattr(error, "orig", None) or "the connection was lost").strip().splitlines()[0]
             where = self._engine.url.render_as_string(hide_password=True)
             raise JournalAway(f"the journal at {where} does not answer ({reason}); start PostgreSQL") from None
 

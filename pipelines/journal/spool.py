@@ -4,6 +4,7 @@ Facts and what protects or closes a position may be noted here; a decision or an
 file is allocated when the journal is opened: a disk that fills up later does not stop it.
 """
 
+import fcntl
 import json
 import os
 import time
@@ -18,7 +19,7 @@ from typing import Any
 import structlog
 
 from pipelines.domain.equity import EquityDay
-from pipelines.domain.errors import BooksDiffer, JournalAway
+from pipelines.domain.errors import AlreadyRunning, BooksDiffer, JournalAway
 from pipelines.domain.orders import BookedOrder, Fill, Intent, IntentStatus, Purpose
 from pipelines.domain.outcomes import Outcome
 from pipelines.domain.positions import Position
@@ -244,12 +245,19 @@ class SpooledJournal:
 
 
 class Spool:
-    """An append-only file of JSON lines behind a name of its own, allocated ahead and synced with every write."""
+    """An append-only file of JSON lines behind a name of its own, allocated ahead and synced with every write.
+
+    It belongs to one process, which may trade on in an outage in which PostgreSQL has let the writer's lock go.
+
+    Raises
+    ------
+    AlreadyRunning : if another process has it.
+    """
 
     def __init__(self, file: Path):
         self._file = file
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        self._descriptor = _locked(file)
         os.posix_fallocate(self._descriptor, 0, SPOOL_BYTES)
         content = self._content()
         self._end = content.rfind(b"\n") + 1  # behind a torn last line nothing could be read
@@ -289,12 +297,30 @@ class Spool:
 
     def close(self) -> None:
         """Give the place back if nothing waits."""
-        os.close(self._descriptor)
         if self._empty:
             self._file.unlink(missing_ok=True)
+        os.close(self._descriptor)
 
     def _content(self) -> bytes:
         return os.pread(self._descriptor, SPOOL_BYTES, 0).partition(b"\0")[0]
+
+
+def _locked(file: Path) -> int:
+    """A descriptor of the file, locked until it is closed or the process dies."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise AlreadyRunning(
+                f"another executor of this account keeps its notes in {file}; end it first, two would trade against "
+                "each other"
+            ) from None
+        with suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == file.stat().st_ino:
+                return descriptor
+        os.close(descriptor)  # given back by another process between our two calls
 
 
 def _play(journal: Journal, note: Note) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from http.server import ThreadingHTTPServer
 
+import psycopg2
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -250,4 +251,45 @@ def test_a_writer_that_another_has_replaced_in_an_outage_stops(journal):
 
         with other.writer_lock("A4"), pytest.raises(AlreadyRunning, match="A4"):
             journal.recover("A4")
+    other.close()
+
+
+@pytest.mark.parametrize("when", ["before the first note", "between two notes", "after the last note"])
+def test_notes_made_together_survive_a_connection_that_is_cut_in_their_midst(journal, when):
+    with journal.writer_lock("A6"):
+        with journal.together():
+            cut_connections(when == "before the first note")
+            journal.record_order("A6", an_order())
+            cut_connections(when == "between two notes")
+            journal.record_fill("A6", a_fill())
+            cut_connections(when == "after the last note")
+        assert "does not answer" in journal.away
+
+        assert journal.recover("A6")
+
+        assert (journal.orders("A6"), journal.fills("A6")) == ([an_order()], [a_fill()])
+
+
+def cut_connections(now: bool) -> None:
+    if not now:
+        return
+    with psycopg2.connect(database_url("journal_outages").replace("+psycopg2", "")) as connection:
+        connection.cursor().execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where pid <> pg_backend_pid() and datname = current_database()"
+        )
+    connection.close()
+
+
+def test_a_writer_that_trades_on_in_an_outage_is_not_joined_by_another(journal, tmp_path):
+    other = SpooledJournal(journal_at(database_url("journal_outages")), tmp_path)
+
+    with journal.writer_lock("A5"):
+        cut_connections(now=True)
+
+        with pytest.raises(AlreadyRunning, match="A5"), other.writer_lock("A5"):
+            pass
+        journal.record_order("A5", an_order())
+        assert journal.recover("A5")
+        assert journal.orders("A5") == [an_order()]
     other.close()

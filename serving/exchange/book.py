@@ -53,6 +53,7 @@ class Status(StrEnum):
 
 WORKING = frozenset({Status.OPEN, Status.TRIGGER_PENDING})
 TERMINAL = frozenset({Status.COMPLETE, Status.CANCELLED, Status.REJECTED})
+ON_THE_WAY = frozenset({Status.RECEIVED, Status.VALIDATION_PENDING, Status.OPEN_PENDING})
 TRANSIENT = frozenset({Status.MODIFY_VALIDATION_PENDING, Status.MODIFY_PENDING, Status.CANCEL_PENDING})
 _AWAY = frozenset({Status.COMPLETE, Status.CANCEL_PENDING, Status.CANCELLED, Status.MODIFY_VALIDATION_PENDING})
 NEXT: dict[Status, frozenset[Status]] = {
@@ -180,6 +181,7 @@ class OrderBook:
         self._states: dict[str, list[Order]] = {}
         self._working: dict[str, None] = {}  # ids in the order of their acceptance: time priority
         self._held: dict[str, None] = {}  # ids of after market orders
+        self._under_way: dict[str, None] = {}  # ids of new orders that have not reached the exchange
         self._numbers = count(1)
         self.trades: list[Trade] = []
 
@@ -190,12 +192,13 @@ class OrderBook:
         """Receive an order; nothing has been checked yet."""
         order = Order(self.new_id(day), request, Status.RECEIVED, at, at, day, placed_by, **facts)
         self._states[order.order_id] = [order]
+        self._under_way[order.order_id] = None
         return order
 
     def accept(self, order: Order, at: datetime, **facts: Any) -> Order:
         """The exchange takes the order: it works from now on."""
         order = self._through(order, (Status.VALIDATION_PENDING, Status.OPEN_PENDING), at)
-        number = f"13{int(order.order_id):014d}"[:16]
+        number = f"13{int(order.order_id) % 10**14:014d}"
         return self.advance(order, _resting(order), at, exchange_order_id=number, exchange_at=at, **facts)
 
     def reject(self, order: Order, at: datetime, message: str) -> Order:
@@ -278,6 +281,10 @@ class OrderBook:
             self._held[order.order_id] = None
         else:
             self._held.pop(order.order_id, None)
+        if status in ON_THE_WAY:
+            self._under_way[order.order_id] = None
+        else:
+            self._under_way.pop(order.order_id, None)
         return changed
 
     def _through(self, order: Order, path: tuple[Status, ...], at: datetime) -> Order:
@@ -301,6 +308,10 @@ class OrderBook:
 
     def working(self) -> list[Order]:
         return [self._states[order_id][-1] for order_id in self._working]
+
+    def committed(self) -> list[Order]:
+        """What the account has to be good for: the working orders, and new ones that are still on their way."""
+        return [*self.working(), *(self._states[order_id][-1] for order_id in self._under_way)]
 
     def held(self) -> list[Order]:
         """After market orders that the broker has not sent on yet."""

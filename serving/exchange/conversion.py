@@ -83,7 +83,7 @@ def _check(venue: Venue, wanted: Conversion) -> None:
     delivery = (wanted.new is Product.CNC and wanted.side is Side.SELL) or (
         wanted.old is Product.CNC and wanted.side is Side.BUY
     )
-    free = account.sellable(symbol, venue.book.working()) if delivery else wanted.quantity
+    free = account.sellable(symbol, venue.book.committed()) if delivery else wanted.quantity
     if free < wanted.quantity:
         raise holding_error(f"Insufficient holdings: {max(free, 0)} of {symbol} are free.")
 
@@ -99,7 +99,7 @@ def _move(account: Account, wanted: Conversion) -> None:
 
 
 def _available(venue: Venue) -> Decimal:
-    return venue.account.margin_available(venue.book.working(), venue.board.quotes)
+    return venue.account.margin_available(venue.book.committed(), venue.board.quotes)
 
 
 def _copies(account: Account) -> dict[tuple[str, Product], Position]:

@@ -93,6 +93,7 @@ class Floor:
 
     def _arrive(self, order: Order) -> Order:
         wrong = refused_at_the_exchange(order.request, self.view(order.symbol))
+        wrong = wrong or self.funds.missing_shares(order.request, order)  # others may have sold them meanwhile
         if not wrong and order.request.trigger_price is not None and self._unlucky(FaultKind.STOP_REJECTED, order):
             wrong = STOP_BLOCKED
         if wrong:
@@ -102,7 +103,8 @@ class Floor:
 
     def _change(self, before: Order, order: Order, request: OrderRequest, still_protected: bool) -> Order:
         """A modification arrives; the order may have been filled or triggered since it stood as `before`."""
-        if request.quantity <= order.filled_quantity:
+        late = request.quantity <= order.filled_quantity
+        if late or self.funds.missing_shares(request, order) or self.funds.missing_margin(request, order):
             return self.tell(self.book.resume(order, self.course.clock), event="UPDATE")
         if before.waits_for_trigger and order.protected and request.order_type is OrderType.SL_M:
             request, still_protected = replace(order.request, quantity=request.quantity), True
@@ -237,7 +239,7 @@ class Floor:
 
     def _follow(self, request: OrderRequest, order: Order, **facts: Any) -> None:
         follower = self.book.add(request, self.course.clock, order.day, order.placed_by, **facts)
-        missing = self.funds.missing_margin(request)
+        missing = self.funds.missing_margin(request, follower)
         if missing:
             self.tell(self.book.reject(follower, self.course.clock, missing))
         else:

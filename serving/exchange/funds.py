@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
 from serving.exchange.account import Account
-from serving.exchange.book import Order, OrderBook, OrderRequest, Status
+from serving.exchange.book import Order, OrderBook, OrderRequest, Status, Variety
 from serving.exchange.course import Course
 from serving.exchange.quotes import QuoteBoard
 from serving.exchange.refusals import holding_error
@@ -25,18 +25,33 @@ class Funds:
         ------
         KiteError : HoldingException, if they are not or another order sells them already.
         """
+        missing = self.missing_shares(request, replacing)
+        if missing:
+            raise holding_error(missing)
+
+    def missing_shares(self, request: OrderRequest, replacing: Order | None = None) -> str | None:
+        """The broker's sentence if a delivery sale is of more than is held and no other order sells."""
         if request.product is not Product.CNC or request.side is not Side.SELL:
-            return
+            return None
         symbol = request.instrument.symbol
         free = self.account.sellable(symbol, self._others(replacing))
-        if free < request.quantity - (replacing.filled_quantity if replacing else 0):
-            raise holding_error(f"Insufficient holdings: {free} of {symbol} can be sold, short only with MIS.")
+        if free >= request.quantity - (replacing.filled_quantity if replacing else 0):
+            return None
+        return f"Insufficient holdings: {free} of {symbol} can be sold, short only with MIS."
 
     def reduces_intraday(self, request: OrderRequest, replacing: Order | None = None) -> bool:
-        """Whether an intraday order only takes back what is open."""
-        held = self.account.net_quantity(request.instrument.symbol, Product.MIS)
+        """Whether an intraday order only takes back what is open and no other order does, the broker's own too."""
+        if request.variety in (Variety.CO, Variety.ICEBERG):  # others follow it
+            return False
+        symbol = request.instrument.symbol
+        held = self.account.net_quantity(symbol, Product.MIS)
         left = request.quantity - (replacing.filled_quantity if replacing else 0)
-        return held * request.side.sign < 0 and left <= abs(held)
+        closing = sum(
+            order.pending_quantity
+            for order in self._others(replacing)
+            if (order.symbol, order.request.product, order.request.side) == (symbol, Product.MIS, request.side)
+        )
+        return held * request.side.sign < 0 and left + closing <= abs(held)
 
     def missing_margin(self, request: OrderRequest, replacing: Order | None = None) -> str | None:
         """The broker's sentence if the account cannot carry the order beside all others."""
@@ -55,4 +70,4 @@ class Funds:
         )
 
     def _others(self, replacing: Order | None) -> list[Order]:
-        return [order for order in self.book.working() if replacing is None or order.order_id != replacing.order_id]
+        return [order for order in self.book.committed() if replacing is None or order.order_id != replacing.order_id]

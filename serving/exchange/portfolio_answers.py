@@ -120,9 +120,9 @@ def holdings(venue: Venue) -> list[dict[str, Any]]:
 def margins(venue: Venue) -> dict[str, Any]:
     """`available.cash` is the ledger after every fill and charge; `net` and `live_balance` what may still be spent."""
     account, quotes = venue.account, venue.board.quotes
-    net = account.margin_available(venue.book.working(), quotes)
+    net = account.margin_available(venue.book.committed(), quotes)
     blocked = account.blocked_by_positions(quotes)
-    orders = account.blocked_by_orders(venue.book.working(), quotes)
+    orders = account.blocked_by_orders(venue.book.committed(), quotes)
     equity = _segment(
         net=net,
         cash=account.cash,

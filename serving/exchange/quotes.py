@@ -90,7 +90,8 @@ class Quote:
         if not (self.traded and self.instrument.tradable):
             return [], []
         tick = self.instrument.tick_size
-        bids = [self._level(self.last_price - tick * place, place) for place in range(DEPTH_LEVELS)]
+        places = [place for place in range(DEPTH_LEVELS) if self.last_price > tick * place]
+        bids = [self._level(self.last_price - tick * place, place) for place in places]
         asks = [self._level(self.last_price + tick * (place + 1), place + 7) for place in range(DEPTH_LEVELS)]
         return bids, asks
 

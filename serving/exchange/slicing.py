@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from serving.exchange.acceptance import freeze_of
-from serving.exchange.book import Order, OrderRequest
+from serving.exchange.book import Order, OrderRequest, Variety
 from serving.exchange.refusals import KiteError, input_error
 from serving.exchange.venue import Venue
 
@@ -26,7 +26,7 @@ def place_sliced(venue: Venue, request: OrderRequest) -> Sliced:
     KiteError : if more than 10 slices were needed, or if the order fits into one and that one is refused.
     """
     most = freeze_of(request, venue.view(request.instrument.symbol))
-    if request.quantity <= most:
+    if request.quantity <= most or request.variety is Variety.ICEBERG:  # in parts already
         return Sliced(venue.place(request).order_id)
     slices = -(-request.quantity // most)
     if slices > MAX_SLICES:

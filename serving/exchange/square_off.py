@@ -34,9 +34,14 @@ class SquareOff:
                 self._end(instrument)
 
     def finish(self) -> None:
-        """What no tick has reached by the close, the broker ends at the last price."""
+        """What no tick has reached by the close, the broker ends at the last price: nothing intraday stays."""
+        self._fill_at_last_price()
+        self._done.clear()
         for instrument in self._exposed():
             self._end(instrument)
+        self._fill_at_last_price()
+
+    def _fill_at_last_price(self) -> None:
         for order in self.floor.book.working():
             if order.placed_by == RMS_USER:
                 last = self.floor.board.quotes[order.symbol].last_price

@@ -195,7 +195,7 @@ class Venue:
             raise input_error(too_much)
         self._check_shares(request)
         order = self.book.add(request, self.clock, self.course.good_for(), placed_by, **facts)
-        missing = self.floor.funds.missing_margin(self.floor.as_sent(request)[0])
+        missing = self.floor.funds.missing_margin(self.floor.as_sent(request)[0], order)
         if missing:
             self.floor.tell(self.book.reject(order, self.clock, missing))
             raise margin_error(missing)

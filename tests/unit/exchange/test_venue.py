@@ -11,6 +11,7 @@ from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
 from serving.exchange.book import Status, Validity
 from serving.exchange.market import FrameKind
+from serving.exchange.quotes import Quote
 from serving.exchange.refusals import KiteError
 from serving.exchange.venue import RMS_TAG, State
 from tests.unit.exchange.builders import (
@@ -462,3 +463,23 @@ def test_a_stop_at_the_close_expires_and_one_turned_into_the_exit_meets_the_next
     assert venue.book.find(turned.order_id).status is Status.COMPLETE
     assert venue.book.find(left.order_id).status is Status.CANCELLED
     assert "expired" in venue.book.find(left.order_id).status_message
+
+
+def test_every_order_has_an_exchange_order_id_of_its_own():
+    venue = a_venue(flat_bars("ALPHA", DAY))
+    play(venue, FrameKind.OPENING)
+
+    orders = [venue.place(a_request()) for _ in range(25)]
+
+    numbers = {venue.book.find(order.order_id).exchange_order_id for order in orders}
+    assert len(numbers) == 25
+    assert {len(number) for number in numbers} == {16}
+
+
+def test_nobody_bids_less_than_a_tick():
+    cheap = Quote.before_trading(ALPHA, Decimal("0.10"))
+    cheap.trade(Decimal("0.10"), 10, at(9, 15))
+
+    bids = cheap.snapshot(at(9, 15)).bids
+
+    assert [level.price for level in bids] == [Decimal("0.10"), Decimal("0.05")]

@@ -12,8 +12,10 @@ from serving.executor.desk import LOG, Desk
 from serving.executor.ledger import Ledger
 from serving.executor.legs import foreign_leg, leg_of
 from serving.executor.reconcile import cash_difference, fill_differences, share_differences, status_of, unsent
-from serving.executor.resume import trade_of
+from serving.executor.resume import ASKED, trade_of
 from serving.executor.trade import Trade
+
+JOINS = ASKED + "count it for "  #: and a decision: the order event that tells of a late order in another's trade
 
 
 class Books:
@@ -29,6 +31,7 @@ class Books:
         self._ledger = Ledger()
         self._book: list[BookedOrder] = []  # the broker's order book as last read
         self._arrived: list[BookedOrder] = []  # late, and in no trade yet
+        self._joined: dict[str, str] = {}  # decision by tag, of late orders that count for another's trade
 
     @property
     def cash(self) -> Decimal:
@@ -187,18 +190,50 @@ class Books:
         self.lost.pop(intent.tag, None)
         desk.alarm(f"{order.symbol}: order {order.order_id} ({intent.purpose}) arrived after it was held to be lost")
         trade = desk.trades.get(order.symbol)
+        owner = self._owner(intent)
         if trade is not None:
-            desk.trades[order.symbol] = trade.with_leg(leg_of(intent, order))
-        elif intent.decision_id is not None:
+            self._join(trade, intent, order)
+        elif owner is not None:
             try:
-                self._open_again(intent.decision_id)
+                self._open_again(owner)
             except ServiceUnavailable as error:
                 self.stale = True
                 self._arrived.append(order)
                 desk.alarm(f"{order.symbol}: order {order.order_id} cannot be looked after yet: {error}")
 
+    def _owner(self, intent: Intent) -> str | None:
+        """The decision for whose trade an intent's order counts."""
+        return self._joined.get(intent.tag, intent.decision_id)
+
+    def _join(self, trade: Trade, intent: Intent, order: BookedOrder) -> None:
+        """Count an order for another decision's trade; that it does is on disk first, so that it stays there."""
+        desk = self._desk
+        if self._owner(intent) != trade.trade_id:
+            desk.journal.record_order_event(desk.account, order.order_id, JOINS + trade.trade_id, {}, desk.now)
+            self._joined[intent.tag] = trade.trade_id
+        desk.trades[trade.symbol] = desk.trades[trade.symbol].with_leg(leg_of(intent, order))
+
+    def _read_joined(self) -> dict[str, str]:
+        journal, account = self._desk.journal, self._desk.account
+        ours = {order.order_id: order.tag for order in self._ledger.orders.values() if order.tag in self.intents}
+        return {
+            str(ours[order_id]): event.removeprefix(JOINS)
+            for order_id, events in journal.changes_asked(account, list(ours)).items()
+            for event in events
+            if event.startswith(JOINS)
+        }
+
+    def _by_owner(self) -> dict[str, list[Intent]]:
+        """Intents by the decision they count for, those that joined it late behind its own."""
+        found: dict[str, list[Intent]] = {}
+        for intent in sorted(self.intents.values(), key=lambda intent: intent.tag in self._joined):
+            owner = self._owner(intent)
+            if owner is not None:
+                found.setdefault(owner, []).append(intent)
+        return found
+
     def _open_again(self, decision_id: str) -> None:
-        own = [intent for intent in self.intents.values() if intent.decision_id == decision_id]
+        own = self._by_owner().get(decision_id, [])
         trade = trade_of(decision_id, own, self._order_by_tag(), self.lost, self._desk)
         if trade is not None:
             self._desk.trades[trade.symbol] = trade
@@ -264,12 +299,10 @@ class Books:
         desk = self._desk
         open_ = {position.position_id: position for position in desk.journal.open_positions(desk.account)}
         finished = desk.journal.finished(desk.account) - set(open_)
-        by_decision: dict[str, list[Intent]] = {}
-        for intent in self.intents.values():
-            if intent.decision_id is not None and intent.decision_id not in finished:
-                by_decision.setdefault(intent.decision_id, []).append(intent)
         orders = self._order_by_tag()
-        for decision_id, intents in by_decision.items():
+        self._joined = self._read_joined()
+        by_decision = {name: own for name, own in self._by_owner().items() if name not in finished}
+        for decision_id, intents in sorted(by_decision.items(), key=lambda found: found[0] not in open_):
             if decision_id not in open_ and all(_came_to_nothing(intent, orders) for intent in intents):
                 continue
             trade = trade_of(decision_id, intents, orders, self.lost, desk)
@@ -277,8 +310,9 @@ class Books:
                 continue
             if trade.symbol in desk.trades:
                 LOG.error("two open trades of one symbol", symbol=trade.symbol, decision=decision_id)
-                for leg in trade.legs:
-                    desk.trades[trade.symbol] = desk.trades[trade.symbol].with_leg(leg)
+                for intent in intents:
+                    if intent.tag in orders:
+                        self._join(desk.trades[trade.symbol], intent, orders[intent.tag])
             else:
                 desk.trades[trade.symbol] = trade
         for order in self._ledger.orders.values():
@@ -290,7 +324,7 @@ class Books:
                 del desk.trades[symbol]
         for order in self._ledger.orders.values():
             own = self.intents.get(order.tag or "")
-            if own is not None and own.decision_id in finished and self._is_open_still(own, order):
+            if own is not None and self._owner(own) in finished and self._is_open_still(own, order):
                 self._take_up_late(order)
 
     def _is_open_still(self, intent: Intent, order: BookedOrder) -> bool:

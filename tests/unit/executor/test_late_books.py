@@ -133,3 +133,42 @@ def test_an_order_that_arrives_late_in_an_outage_of_the_journal_is_looked_after_
 
     assert market.working == []
     assert broker.shares() == {}
+
+
+def with_a_late_entry_in_another_trade() -> Market:
+    """An entry that is held to be lost arrives when another decision's trade is open in its symbol."""
+    market = Market(broker=Slow(Purpose.ENTRY))
+    market.decides(quantity=10)
+    market.clock(OPEN + timedelta(minutes=2))
+    market.decides(quantity=10)
+    market.trades("100.00")
+    assert market.working == [(OrderType.SL_M, 10)]
+    market.broker.arrives()
+    market.trades("100.00")
+    assert market.working == [(OrderType.SL_M, 20)]
+    return market
+
+
+def test_a_late_entry_stays_with_the_trade_it_joined_after_a_death():
+    first = with_a_late_entry_in_another_trade()
+
+    second = Market(journal=first.journal, broker=first.broker, at=first.at)
+    second.total = first.total
+    assert second.working == [(OrderType.SL_M, 20)]
+    second.trades("97.00")
+
+    assert second.outcome().quantity == 20
+    assert first.journal.open_positions("T1") == []
+
+
+def test_a_late_entry_makes_no_trade_of_its_own_once_the_trade_it_joined_is_over():
+    first = with_a_late_entry_in_another_trade()
+    first.trades("97.00")
+    assert first.outcome().quantity == 20
+
+    second = Market(journal=first.journal, broker=first.broker, at=first.at)
+    second.trades("97.00")
+
+    assert second.session.trades == {}
+    assert second.working == []
+    assert second.broker.shares() == {}

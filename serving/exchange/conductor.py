@@ -22,6 +22,7 @@ from serving.exchange.venue import State, Step, Venue
 __all__ = ["Conductor", "Pace", "Subscriber", "Wire", "conducting"]
 LOG = logging.getLogger("tradesage.exchange")
 HEARTBEAT_SECONDS = 1.0
+CHATTER_SECONDS = 2.0  #: a ticker that goes on asking for so long is not waited for
 TOLD_SECONDS = 0.02  #: at a numeric pace an order update is told so soon
 FOLLOW_SECONDS = 0.01  #: between two looks for a live market's next frame
 NIGHT = timedelta(minutes=30)  #: longer gaps between frames are skipped at a numeric pace
@@ -81,7 +82,8 @@ class Conductor:
         self._last_sign = time.monotonic()
         self._started.set()
         if self.lockstep:
-            while any(subscriber.still_subscribing for subscriber in self.subscribers):
+            until = self._last_sign + CHATTER_SECONDS
+            while time.monotonic() < until and any(one.still_subscribing for one in self.subscribers):
                 await asyncio.sleep(0.01)  # its continue has overtaken what it asked for on the other connection
             await self._step()
         return {"step": self.venue.steps, "finished": self.venue.state is State.FINISHED}

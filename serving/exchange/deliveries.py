@@ -185,6 +185,8 @@ class Deliveries:
         except Exception as error:  # whatever a dead socket raises: this client is gone, the market is not
             LOG.info("a ticker is gone: %s", type(error).__name__)
             self.subscribers.discard(subscriber)
+            if subscriber.break_off is not None:  # or it would wait for ticks on a connection that brings none
+                subscriber.break_off()
 
     # frames
 

@@ -4,6 +4,7 @@ import json
 import pytest
 from kiteconnect import KiteTicker
 
+from serving.exchange import conductor as module
 from serving.exchange.conductor import Conductor, Pace, Subscriber, conducting
 from serving.exchange.packets import Mode
 from serving.exchange.venue import State, Venue
@@ -157,3 +158,23 @@ def test_a_dead_ticker_is_dropped_and_the_market_goes_on():
 
     assert venue.steps == 1
     assert not conductor.subscribers
+
+
+def test_a_ticker_that_never_stops_asking_does_not_stop_the_market(monkeypatch):
+    monkeypatch.setattr(module, "CHATTER_SECONDS", 0.2)
+    conductor, _ = conducted(a_venue(flat_bars("ALPHA", DAY)))
+    (subscriber,) = conductor.subscribers
+
+    async def chatter() -> None:
+        while True:
+            subscriber.obey({"a": "subscribe", "v": [CLOCK]})
+            await asyncio.sleep(0.01)
+
+    async def go_on() -> dict:
+        talking = asyncio.create_task(chatter())
+        try:
+            return await asyncio.wait_for(conductor.go_on(), timeout=2)
+        finally:
+            talking.cancel()
+
+    assert asyncio.run(go_on())["step"] == 1

@@ -89,11 +89,14 @@ def test_a_changed_wish_is_followed_in_the_next_frame():
 def test_who_takes_nothing_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(module, "DEAF_SECONDS", 0.05)
     deliveries = Deliveries(a_venue(RISING))
-    deaf, hearing = connected(deliveries, deaf=True), connected(deliveries)
+    broken_off: list[str] = []
+    deaf = connected(deliveries, deaf=True, break_off=lambda: broken_off.append("deaf"))
+    hearing = connected(deliveries, break_off=lambda: broken_off.append("hearing"))
 
     told(deliveries, 2)
 
     assert not deaf.sent
+    assert broken_off == ["deaf"]
     assert len(hearing.sent) == 2
     assert len(deliveries.subscribers) == 1
 

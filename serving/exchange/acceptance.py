@@ -37,7 +37,8 @@ class MarketView:
 
 def refused_at_the_exchange(request: OrderRequest, view: MarketView) -> str | None:
     """Why the exchange rejects an order that the broker has let through."""
-    return outside_circuit(request, view) or _stop_beyond_market(request, view) or outside_lpp(request, view)
+    stop = _stop_beyond_market(request, view) or _cover_beyond_entry(request, view)
+    return outside_circuit(request, view) or stop or outside_lpp(request, view)
 
 
 def above_freeze_quantity(request: OrderRequest, view: MarketView) -> str | None:
@@ -92,7 +93,7 @@ def protected(request: OrderRequest, view: MarketView, price: Decimal) -> tuple[
 
 def outside_circuit(request: OrderRequest, view: MarketView) -> str | None:
     lower, upper = view.limits
-    for price in (request.price, request.trigger_price):
+    for price in (request.price, request.trigger_price, request.stop_price):
         if price is None or not upper:
             continue
         if price > upper:
@@ -109,3 +110,15 @@ def _stop_beyond_market(request: OrderRequest, view: MarketView) -> str | None:
         return None
     where = "higher" if request.side is Side.BUY else "lower"
     return f"Trigger price for stoploss {request.side.lower()} orders should be {where} than the last price {last}."
+
+
+def _cover_beyond_entry(request: OrderRequest, view: MarketView) -> str | None:
+    """A cover order's stop lies on the losing side of where its entry may fill."""
+    known = [price for price in (request.price, view.quote.last_price) if price]
+    if request.stop_price is None or not known:
+        return None
+    worst = min(known) if request.side is Side.BUY else max(known)
+    if (worst - request.stop_price) * request.side.sign > 0:
+        return None
+    where = "lower" if request.side is Side.BUY else "higher"
+    return f"Trigger price of a {request.side.lower()} cover order should be {where} than {worst}."

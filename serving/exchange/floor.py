@@ -12,14 +12,14 @@ from pipelines.domain.orders import OrderType
 from pipelines.domain.trading_phases import Phase
 from serving.exchange.acceptance import LPP_CANCELLED, MarketView, outside_lpp, protected, refused_at_the_exchange
 from serving.exchange.account import Account
-from serving.exchange.book import RMS_USER, TERMINAL, Order, OrderBook, OrderRequest, Status, Validity
+from serving.exchange.book import RMS_USER, TERMINAL, Order, OrderBook, OrderRequest, Status, Validity, Variety
 from serving.exchange.course import Course
 from serving.exchange.faults import FaultKind, Faults, order_purpose
 from serving.exchange.funds import Funds
 from serving.exchange.hours import Hours
 from serving.exchange.legs import cover_request, next_leg
 from serving.exchange.market import Tick
-from serving.exchange.matching import VolumeShare, by_symbol, met_by, model_at, rests_after
+from serving.exchange.matching import VolumeShare, by_symbol, met_by, model_at, rests_after, stood_before
 from serving.exchange.quotes import QuoteBoard
 from serving.exchange.transit import Transit
 
@@ -141,6 +141,8 @@ class Floor:
         """Match one order with one tick; `unlimited` asks for no volume."""
         if order.request.order_type is OrderType.MARKET and order.request.market_protection:
             order = self._protect_now(order, tick.price)
+        if not unlimited and stood_before(order, tick, self.board.quotes[order.symbol].price_before):
+            order = self.book.note(order, rested=True)
         bar = met_by(order, tick, self._volumes.taken(tick), unlimited=unlimited)
         self._take(
             order,
@@ -190,6 +192,7 @@ class Floor:
         else:
             self._end(order)
             self._place_next_leg(order)
+            self._end_covered(order)
         if order.request.stop_price is not None:
             self._cover(order)
         return order
@@ -236,6 +239,14 @@ class Floor:
             self._follow(cover_request(order), order, parent_order_id=order.order_id)
         elif stop.status not in TERMINAL:
             self.book.note(stop, request=replace(stop.request, quantity=order.filled_quantity))
+
+    def _end_covered(self, stop: Order) -> None:
+        """When a cover order's stop has ended the position, the rest of its entry is taken back: nothing covers it."""
+        if stop.request.variety is not Variety.CO or stop.parent_order_id is None:
+            return
+        entry = self.book.find(stop.parent_order_id)
+        if entry.status not in TERMINAL:
+            self.cancel(entry)
 
     def _follow(self, request: OrderRequest, order: Order, **facts: Any) -> None:
         follower = self.book.add(request, self.course.clock, order.day, order.placed_by, **facts)

@@ -70,6 +70,22 @@ def model_at(order: Order, tick: Tick, model: FillModel) -> FillModel:
     return replace(model, slippage_bps=float(bps), impact_bps=impact)
 
 
+def stood_before(order: Order, tick: Tick, price_before: Decimal | None) -> bool:
+    """Whether a limit stood in the book when the market came to this tick: the price before lay beyond it.
+
+    Then it fills at its price; without this, who sends it a step before a jump would get the better price behind it.
+    A recorded bar's first tick has no price before: the order meets the open, as in the backtest.
+
+    Parameters
+    ----------
+    price_before : rupees, of the instrument's trade before this one today; None if there was none
+    """
+    limit, before = order.request.price, price_before if tick.bar_volume is None else tick.path_from
+    if limit is None or before is None or order.protected or order.waits_for_trigger:
+        return False
+    return before >= limit if order.request.side is Side.BUY else before <= limit
+
+
 def rests_after(order: Order, tick: Tick) -> bool:
     """Whether an order that has met a tick and still works waits in the book at its limit from now on.
 

@@ -24,6 +24,7 @@ class Quote:
     high: Decimal
     low: Decimal
     traded: bool = False
+    price_before: Decimal | None = None  #: of the trade before the last one today
     last_quantity: int = 0
     volume: int = 0
     value: Decimal = Decimal(0)  #: rupees traded today
@@ -37,6 +38,7 @@ class Quote:
     def trade(self, price: Decimal, quantity: int, at: datetime) -> None:
         if not self.traded:
             self.open = self.high = self.low = price
+        self.price_before = self.last_price if self.traded else None
         self.traded = True
         self.last_price, self.last_quantity, self.last_trade_time = price, quantity, at
         self.high, self.low = max(self.high, price), min(self.low, price)

@@ -151,7 +151,7 @@ def _listed(symbol: str, venue: Venue) -> dict[str, Any]:
     long = Product.CNC if instrument.kind is Kind.STOCK else Product.NRML
     over_night, intraday = (margin_rates_on(instrument, product, day) for product in (long, Product.MIS))
     shares = [rates.var + rates.span + rates.exposure for rates in (over_night, intraday)]
-    lower, upper = venue.board.quotes[symbol].circuit(venue.rules.circuit)
+    lower, upper = venue.view(symbol).limits
     return {
         "tradingsymbol": symbol,
         "margin": number(shares[0] * 100),
@@ -166,6 +166,6 @@ def _listed(symbol: str, venue: Venue) -> dict[str, Any]:
 def trigger_range(symbol: str, side: Side, venue: Venue) -> dict[str, Any]:
     """Where the stop of a cover order may lie: between the last price and the circuit limit beyond it."""
     quote = venue.board.quotes[symbol]
-    lower, upper = quote.circuit(venue.rules.circuit)
+    lower, upper = venue.view(symbol).limits
     low, high = (lower, quote.last_price) if side is Side.BUY else (quote.last_price, upper)
     return {"instrument_token": quote.instrument.token, "lower": number(low), "upper": number(high)}

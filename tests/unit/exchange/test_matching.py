@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pandas as pd
+import pytest
 
 from pipelines.domain.fills import FillModel
 from pipelines.domain.orders import OrderType, Product
@@ -12,7 +13,7 @@ from serving.exchange.book import Status
 from serving.exchange.market import FrameKind
 from serving.exchange.tick_tape import TickTape
 from serving.exchange.venue import Venue
-from tests.unit.exchange.builders import ALPHA, DAY, a_request, at, play, some_rules
+from tests.unit.exchange.builders import ALPHA, DAY, a_request, a_venue, at, play, some_rules, whole_day
 
 
 def a_tape(*ticks: tuple[str, float, int], **rules) -> Venue:
@@ -74,3 +75,24 @@ def test_a_limit_on_a_tape_fills_at_its_price_when_it_has_waited_and_with_slippa
     paid = {trade.order.order_id: trade.price for trade in venue.trades()}
     assert paid == {coming.order_id: Decimal("100.10"), waiting.order_id: Decimal("99.00")}
     assert {order.day for order in venue.orders()} == {DAY}
+
+
+def test_a_limit_on_a_tape_gets_no_better_price_by_being_sent_a_tick_before_a_jump():
+    venue = a_tape(("09:15:01", 100, 500), ("09:15:02", 98, 500), fills=FillModel(10.0, 1.0))
+    play(venue, at(9, 15) + timedelta(seconds=1))
+    venue.place(a_request(order_type=OrderType.LIMIT, product=Product.CNC, price=Decimal("99.00")))
+
+    play(venue, at(9, 15) + timedelta(seconds=2))
+
+    assert [trade.price for trade in venue.trades()] == [Decimal("99.00")]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_limit_sent_in_the_middle_of_a_bar_fills_at_its_price(seed):
+    venue = a_venue(whole_day("ALPHA", DAY, [(100, 100, 90, 90)]), ticks_per_bar=4, seed=seed)
+    play(venue, FrameKind.TICKS)
+    venue.place(a_request(order_type=OrderType.LIMIT, product=Product.CNC, price=Decimal("99.95")))
+
+    play(venue, FrameKind.BOUNDARY)
+
+    assert [trade.price for trade in venue.trades()] == [Decimal("99.95")]

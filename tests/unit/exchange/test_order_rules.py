@@ -13,6 +13,7 @@ from serving.exchange.book import Status, Validity, Variety
 from serving.exchange.market import FrameKind
 from serving.exchange.order_forms import order_request
 from serving.exchange.refusals import KiteError
+from serving.exchange.routes.margins import trigger_range
 from serving.exchange.slicing import place_sliced
 from tests.unit.exchange.builders import (
     ALPHA,
@@ -532,3 +533,39 @@ def test_a_contract_that_has_expired_cannot_be_ordered():
 
     with pytest.raises(KiteError, match="expired"):
         venue.place(an_option_order(instrument=gone))
+
+
+def test_a_cover_orders_stop_may_lie_within_the_stocks_own_band():
+    venue = a_venue(flat_bars("ALPHA", DAY), circuits={"M&B": Decimal("0.05")})
+    play(venue, FrameKind.BOUNDARY)
+
+    found = {symbol: trigger_range(symbol, Side.BUY, venue) for symbol in ("ALPHA", "M&B")}
+
+    assert {symbol: row["lower"] for symbol, row in found.items()} == {"ALPHA": 80, "M&B": 95}
+
+
+@pytest.mark.parametrize(("side", "stop"), [(Side.BUY, "100.00"), (Side.BUY, "79.95"), (Side.SELL, "99.00")])
+def test_a_cover_order_whose_stop_would_protect_nothing_is_rejected(side, stop):
+    venue = a_venue(flat_bars("ALPHA", DAY))
+    play(venue, FrameKind.BOUNDARY)
+
+    order = venue.place(a_request(side=side, variety=Variety.CO, stop_price=Decimal(stop)))
+
+    assert venue.book.find(order.order_id).status is Status.REJECTED
+
+
+def test_a_cover_orders_entry_ends_with_its_stop():
+    prices = [(100,) * 4, (100,) * 4, (94, 94, 94, 94), (100,) * 4, (100,) * 4]
+    venue = a_venue(whole_day("ALPHA", DAY, prices), fills=FillModel(0.0, 0.001))
+    play(venue, FrameKind.BOUNDARY)
+    terms = {"order_type": OrderType.LIMIT, "price": Decimal("100.05"), "quantity": 100}
+    entry = venue.place(a_request(variety=Variety.CO, stop_price=Decimal("95.00"), **terms))
+    play(venue, FrameKind.BOUNDARY)
+    part = venue.book.find(entry.order_id).filled_quantity
+    venue.modify(entry.order_id, {"price": Decimal("90.00")})
+
+    play(venue, at(9, 45))
+
+    assert (part, venue.book.child_of(entry.order_id).status) == (40, Status.COMPLETE)
+    assert venue.book.find(entry.order_id).status is Status.CANCELLED
+    assert venue.account.net_quantity("ALPHA", Product.MIS) == 0

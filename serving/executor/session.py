@@ -143,7 +143,8 @@ class Session:
         if self.terms.product is not Product.CNC:
             return
         for decision_id, decision in self.desk.journal.unsent_decisions(self.desk.account):
-            if _is_for(decision, at):
+            outdated = self._builder.closes_between(decision.close_time, at) > 0  # by a bar that was not decided on
+            if _is_for(decision, at) and not outdated:
                 self.pending.append((decision_id, decision))
 
     # --- events ---

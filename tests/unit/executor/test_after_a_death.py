@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 
+import pytest
+
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.outcomes import ExitReason
 from tests.unit.executor.test_session import OPEN, Market
+from tests.unit.journal.records import a_decision
 
 YESTERDAY = OPEN.replace(day=29)
 
@@ -88,3 +91,21 @@ def test_an_order_of_today_that_a_book_leaves_out_has_not_expired():
     second.clock(second.at + timedelta(seconds=1))
 
     assert [call[1] for call in first.broker.calls if call[0] == "place"] == ["entry", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("decided", "started", "waits"),
+    [
+        (OPEN.replace(hour=10), OPEN.replace(hour=10, minute=17), True),
+        (OPEN.replace(hour=10), OPEN.replace(hour=14), False),
+        (YESTERDAY.replace(hour=14), OPEN, False),
+        (YESTERDAY.replace(hour=15, minute=15), OPEN, True),
+    ],
+)
+def test_a_delivery_that_was_not_sent_before_a_death_waits_until_a_bar_closes_over_it(decided, started, waits):
+    first = Market(product=Product.CNC, at=decided, final=False)
+    first.journal.record_decision("T1", a_decision(symbol="TCS", close_time=decided, quantity=10), 1.0)
+
+    second = Market(product=Product.CNC, journal=first.journal, broker=first.broker, at=started, final=False)
+
+    assert bool(second.session.pending) is waits

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from itertools import count
@@ -158,11 +158,6 @@ class Order:
     @property
     def waits_for_trigger(self) -> bool:
         return self.request.order_type in STOPS and not self.triggered
-
-    @property
-    def expires_at(self) -> datetime:
-        """When an order of validity TTL ends; counted from its placing."""
-        return self.placed_at + timedelta(minutes=self.request.validity_ttl)
 
 
 @dataclass(frozen=True, slots=True)

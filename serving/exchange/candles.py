@@ -24,6 +24,7 @@ INTERVALS = {
     "60minute": (60, 400),
     "day": (0, 2000),
 }
+YEARS = range(1900, 2200)  #: that candles are asked for
 _DAY = timedelta(days=1)
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
 
@@ -90,9 +91,11 @@ def _with_forming(bars: pd.DataFrame, forming: Forming | None, clock: datetime) 
 def parsed_time(text: str, name: str) -> datetime:
     for shape in _FORMATS:
         try:
-            return datetime.strptime(text, shape).replace(tzinfo=IST)
+            moment = datetime.strptime(text, shape).replace(tzinfo=IST)
         except ValueError:
             continue
+        if moment.year in YEARS:
+            return moment
     raise input_error(f"invalid {name} date")
 
 

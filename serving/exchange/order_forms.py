@@ -18,6 +18,7 @@ EXCHANGES = ("NSE", "NFO")
 EXPIRED = "The instrument you are placing an order for has either expired or does not exist."
 MAX_TAG = 20  #: characters, as at Kite
 ICEBERG_LEGS = range(2, 11)  #: how many legs an iceberg may have, as at Kite
+TTL_MINUTES = range(1, 24 * 60 + 1)  #: no session is longer; Kite's own bound is not known
 DISCLOSED_SHARE = Decimal("0.10")  #: of the quantity that has to be shown at least, as on NSE
 AUTO_PROTECTION = Decimal(-1)
 Word = TypeVar("Word", bound=StrEnum)
@@ -159,8 +160,10 @@ def _check_prices(request: OrderRequest) -> None:
 
 
 def _check_validity(request: OrderRequest) -> None:
-    if request.validity is Validity.TTL and request.validity_ttl < 1:
-        raise input_error("Invalid `validity_ttl`: an order of validity TTL needs its minutes, at least 1.")
+    if request.validity is Validity.TTL and request.validity_ttl not in TTL_MINUTES:
+        raise input_error(
+            f"Invalid `validity_ttl`: an order of validity TTL needs its minutes, 1 to {TTL_MINUTES[-1]}."
+        )
     if request.validity is Validity.IOC and (request.disclosed_quantity or request.variety is Variety.ICEBERG):
         raise input_error("IOC orders can be neither disclosed in part nor icebergs.")
 

@@ -209,6 +209,8 @@ class Venue:
         if order.modifications >= MAX_MODIFICATIONS:
             raise order_error("Maximum allowed order modifications exceeded.")
         request = checked(changed_request(order.request, changes))
+        if request.variety is Variety.ICEBERG and request.quantity > request.iceberg_quantity:
+            raise input_error(f"A leg of this iceberg takes at most {request.iceberg_quantity}.")
         if request.quantity <= order.filled_quantity:
             raise input_error(f"Quantity should be more than the {order.filled_quantity} already filled.")
         self._check_change(order, request)
@@ -318,12 +320,16 @@ class Venue:
                 self.floor.cancel(order, "Order expired at the end of its session (DAY).")
 
     def _expire_in_time(self) -> None:
-        """Orders that were good for some minutes (TTL) expire, and IOC ones that no price has met."""
+        """Orders that were good for some minutes (TTL) expire, and IOC ones that no price has met.
+
+        What was given before the session, by night or in the evening, counts from its opening.
+        """
+        opened = self.session.open
         for order in self.book.working():
-            validity = order.request.validity
-            if validity is Validity.TTL and order.expires_at <= self.clock:
+            validity, minutes = order.request.validity, timedelta(minutes=order.request.validity_ttl)
+            if validity is Validity.TTL and max(order.placed_at, opened) + minutes <= self.clock:
                 self.floor.cancel(order, "Order expired: its minutes (TTL) are over.")
-            elif validity is Validity.IOC and order.changed_at + IOC_PATIENCE <= self.clock:
+            elif validity is Validity.IOC and max(order.changed_at, opened) + IOC_PATIENCE <= self.clock:
                 self.floor.cancel(order)
 
     def _post_close(self) -> None:

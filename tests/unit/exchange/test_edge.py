@@ -228,6 +228,7 @@ def test_any_bytes_at_any_route_are_answered_in_kites_form(desk, method, path, b
 
 
 @FUZZ
+@example(token="408065", interval="5minute", first="9999-12-30", last="9999-12-31")
 @given(
     token=st.one_of(st.just(str(ALPHA.token)), st.from_regex(r"[0-9a-z%]{1,12}", fullmatch=True)),
     interval=st.sampled_from(["5minute", "15minute", "day", "minute", "week"]),

@@ -175,6 +175,7 @@ def test_more_than_ten_slices_are_refused_whole():
         ("regular", {"disclosed_quantity": "99"}, "10%"),
         ("regular", {"disclosed_quantity": "1001"}, "10%"),
         ("regular", {"validity": "TTL"}, "validity_ttl"),
+        ("regular", {"validity": "TTL", "validity_ttl": "999999999999"}, "validity_ttl"),
         ("regular", {"validity": "IOC", "disclosed_quantity": "500"}, "IOC"),
         ("regular", {"price": "99.02"}, "Tick size"),
         ("regular", {"tag": "x" * 21}, "20 characters"),
@@ -569,3 +570,24 @@ def test_a_cover_orders_entry_ends_with_its_stop():
     assert (part, venue.book.child_of(entry.order_id).status) == (40, Status.COMPLETE)
     assert venue.book.find(entry.order_id).status is Status.CANCELLED
     assert venue.account.net_quantity("ALPHA", Product.MIS) == 0
+
+
+@pytest.mark.parametrize(("validity", "ttl"), [("TTL", "5"), ("IOC", None)])
+@pytest.mark.parametrize("variety", ["regular", "amo"])
+def test_short_validities_of_an_order_given_by_night_count_from_the_opening(variety, validity, ttl):
+    venue = a_venue(flat_bars("ALPHA", DAY, count=3), flat_bars("ALPHA", NEXT_DAY, count=3))
+    play(venue, FrameKind.CLOSING)
+    order = venue.place(asked(variety, validity=validity, validity_ttl=ttl, price="101.00"))
+
+    play(venue, FrameKind.TICKS)
+
+    assert venue.book.find(order.order_id).status is Status.COMPLETE
+
+
+def test_an_icebergs_leg_grows_beyond_no_other():
+    venue = a_venue(flat_bars("ALPHA", DAY))
+    play(venue, FrameKind.OPENING)
+    leg = venue.place(asked("iceberg", quantity="200", price="101.00", iceberg_legs="2"))
+
+    with pytest.raises(KiteError, match="at most 100"):
+        venue.modify(leg.order_id, {"quantity": 500})

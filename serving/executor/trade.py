@@ -132,8 +132,12 @@ class Trade:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is open and nothing can come any more: no fill, no order without an answer."""
-        return self.held == 0 and not any(leg.works or leg.unresolved or leg.ahead for leg in self.legs)
+        """Whether nothing is open and nothing can come any more: no fill, no order without an answer.
+
+        An order that is not ours and took nothing back, e.g. a person's limit, is none of our business then.
+        """
+        counted = [leg for leg in self.legs if leg.ours or leg.done]
+        return self.held == 0 and not any(leg.works or leg.unresolved or leg.ahead for leg in counted)
 
     @property
     def gross_inr(self) -> Decimal:

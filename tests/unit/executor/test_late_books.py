@@ -1,11 +1,13 @@
 """Books that tell late: a trade book behind the order book, an order that comes when nobody waits for it any more."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 from pipelines.domain.errors import JournalAway
 from pipelines.domain.orders import OrderType, Purpose
 from pipelines.domain.outcomes import ExitReason
+from pipelines.domain.signals import Side
 from tests.unit.executor.memory_broker import MemoryBroker
 from tests.unit.executor.test_session import CASH, OPEN, Market, Slow
 
@@ -172,3 +174,20 @@ def test_a_late_entry_makes_no_trade_of_its_own_once_the_trade_it_joined_is_over
     assert second.session.trades == {}
     assert second.working == []
     assert second.broker.shares() == {}
+
+
+def test_a_resting_order_of_a_person_does_not_keep_a_trade_open():
+    market = Market()
+    market.decides(quantity=10)
+    market.trades("100.00")
+    stop = market.broker.orders()[-1]
+    market.broker.place_foreign("TCS", Side.SELL, 10, stop)
+    theirs = market.broker.orders()[-1]
+    limit = replace(theirs, order_type=OrderType.LIMIT, limit_price=Decimal("110.00"))
+    market.broker.book[theirs.order_id] = limit
+    market.session.on_connection_lost()
+
+    market.trades("97.00")
+
+    assert market.outcome().exit_reason is ExitReason.STOP
+    assert market.broker.book[theirs.order_id] == limit, "never touched"

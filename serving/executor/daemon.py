@@ -38,7 +38,7 @@ from serving.executor.vitals import Vitals
 
 LOG = structlog.get_logger("executor")
 Answer = TypeVar("Answer")
-NEWS_S = 0.5  #: the books are read when nothing was heard for so long and an order may fill: shares may be bare
+NEWS_S = 0.25  #: the books are read when nothing was heard for so long and an order may fill: shares may be bare
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
 ASK_S = 0.1  #: between two looks at whether a silent broker may be asked again
 PATIENCE_S = 30.0  #: with a paper exchange that does not answer
@@ -60,6 +60,7 @@ class Daemon:
     vitals: Vitals
     calls: OrderTimes
     _done: datetime | None = field(default=None, init=False)
+    _alarms: list[str] = field(default_factory=list, init=False)  # of the day, also over a session that was given up
 
     def run(self) -> None:
         """Trade session after session until the market place has none any more; a summary ends each.
@@ -70,6 +71,7 @@ class Daemon:
         """
         while self.place.await_session(self.vitals.enter):
             self.access.await_token(self.vitals.enter)
+            self._alarms = []
             while not self._trade_while_the_journal_answers():
                 self._await_journal()
 
@@ -87,7 +89,9 @@ class Daemon:
         except ServiceUnavailable as error:
             if self._done is None:
                 raise
-            LOG.error("alarm", what=f"trading stops until the journal answers: {error}")
+            told = f"the journal cannot be written, trading stops until it answers: {error}"
+            self._alarms.append(told)
+            LOG.error("alarm", what=told)
             return False
         return True
 
@@ -184,7 +188,11 @@ class Daemon:
             market_is_now=self.place.root == KITE,
         )
         builder = BarBuilder(session_grid(served.interval))
-        return Session(terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day)
+        session = Session(
+            terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day
+        )
+        session.desk.alarms = self._alarms
+        return session
 
     def _patiently(self, act: Callable[[], Answer], session: Session | None = None) -> Answer:
         """Do what needs the broker's answer: at Kite for as long as it takes, at a paper exchange for a while."""

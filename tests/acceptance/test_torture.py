@@ -1,4 +1,8 @@
-"""Fifty seeded days in which the daemon is killed and the exchange misbehaves, and a sample of the journal's edges."""
+"""Fifty seeded days in which the daemon is killed and the exchange misbehaves, and a sample of the journal's edges.
+
+In lockstep, where a second without a stop is a second of the market: the days by the wall clock, of which how fast the
+machine is decides, are in `make torture`.
+"""
 
 import subprocess
 import sys
@@ -11,7 +15,8 @@ NOTHING = ("duplicates", "lost_fills", "orphans", "naked_beyond_limit", "cash_mi
 
 def test_fifty_tortured_days_lose_and_double_nothing(tmp_path):
     report = tmp_path / "torture.json"
-    command = [sys.executable, "-m", "tests.torture", "--schedules", "38", "--edges", "12", "--report", str(report)]
+    days = ("--schedules", "38", "--edges", "12", "--lockstep")
+    command = [sys.executable, "-m", "tests.torture", *days, "--report", str(report)]
 
     played = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
 

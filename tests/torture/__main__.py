@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--no-faults", action="store_true")
     parser.add_argument("--no-kills", action="store_true")
+    parser.add_argument("--lockstep", action="store_true", help="no schedule by the wall clock: for slow machines")
     parser.add_argument("--keep", action="store_true", help="keep the journal and the diaries of schedules that fail")
     parser.add_argument("--report", type=Path, help="where the figures go; reports/torture.json for a whole run")
     given = parser.parse_args()
@@ -29,6 +31,8 @@ def main() -> int:
     else:
         seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.schedules)
         schedules = [schedule_of(seed, kills=not given.no_kills, faults=not given.no_faults) for seed in seeds]
+        if given.lockstep:
+            schedules = [replace(schedule, pace=None) for schedule in schedules]
         edges = given.edges if given.seed is None else 0
     alone = given.edge is not None or given.seed is not None
     report = given.report or (None if alone else Path("reports") / "torture.json")

@@ -24,6 +24,7 @@ EXCHANGE = "NSE"
 VARIETY = "regular"
 AUTO_PROTECTION = -1  #: the broker chooses the band of a marketable order; without protection it is refused
 LOOKS = 3  #: times the order book is read after an unclear answer
+FIND_PAUSE_S = 0.1  #: between looks for an order whose answer was lost; shares may be bare meanwhile
 PAUSE_S = 0.3
 TOO_MANY_S = 1.0  #: the broker counts calls by the second
 RENEW_S = 1.0  #: between two looks for a new token
@@ -248,7 +249,7 @@ class KiteBroker:
         """The order of a tag, by the rows themselves: whether it can be read does not matter here."""
         for look in range(looks):
             if look:
-                time.sleep(PAUSE_S)
+                time.sleep(FIND_PAUSE_S)
             try:
                 rows = self._reading(self._kite.orders)
             except BrokerSilent:

@@ -13,8 +13,8 @@ from serving.executor.protection import Protection
 from serving.executor.sending import Sender
 from serving.executor.trade import Do, Moment, Step, Trade, next_step
 
-PAUSE_S = 0.15  #: of the wall clock, before what just failed is tried again
-MOST_INSISTING = 5
+PAUSE_S = 0.1  #: of the wall clock, before what just failed is tried again
+MOST_INSISTING = 8
 MOST_STEPS = 12  #: per trade and frame; a trade that wants more is stuck and is told of
 MOST_IN_VAIN = 3  #: changes of one order that fail in one moment
 PURPOSES = {Do.PLACE_STOP: Purpose.STOP, Do.PLACE_EXIT: Purpose.EXIT, Do.PLACE_CORRECTION: Purpose.CORRECTION}

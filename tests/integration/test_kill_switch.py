@@ -38,6 +38,18 @@ class SlowPolicy(EagerPolicy):
         return super().decide(content)
 
 
+class FatalPolicy(EagerPolicy):
+    """Asks at every bar whether to strike; in lockstep the market stands still until the answer is given."""
+
+    def __init__(self, paths, strike: Callable[[], bool]):
+        super().__init__(paths)
+        self._strike, self.struck = strike, False
+
+    def decide(self, content: dict) -> dict:
+        self.struck = self.struck or self._strike()
+        return super().decide(content)
+
+
 def tradesage(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     code = "from serving.commands import main; main()"
     return subprocess.run(
@@ -130,14 +142,24 @@ def test_flatten_gets_out_by_the_daemon_and_proves_it(patient, journal):
 
 
 def test_flatten_without_a_daemon_leaves_the_positions_itself(market, journal):
-    policy = EagerPolicy(market[0])
+    daemon: list = []
+
+    def strike_while_a_position_is_open() -> bool:
+        if not daemon or not journal.open_positions(health(daemon[0]).get("account", "")):
+            return False
+        os.kill(daemon[0].pid, signal.SIGKILL)
+        return True
+
+    policy = FatalPolicy(market[0], strike_while_a_position_is_open)
 
     with exchange_at(market).start() as exchange:
         exchange.wait_until_healthy()
         with executor_at(market, exchange, policy) as first:
-            account = wait_for(lambda: health(first).get("open_positions") and health(first)["account"])
-            os.kill(first.pid, signal.SIGKILL)
+            account = wait_for(lambda: health(first).get("account"))
+            daemon.append(first)
+            wait_for(lambda: policy.struck)
             first.wait(10)
+        assert journal.open_positions(account), "the daemon died with a position"
         closed_before = len(journal.outcomes(account))
         answer = tradesage("flatten", "--reason", "the machine is on fire", "--by", "asha@desk")
         again = tradesage("flatten", "--reason", "once more")

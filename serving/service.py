@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a single row gains nothing from
 
 import bentoml
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipelines.credentials import credential
 from pipelines.domain.bars import IST
@@ -38,6 +38,7 @@ from pipelines.domain.errors import BadInput, FeatureMismatch, TradeSageError
 from pipelines.domain.signals import FeatureRow
 from pipelines.policy.bundle import Bundle
 from pipelines.policy.decide import decide
+from serving.request_body import given_again
 from serving.wire import decision_to_wire, money_in, row_from_wire
 
 ROOT = Path(__file__).resolve().parents[1]  #: the checkout
@@ -227,7 +228,7 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send)
         else:
-            await self._app(scope, _replay(body, receive), send)
+            await self._app(scope, given_again(body, receive), send)
 
 
 async def _body(receive: Receive) -> tuple[bytes, JSONResponse | None]:
@@ -246,19 +247,6 @@ async def _body(receive: Receive) -> tuple[bytes, JSONResponse | None]:
     if not body.lstrip().startswith(b"{"):
         return b"", _refusal(400, "BadInput: the body is no JSON object; send {} or what the API describes")
     return body, None
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 def _refusal(status: int, line: str) -> JSONResponse:

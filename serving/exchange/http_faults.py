@@ -16,6 +16,7 @@ from serving.exchange.json_answers import refusal
 from serving.exchange.refusals import KiteError, too_many_requests
 from serving.exchange.sessions import Sessions
 from serving.exchange.venue import Venue
+from serving.request_body import given_again
 
 OWN_ROUTES = ("/paper", "/healthz", "/connect", "/session")  #: these work always; a log-in must be possible
 _PHRASES = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Time-out"}
@@ -77,7 +78,8 @@ class FaultyCalls:
             return
         purpose = None
         if self._faults.asks_purpose:
-            receive, body = await _read(receive)
+            body = await _read(receive)
+            receive = given_again(body, receive)
             form = dict(parse_qsl(body.decode(errors="replace")))
             purpose = self._purpose_of(scope["method"], scope["path"], form)
         route = f"{scope['method']} {scope['path']}"
@@ -137,8 +139,7 @@ def _into(answer: list[Message]) -> Send:
     return keep
 
 
-async def _read(receive: Receive) -> tuple[Receive, bytes]:
-    """The whole body, and a `receive` that gives it again."""
+async def _read(receive: Receive) -> bytes:
     body, more = b"", True
     while more:
         message = await receive()
@@ -146,13 +147,4 @@ async def _read(receive: Receive) -> tuple[Receive, bytes]:
             break
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    told = False
-
-    async def again() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again, body
+    return body

@@ -23,6 +23,10 @@ class Paths:
     def reports(self) -> Path:
         return self.root / "reports"
 
+    @property
+    def lake(self) -> Path:  # what collectors stored, append-only; see docs/data.md
+        return self.data / "lake"
+
     # 00_world: what the pipeline may not see: the bars after T, for the paper exchange, and the simulator's truth
     @property
     def world(self) -> Path:
@@ -60,6 +64,26 @@ class Paths:
     @property
     def raw_rejected(self) -> Path:  # rows no bar could be made of; absent if there are none
         return self.raw / "rejected.parquet"
+
+    @property
+    def raw_ticks(self) -> Path:  # folder, one file per instrument; absent if there are none
+        return self.raw / "ticks"
+
+    @property
+    def raw_actions(self) -> Path:
+        return self.raw / "actions.parquet"
+
+    @property
+    def raw_membership(self) -> Path:
+        return self.raw / "membership.parquet"
+
+    @property
+    def raw_outcomes(self) -> Path:  # closed trades known at T, for features of recent outcomes
+        return self.raw / "outcomes.parquet"
+
+    @property
+    def disagreements(self) -> Path:  # where two sources of one series differ
+        return self.raw / "disagreements.parquet"
 
     @property
     def snapshot(self) -> Path:  # what was pinned: source, interval, T, files and their hashes

@@ -19,13 +19,14 @@ from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.session_grid import slots
+from pipelines.ingest.kinds import RAW_BAR_COLUMNS
 from pipelines.ingest.names import canonical, kind_of, tokens_for
 from pipelines.ingest.rejects import no_rejects, rejected_rows
 from pipelines.ingest.resample import resample
 from pipelines.ingest.row_faults import defects, impossible
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
 from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
-from pipelines.ingest.world import RAW_BAR_COLUMNS, World, empty_news, instruments_table
+from pipelines.ingest.world import World, empty_news, instruments_table
 from pipelines.params import IngestParams
 
 TICK_SIZE = "0.05"  # rupees; what nearly all stocks of the sample years moved by; files do not say

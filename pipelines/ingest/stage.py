@@ -17,7 +17,8 @@ from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
-from pipelines.ingest.world import NEWS_COLUMNS, RAW_BAR_COLUMNS, World
+from pipelines.ingest.kinds import RAW_BAR_COLUMNS, known_until
+from pipelines.ingest.world import World
 from pipelines.params import IngestParams, Params
 from pipelines.paths import Paths
 from pipelines.stages import StageReport
@@ -68,12 +69,16 @@ def only(world: World, symbols: tuple[str, ...]) -> World:
             f"ingest.symbols: {', '.join(unknown)} not found; the source has {', '.join(sorted(world.bars))}; "
             "correct the spelling or take the symbol out"
         )
+    tables: dict[str, pd.DataFrame] = {
+        name: table[table["symbol"].isin(symbols)].reset_index(drop=True)
+        for name in ("instruments", "news", "actions", "membership", "outcomes", "disagreements", "truth")
+        if (table := getattr(world, name)) is not None
+    }
     return replace(
         world,
         bars={symbol: bars for symbol, bars in world.bars.items() if symbol in symbols},
-        instruments=world.instruments[world.instruments["symbol"].isin(symbols)].reset_index(drop=True),
-        news=world.news[world.news["symbol"].isin(symbols)].reset_index(drop=True),
-        truth=None if world.truth is None else world.truth[world.truth["symbol"].isin(symbols)].reset_index(drop=True),
+        ticks={symbol: ticks for symbol, ticks in world.ticks.items() if symbol in symbols},
+        **tables,  # type: ignore[arg-type]
     )
 
 
@@ -167,18 +172,26 @@ def _write_raw(world: World, split: Split, snapshot: dict, paths: Paths, folder:
     for symbol, bars in split.raw.items():
         write_table(bars, folder / paths.raw_bars.relative_to(paths.raw) / f"{symbol}.parquet")
     write_table(world.instruments, folder / paths.raw_instruments.relative_to(paths.raw))
-    write_table(_news_until(world.news, split), folder / paths.raw_news.relative_to(paths.raw))
+    for symbol, ticks in world.ticks.items():
+        write_table(
+            known_until(ticks, "ticks", split.as_of),
+            folder / paths.raw_ticks.relative_to(paths.raw) / f"{symbol}.parquet",
+        )
+    for kind, table, path in (
+        ("news", world.news, paths.raw_news),
+        ("actions", world.actions, paths.raw_actions),
+        ("membership", world.membership, paths.raw_membership),
+        ("outcomes", world.outcomes, paths.raw_outcomes),
+        ("disagreements", world.disagreements, paths.disagreements),
+    ):
+        write_table(known_until(table, kind, split.as_of), folder / path.relative_to(paths.raw))
     if world.rejected is not None and len(world.rejected):
         write_table(world.rejected, folder / paths.raw_rejected.relative_to(paths.raw))
     write_json(snapshot, folder / paths.snapshot.relative_to(paths.raw))
 
 
-def _news_until(news: pd.DataFrame, split: Split) -> pd.DataFrame:
-    return news.loc[news["time"] <= split.as_of, list(NEWS_COLUMNS)].reset_index(drop=True)
-
-
 def _news_after(news: pd.DataFrame, split: Split) -> pd.DataFrame:
-    return news.loc[news["time"] > split.as_of, list(NEWS_COLUMNS)].reset_index(drop=True)
+    return news[news["time"] > split.as_of].reset_index(drop=True)
 
 
 def _snapshot(params: IngestParams, world: World, split: Split) -> dict:
@@ -193,7 +206,7 @@ def _snapshot(params: IngestParams, world: World, split: Split) -> dict:
         "counts": {
             "instruments": len(world.instruments),
             "bars": sum(len(bars) for bars in split.raw.values()),
-            "news": len(_news_until(world.news, split)),
+            "news": len(known_until(world.news, "news", split.as_of)),
             "session_bars": sum(len(bars) for bars in split.session.values()),
             "session_news": len(_news_after(world.news, split)),
         },

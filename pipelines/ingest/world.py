@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE, Interval
+from pipelines.domain.bars import Interval
 from pipelines.domain.instruments import INSTRUMENT_COLUMNS
+from pipelines.ingest.kinds import empty, types_of
 
-#: Columns of a source's bars: where a row came from goes with it, so that quarantine can name it.
-RAW_BAR_COLUMNS = (*BAR_COLUMNS, "source", "source_row")
-NEWS_COLUMNS = ("symbol", "time", "headline", "sentiment")
 TRUTH_COLUMNS = ("close_time", "regime", "symbol", "drift")
 
 
@@ -24,33 +22,20 @@ class World:
     interval: Interval
     truth: pd.DataFrame | None = None  #: TRUTH_COLUMNS, of a simulated market only
     left_out: tuple[str, ...] = ()  #: sentences: what the source holds that is not used, and why
+    actions: pd.DataFrame = field(default_factory=lambda: empty("actions"))
+    membership: pd.DataFrame = field(default_factory=lambda: empty("membership"))
+    outcomes: pd.DataFrame = field(default_factory=lambda: empty("outcomes"))  #: of earlier runs of this market
+    disagreements: pd.DataFrame = field(default_factory=lambda: empty("disagreements"))  #: of sources of one series
+    ticks: Mapping[str, pd.DataFrame] = field(default_factory=dict)  #: by symbol, TICK_COLUMNS
     rejected: pd.DataFrame | None = None  #: rows no bar could be made of, see `pipelines/ingest/rejects.py`
     files: Mapping[str, str] = field(default_factory=dict)  #: SHA-256 by name relative to the folder read
 
 
 def empty_news() -> pd.DataFrame:
     """News of a source that has none, with the right types."""
-    return pd.DataFrame(
-        {
-            "symbol": pd.Series(dtype="str"),
-            "time": pd.Series(dtype=TIME_DTYPE),
-            "headline": pd.Series(dtype="str"),
-            "sentiment": pd.Series(dtype="float64"),
-        }
-    )
+    return empty("news")
 
 
 def instruments_table(rows: list[dict[str, object]]) -> pd.DataFrame:
     """Instruments in the order and types of `instruments.parquet`."""
-    frame = pd.DataFrame(rows, columns=list(INSTRUMENT_COLUMNS))
-    return frame.astype(
-        {
-            "symbol": "str",
-            "token": "int64",
-            "kind": "str",
-            "tick_size": "str",
-            "lot_size": "int64",
-            "sector": "str",
-            "has_volume": "bool",
-        }
-    )
+    return pd.DataFrame(rows, columns=list(INSTRUMENT_COLUMNS)).astype(types_of("instruments"))

@@ -8,7 +8,8 @@ import pytest
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
 from pipelines.ingest.files import read_files
-from pipelines.ingest.world import RAW_BAR_COLUMNS, World
+from pipelines.ingest.kinds import RAW_BAR_COLUMNS
+from pipelines.ingest.world import World
 from pipelines.params import IngestParams
 from tests.conftest import SHARED_DATA, params_content
 

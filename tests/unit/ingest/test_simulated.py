@@ -11,9 +11,11 @@ from pandas.testing import assert_frame_equal
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.errors import BadParams
 from pipelines.domain.market_calendar import bar_times, sessions_between, trading_days_before
+from pipelines.domain.news import NEWS_COLUMNS
+from pipelines.ingest.kinds import RAW_BAR_COLUMNS
 from pipelines.ingest.simulated import REGIMES, simulate
 from pipelines.ingest.universe import listings, tick_size
-from pipelines.ingest.world import NEWS_COLUMNS, RAW_BAR_COLUMNS, TRUTH_COLUMNS, World
+from pipelines.ingest.world import TRUTH_COLUMNS, World
 from pipelines.params import SimulatedParams
 
 END = date(2026, 6, 30)

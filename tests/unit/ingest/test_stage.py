@@ -1,6 +1,7 @@
 """Ingest: what is pinned, what is held back, and that a failure leaves no trace."""
 
 import hashlib
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.market_calendar import bar_times, session_on, trading_days_before
 from pipelines.ingest import stage
-from pipelines.ingest.world import RAW_BAR_COLUMNS, World, empty_news, instruments_table
+from pipelines.ingest.kinds import RAW_BAR_COLUMNS, empty, typed
+from pipelines.ingest.world import World, empty_news, instruments_table
 from pipelines.tables import read_json, read_table
 from tests.conftest import workspace_at
 
@@ -214,3 +216,36 @@ def test_later_rows_that_cannot_be_played_are_left_out_and_counted():
 )
 def test_a_session_is_a_day_of_intraday_bars_and_a_month_of_daily_ones(asked, interval, held_back):
     assert stage.days_to_play(asked, interval) == held_back
+
+
+def test_tables_that_the_source_does_not_have_are_there_and_empty(ingested):
+    paths, _, _ = ingested
+
+    for kind, path in (
+        ("actions", paths.raw_actions),
+        ("membership", paths.raw_membership),
+        ("outcomes", paths.raw_outcomes),
+        ("disagreements", paths.disagreements),
+    ):
+        pd.testing.assert_frame_equal(read_table(path), empty(kind))
+    assert not paths.raw_ticks.exists()
+
+
+def test_every_table_is_cut_at_t(tmp_path, monkeypatch):
+    world = a_world(("2023-06-01", 100.0), ("2023-06-02", 101.0), ("2023-06-05", 102.0))
+    before, after = (pd.Timestamp(day, tz="Asia/Kolkata") for day in ("2023-06-02 10:00", "2023-06-05 10:00"))
+    action = {"symbol": "TCS", "ex_date": after, "kind": "bonus", "ratio": 2.0, "amount_inr": 0.0, "source": "a list"}
+    actions = [action | {"known_at": before}, action | {"known_at": after}, action | {"known_at": pd.NaT}]
+    ticks = {"symbol": "TCS", "price": 100.0, "quantity": 1.0, "volume": 1.0}
+    world = replace(
+        world,
+        actions=typed(pd.DataFrame(actions).astype({"known_at": TIME_DTYPE}), "actions"),
+        ticks={"TCS": typed(pd.DataFrame([ticks | {"time": before}, ticks | {"time": after}]), "ticks")},
+    )
+    monkeypatch.setattr(stage, "read_world", lambda *_: world)
+    paths, params = workspace_at(tmp_path, {"ingest.session_days": 1})
+
+    stage.run(params, paths)
+
+    assert read_table(paths.raw_actions)["known_at"].tolist() == [before]
+    assert read_table(paths.raw_ticks / "TCS.parquet")["time"].tolist() == [before]

@@ -10,20 +10,10 @@ from typing import Any
 import pandas as pd
 
 from pipelines.domain.bars import IST, Interval
+from pipelines.domain.history_windows import history_windows_on
 from serving.exchange.quotes import Forming
 from serving.exchange.refusals import input_error
 
-#: Kite's words for intervals: length in minutes (0 a day) and the longest span of one request in days.
-INTERVALS = {
-    "minute": (1, 60),
-    "3minute": (3, 100),
-    "5minute": (5, 100),
-    "10minute": (10, 100),
-    "15minute": (15, 200),
-    "30minute": (30, 200),
-    "60minute": (60, 400),
-    "day": (0, 2000),
-}
 YEARS = range(1900, 2200)  #: that candles are asked for
 _DAY = timedelta(days=1)
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
@@ -51,9 +41,9 @@ class Candles:
         ------
         KiteError : InputException for an unknown or too fine interval, unparsable dates or too long a span.
         """
-        minutes = self._minutes(word)
+        minutes = self._minutes(word, clock.date())
         since, until = parsed_time(first, "from"), parsed_time(last, "to")
-        longest = INTERVALS[word][1]
+        longest = history_windows_on(clock.date())[word].days
         if until < since:
             raise input_error("invalid from and to: from lies after to")
         if until - since > timedelta(days=longest):
@@ -67,10 +57,11 @@ class Candles:
         bars = bars[(stamps >= since) & (stamps <= until)]
         return [_candle(row, daily=minutes == 0) for row in bars.itertuples(index=False)]
 
-    def _minutes(self, word: str) -> int:
-        if word not in INTERVALS:
+    def _minutes(self, word: str, day: date) -> int:
+        windows = history_windows_on(day)
+        if word not in windows:
             raise input_error("invalid interval")
-        minutes = INTERVALS[word][0]
+        minutes = windows[word].minutes
         multiple = minutes == 0 or (self._native > 0 and minutes >= self._native and minutes % self._native == 0)
         if not multiple:
             native = f"{self._native} minutes" if self._native else "days"

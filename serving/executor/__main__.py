@@ -21,9 +21,10 @@ from serving.executor.kite_client import KITE, LOOPBACK, client
 from serving.executor.logs import hook_tracebacks, log_to_stderr
 
 if TYPE_CHECKING:  # what needs long to import comes late: a wrong argument is answered at once
+    from pipelines.pacing import ReadPacer
     from serving.executor.broker import KiteBroker
     from serving.executor.marketplace import KitePlace, PaperPlace
-    from serving.executor.pacing import OrderPacer, ReadPacer
+    from serving.executor.pacing import OrderPacer
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,7 +152,8 @@ def _kite_place(given: argparse.Namespace, root: str, broker: "KiteBroker") -> "
 
 
 def _pacers(params: Params) -> "tuple[OrderPacer, ReadPacer]":
-    from serving.executor.pacing import OrderPacer, ReadPacer
+    from pipelines.pacing import ReadPacer
+    from serving.executor.pacing import OrderPacer
 
     limits = params.executor
     return (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from serving.executor.pacing import ReadPacer, Route
+from pipelines.pacing import ReadPacer, Route
 
 KITE = "https://api.kite.trade"
 KITE_TICKER = "wss://ws.kite.trade"

@@ -48,6 +48,7 @@ def run(life: Life) -> None:
 
 
 def _play(life: Life, tell: Callable[[str], None]) -> None:
+    from pipelines.pacing import ReadPacer
     from pipelines.params import load_params
     from pipelines.paths import Paths
     from serving.executor import daemon as course
@@ -57,7 +58,7 @@ def _play(life: Life, tell: Callable[[str], None]) -> None:
     from serving.executor.health import Metrics, OrderTimes
     from serving.executor.kite_client import client
     from serving.executor.marketplace import PaperPlace
-    from serving.executor.pacing import OrderPacer, ReadPacer
+    from serving.executor.pacing import OrderPacer
     from serving.executor.paper import PaperMarket
     from serving.executor.vitals import Vitals
     from tests.torture.dying import Dying, DyingJournal

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.pacing import ReadPacer, Route
 from serving.executor.kite_client import client, route_of
-from serving.executor.pacing import OrderPacer, ReadPacer, Route
+from serving.executor.pacing import OrderPacer
 
 
 class Wall:

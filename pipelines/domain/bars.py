@@ -3,6 +3,9 @@
 It is stamped with its open time (Asia/Kolkata) and may be used only from its close time on. In tables the two times are
 `datetime64[us, Asia/Kolkata]`, prices float64 rupees, volume int64 shares; one Parquet file per instrument, sorted by
 `open_time`. The close of the last bar of a session is the session's end.
+
+Prices are those that were traded. Validated bars have an `adjustment` beside them, see `corporate_actions.py`: figures
+that compare over time are prices times, and volumes over, their adjustment.
 """
 
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ IST = ZoneInfo("Asia/Kolkata")
 TIME_DTYPE = "datetime64[us, Asia/Kolkata]"
 PRICE_COLUMNS = ("open", "high", "low", "close")
 BAR_COLUMNS = ("symbol", "open_time", "close_time", "open", "high", "low", "close", "volume")
+VALIDATED_COLUMNS = (*BAR_COLUMNS, "adjustment")  #: float64; 1.0 until a series meets its first split or bonus
 
 
 class Interval(StrEnum):
@@ -48,3 +52,4 @@ class Bar:
     low: float
     close: float
     volume: int
+    adjustment: float = 1.0  #: as that of the series it goes on, see `corporate_actions.py`

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import IST, TIME_DTYPE, Interval
+from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.instruments import Kind
 from pipelines.features.catalogue import FEATURE_NAMES, MARKET_NAMES
 from pipelines.features.state import IN, INPUTS, MARKET_STATE, new_states
@@ -43,8 +44,8 @@ def build_features(
 
     Parameters
     ----------
-    bars : mapping of symbol to DataFrame of shape (n_bars, 8)
-        Bar columns, sorted by `open_time`; may read lazily, each is asked for two or three times.
+    bars : mapping of symbol to DataFrame of shape (n_bars, 9)
+        Validated columns, sorted by `open_time`; may read lazily, each is asked for two or three times.
     news : DataFrame with `symbol, time, sentiment`
         An item counts from the first bar that closes at or after its time.
     instruments : DataFrame with `symbol, kind, has_volume`
@@ -82,7 +83,7 @@ def market_history(bars: Mapping[str, pd.DataFrame], symbols: list[str]) -> Mark
         if len(frame) < 2:
             continue
         at = np.searchsorted(times, microseconds(frame["close_time"])[1:])
-        closes = frame["close"].to_numpy(np.float64)
+        closes = frame["close"].to_numpy(np.float64) * adjustments(frame)
         returns = step_returns(closes[1:], closes[0])
         summed[at] += returns
         stocks[at] += 1.0
@@ -111,12 +112,13 @@ def instrument_rows(
 
 
 def step_inputs(frame: pd.DataFrame, times: np.ndarray, news: pd.DataFrame, has_volume: bool) -> np.ndarray:
-    """What the step is given for each bar, shape (n_bars, inputs)."""
+    """What the step is given for each bar, adjusted for corporate actions, shape (n_bars, inputs)."""
     local = frame["close_time"].dt.tz_convert(IST).dt
     inputs = np.zeros((len(frame), len(INPUTS)))
+    factors = adjustments(frame)
     for name in ("open", "high", "low", "close"):
-        inputs[:, getattr(IN, name)] = frame[name].to_numpy(np.float64)
-    inputs[:, IN.volume] = frame["volume"].to_numpy(np.float64) if has_volume else np.nan
+        inputs[:, getattr(IN, name)] = frame[name].to_numpy(np.float64) * factors
+    inputs[:, IN.volume] = frame["volume"].to_numpy(np.float64) / factors if has_volume else np.nan
     inputs[:, IN.session] = microseconds(local.tz_localize(None)) // MICROSECONDS_PER_DAY
     inputs[:, IN.minute] = local.hour * 60 + local.minute
     inputs[:, IN.weekday] = local.dayofweek

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import IST, Bar, Interval
+from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.news import News
@@ -70,7 +71,7 @@ class OnlineFeatures:
             frame = bars[symbol]
             of_symbol = news[news["symbol"] == symbol]
             instrument_rows(frame, of_symbol, self._has_volume[symbol], market, self._states[symbol])
-            self._last_close[symbol] = float(frame["close"].iloc[-1])
+            self._last_close[symbol] = float(frame["close"].iloc[-1] * adjustments(frame)[-1])
             waiting = of_symbol[of_symbol["time"] > frame["close_time"].iloc[-1]]
             self._news[symbol] = [
                 News(symbol, time.to_pydatetime(), float(sentiment))
@@ -122,7 +123,7 @@ class OnlineFeatures:
                 raise BadInput(f"{symbol}: the bar closes at {bar.close_time}, but the update is for {close_time}")
 
     def _step_market(self, present: list[str], bars: Mapping[str, Bar]) -> np.ndarray:
-        closes = np.array([bars[symbol].close for symbol in present])
+        closes = np.array([bars[symbol].close * bars[symbol].adjustment for symbol in present])
         returns = np.array(
             [step_returns(closes[i : i + 1], self._last_close[symbol])[0] for i, symbol in enumerate(present)]
         )
@@ -135,9 +136,11 @@ class OnlineFeatures:
         return step_market(self._market, np.array([summed]), np.array([float(len(known))]), np.array([rose]))
 
     def _inputs(self, bar: Bar, moment: tuple[int, int, int, int], close_time: datetime) -> np.ndarray:
-        volume = float(bar.volume) if self._has_volume[bar.symbol] else math.nan
+        factor = bar.adjustment
+        volume = float(bar.volume) / factor if self._has_volume[bar.symbol] else math.nan
         sentiment, items = self._take_news(bar.symbol, close_time)
-        said = (bar.open, bar.high, bar.low, bar.close, volume, *moment, sentiment, items)
+        prices = (bar.open * factor, bar.high * factor, bar.low * factor, bar.close * factor)
+        said = (*prices, volume, *moment, sentiment, items)
         return np.array(said, dtype=np.float64).reshape(1, len(INPUTS))
 
     def _take_news(self, symbol: str, close_time: datetime) -> tuple[float, float]:

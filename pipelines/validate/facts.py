@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import PRICE_COLUMNS, Interval
+from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.session_grid import slots
 
 BEFORE = 5  #: closes before a bar whose median its prices are held against
@@ -16,7 +17,8 @@ def with_facts(bars: pd.DataFrame, interval: Interval, ungapped: Set[str]) -> pd
 
     Parameters
     ----------
-    bars : DataFrame of raw or validated bars of one instrument, in the source's order
+    bars : DataFrame of raw or validated bars of one instrument, in the source's order; steps between them are measured
+        on adjusted prices
     interval : Interval
     ungapped : symbols whose level may jump (indices): they have no corporate actions, some of them no ceiling
 
@@ -33,8 +35,9 @@ def with_facts(bars: pd.DataFrame, interval: Interval, ungapped: Set[str]) -> pd
     facts["rows_at_time"] = (facts["copies_before"] == 0).groupby(facts["open_time"], dropna=False).transform("sum")
     facts["in_order"] = _in_order(facts["open_time"])
     facts = facts.join(_place(facts["open_time"], interval))
-    facts["deviation"] = deviations(facts) if jumps else 0.0
-    facts["overnight_gap"] = overnight_gaps(facts) if jumps else np.nan
+    comparable = adjusted(facts)
+    facts["deviation"] = deviations(comparable) if jumps else 0.0
+    facts["overnight_gap"] = overnight_gaps(comparable) if jumps else np.nan
     return facts
 
 

@@ -1,11 +1,12 @@
 """`validate`: judge the raw bars by `expectations/`, keep what is sound, say what is set aside and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, Interval
+from pipelines.domain.bars import VALIDATED_COLUMNS, Interval
+from pipelines.domain.corporate_actions import Step, actions_table, adjust, adjusted, ratios_by_day
 from pipelines.domain.errors import BadInput, DataRejected, TooFewBars
 from pipelines.domain.instruments import Kind
 from pipelines.params import Params, ValidateParams
@@ -43,16 +44,18 @@ class Raw:
     instruments: pd.DataFrame
     news: pd.DataFrame
     rejected: pd.DataFrame | None  #: rows that `ingest` could make no bar of
+    actions: pd.DataFrame = field(default_factory=actions_table)  #: ACTION_COLUMNS, known as of T
 
 
 @dataclass(frozen=True)
 class Validated:
     """What later stages may rely on, and what was set aside."""
 
-    bars: Mapping[str, pd.DataFrame]  #: BAR_COLUMNS, sorted by open_time
+    bars: Mapping[str, pd.DataFrame]  #: VALIDATED_COLUMNS, sorted by open_time
     instruments: pd.DataFrame
     quarantine: pd.DataFrame  #: QUARANTINE_COLUMNS
     completeness: Mapping[str, Completeness]
+    steps: tuple[Step, ...]  #: of known corporate actions, applied or found in the prices already
     rows_in: int
     notes: tuple[str, ...]
 
@@ -91,7 +94,8 @@ def read_raw(paths: Paths) -> Raw:
     if not tables:
         raise BadInput(f"{paths.raw_bars} holds no bars; run ingest again with fewer session_days or more data")
     rejected = read_table(paths.raw_rejected) if paths.raw_rejected.exists() else None
-    return Raw(pd.concat(tables, ignore_index=True), instruments, read_table(paths.raw_news), rejected)
+    actions = read_table(paths.raw_actions) if paths.raw_actions.exists() else actions_table()
+    return Raw(pd.concat(tables, ignore_index=True), instruments, read_table(paths.raw_news), rejected, actions)
 
 
 def validated(raw: Raw, interval: Interval, params: ValidateParams) -> Validated:
@@ -107,14 +111,15 @@ def validated(raw: Raw, interval: Interval, params: ValidateParams) -> Validated
 
     _refuse_only_indices(raw.instruments)
     indices = frozenset(raw.instruments.loc[raw.instruments["kind"] == Kind.INDEX.value, "symbol"])
-    bars = _facts(raw.bars, interval, indices)
+    adjusted_bars, steps = with_adjustment(raw.bars, raw.actions)
+    bars = _facts(adjusted_bars, interval, indices)
     broken = judge(bars, raw_bars.suite(intraday=interval.intraday))
     _refuse_wrong_tables(broken)
     faulty = broken_rows(bars, broken)
     _refuse_too_many(raw, faulty, params.max_quarantined)
 
     sound = bars.drop(index=faulty.index)
-    gaps = pd.concat([overnight_gaps(own) for _, own in sound.groupby("symbol", sort=True)])
+    gaps = pd.concat([overnight_gaps(adjusted(own)) for _, own in sound.groupby("symbol", sort=True)])
     cut = before_gaps(sound, gaps.where(~sound["symbol"].isin(indices)), params.max_overnight_gap)
     sound = sound.drop(index=cut.index)
     kept, dropped = _long_enough(sound, raw.instruments, params.min_bars)
@@ -131,9 +136,30 @@ def validated(raw: Raw, interval: Interval, params: ValidateParams) -> Validated
         instruments=raw.instruments[raw.instruments["symbol"].isin(tables)].reset_index(drop=True),
         quarantine=quarantine,
         completeness=found,
+        steps=steps,
         rows_in=len(raw.bars) + (0 if unreadable is None else len(unreadable)),
-        notes=(*_quarantine_notes(quarantine, cut), *dropped, *_completeness_notes(found, params.min_completeness)),
+        notes=(
+            *_quarantine_notes(quarantine, cut),
+            *_action_notes(steps),
+            *dropped,
+            *_completeness_notes(found, params.min_completeness),
+        ),
     )
+
+
+def with_adjustment(bars: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Step, ...]]:
+    """Bars of all instruments with the column `adjustment`, and the steps that fall into them.
+
+    Factors rise within the day that a step belongs to and with nothing later; rows without a readable time get 1.0.
+    """
+    column = pd.Series(1.0, index=bars.index)
+    steps: list[Step] = []
+    for symbol in sorted(set(actions["symbol"]) & set(bars["symbol"].unique())):
+        own = bars[bars["symbol"] == symbol]
+        found = adjust(own, ratios_by_day(actions, symbol))
+        column.loc[own.index] = found.factors
+        steps += found.steps
+    return bars.assign(adjustment=column), tuple(steps)
 
 
 def _facts(bars: pd.DataFrame, interval: Interval, indices: frozenset[str]) -> pd.DataFrame:
@@ -142,7 +168,7 @@ def _facts(bars: pd.DataFrame, interval: Interval, indices: frozenset[str]) -> p
 
 
 def _table(bars: pd.DataFrame, symbol: str) -> pd.DataFrame:
-    own = bars.loc[bars["symbol"] == symbol, list(BAR_COLUMNS)]
+    own = bars.loc[bars["symbol"] == symbol, list(VALIDATED_COLUMNS)]
     return own.sort_values("open_time", kind="stable", ignore_index=True)
 
 
@@ -219,6 +245,14 @@ def _quarantine_notes(quarantine: pd.DataFrame, cut: pd.DataFrame) -> list[str]:
         by_symbol = ", ".join(f"{symbol} {count:,}" for symbol, count in cut.groupby("symbol").size().items())
         notes.append(f"history before an unexplained overnight gap is set aside: {by_symbol}")
     return notes
+
+
+def _action_notes(steps: tuple[Step, ...]) -> list[str]:
+    applied = [f"{step.symbol} {step.ex_date} ({step.applied:.6g})" for step in steps if step.applied != 1]
+    carried = [f"{step.symbol} {step.ex_date} ({step.known / step.applied:.6g})" for step in steps
+               if step.applied != step.known]  # fmt: skip
+    told = [f"adjusted for corporate actions: {', '.join(applied)}"] if applied else []
+    return [*told, f"prices carry these actions already, not applied again: {', '.join(carried)}"] if carried else told
 
 
 def _completeness_notes(found: Mapping[str, Completeness], least: float) -> list[str]:

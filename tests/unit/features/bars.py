@@ -60,6 +60,18 @@ def random_market(bars: int = 200, seed: int = 0, **how) -> dict[str, pd.DataFra
     return {symbol: random_bars(symbol, bars, seed, **how) for symbol in SYMBOLS}
 
 
+def split_market(market: dict[str, pd.DataFrame], symbol: str, ratio: int, share: float = 0.5) -> dict:
+    """The market with a split of one stock at the first day after `share` of its bars, told by `adjustment`."""
+    frame = market[symbol]
+    days = frame["open_time"].dt.normalize()
+    after = (days > days.iloc[int(len(frame) * share)]).to_numpy()
+    prices = ["open", "high", "low", "close"]
+    split = frame.assign(adjustment=np.where(after, float(ratio), 1.0))
+    split.loc[after, prices] /= ratio
+    split.loc[after, "volume"] *= ratio
+    return market | {symbol: split}
+
+
 def instruments(symbols: tuple[str, ...] = SYMBOLS, has_volume: bool = True) -> list[Instrument]:
     stocks = [
         Instrument(symbol, 256 * (i + 1) + 1, Kind.STOCK, Decimal("0.05"), 1, "", has_volume)
@@ -109,6 +121,7 @@ def closes_in_order(market: dict[str, pd.DataFrame]) -> list[tuple[datetime, dic
                 row.low,
                 row.close,
                 int(row.volume),
+                float(getattr(row, "adjustment", 1.0)),
             )
             found.setdefault(close_time, {})[symbol] = bar
     return sorted(found.items())

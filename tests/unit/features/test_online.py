@@ -16,6 +16,7 @@ from tests.unit.features.bars import (
     no_news,
     random_market,
     random_news,
+    split_market,
 )
 
 COLUMNS = list(FEATURE_NAMES)
@@ -73,6 +74,22 @@ def test_after_a_replayed_history_online_goes_on_where_the_batch_would(has_volum
     for symbol, table in tables.items():
         rows = [list(update.rows[symbol].values()) for update in updates if symbol in update.rows]
         assert same_bits(rows, table.loc[table["close_time"] > cut, COLUMNS])
+
+
+def test_features_do_not_see_a_split_in_batch_or_online():
+    market = random_market(bars=400, seed=11)
+    split = split_market(market, "TCS", 2)
+
+    online = play(OnlineFeatures(instruments(), Interval.MIN_5), split)
+
+    market_table, tables = build(market, no_news())
+    split_table, split_tables = build(split, no_news())
+    assert split["TCS"]["adjustment"].nunique() == 2
+    assert same_bits(split_table[list(MARKET_NAMES)], market_table[list(MARKET_NAMES)])
+    for symbol, table in tables.items():
+        rows = [list(update.rows[symbol].values()) for update in online]
+        assert same_bits(split_tables[symbol][COLUMNS], table[COLUMNS])
+        assert same_bits(rows, table[COLUMNS])
 
 
 def test_an_index_or_an_unknown_symbol_gets_no_row():

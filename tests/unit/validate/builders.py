@@ -3,6 +3,7 @@
 import pandas as pd
 
 from pipelines.domain.bars import Interval
+from pipelines.domain.corporate_actions import actions_table
 from pipelines.domain.market_calendar import bar_times, sessions_between
 from pipelines.ingest.names import kind_of, tokens_for
 from pipelines.ingest.world import empty_news, instruments_table
@@ -33,7 +34,7 @@ def some_bars(symbol: str = "ABC", interval: Interval = Interval.DAY, count: int
     )
 
 
-def a_raw_market(*bars: pd.DataFrame, rejected: pd.DataFrame | None = None) -> Raw:
+def a_raw_market(*bars: pd.DataFrame, rejected: pd.DataFrame | None = None, actions: pd.DataFrame | None = None) -> Raw:
     symbols = [str(own["symbol"].iloc[0]) for own in bars]
     tokens = tokens_for(symbols)
     rows: list[dict[str, object]] = [
@@ -48,7 +49,21 @@ def a_raw_market(*bars: pd.DataFrame, rejected: pd.DataFrame | None = None) -> R
         }
         for symbol in symbols
     ]
-    return Raw(pd.concat(bars, ignore_index=True), instruments_table(rows), empty_news(), rejected)
+    known = actions_table() if actions is None else actions
+    return Raw(pd.concat(bars, ignore_index=True), instruments_table(rows), empty_news(), rejected, known)
+
+
+def a_split(ratio: float, ex_date: str, symbol: str = "ABC") -> pd.DataFrame:
+    midnight = pd.Timestamp(ex_date, tz="Asia/Kolkata")
+    return actions_table([{"symbol": symbol, "ex_date": midnight, "kind": "split", "ratio": ratio, "source": "a test"}])
+
+
+def after_a_split(bars: pd.DataFrame, ratio: float, ex_date: str) -> pd.DataFrame:
+    """The bars as they are traded when every share becomes `ratio` on a day."""
+    after = bars["open_time"] >= pd.Timestamp(ex_date, tz="Asia/Kolkata")
+    bars = bars.copy()
+    bars.loc[after, ["open", "high", "low", "close"]] /= ratio
+    return bars
 
 
 def validation(**overrides: float) -> ValidateParams:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.domain.bars import BAR_COLUMNS, Interval
+from pipelines.domain.bars import VALIDATED_COLUMNS, Interval
 from pipelines.domain.errors import DataRejected, TooFewBars
 from pipelines.ingest.rejects import rejected_rows
 from pipelines.validate.stage import Validated, validated
-from tests.unit.validate.builders import a_raw_market, some_bars, validation
+from tests.unit.validate.builders import a_raw_market, a_split, after_a_split, some_bars, validation
 
 DAY = Interval.DAY
 
@@ -25,7 +25,9 @@ def test_sound_bars_pass_wholly():
     found = judged(bars)
 
     assert found.quarantine.empty
-    pd.testing.assert_frame_equal(found.bars["ABC"], bars[list(BAR_COLUMNS)], check_dtype=False)
+    pd.testing.assert_frame_equal(
+        found.bars["ABC"], bars.assign(adjustment=1.0)[list(VALIDATED_COLUMNS)], check_dtype=False
+    )
     assert found.as_report()["completeness"] == 1.0
     assert found.notes == ()
 
@@ -175,3 +177,49 @@ def test_thin_and_missing_sessions_are_told():
     assert found.by_instrument()["ABC"]["missing_sessions"] == 1
     assert any("1 sessions hold less than 80%" in note for note in found.notes)
     assert found.completeness["ABC"].share == pytest.approx(635 / 750)
+
+
+def test_a_split_that_is_known_keeps_its_history_and_is_told():
+    bars = after_a_split(some_bars(), 10, "2023-07-03")
+
+    found = validated(a_raw_market(bars, actions=a_split(10, "2023-07-03")), DAY, validation())
+
+    assert found.quarantine.empty
+    table = found.bars["ABC"]
+    assert table["close"].tolist() == bars["close"].tolist()
+    assert table.groupby("adjustment")["open_time"].min()[10.0].date().isoformat() == "2023-07-03"
+    assert found.notes == ("adjusted for corporate actions: ABC 2023-07-03 (10)",)
+
+
+def test_a_split_that_nobody_knows_cuts_off_the_history_before_it():
+    bars = after_a_split(some_bars(), 2, "2023-07-03")
+
+    found = validated(a_raw_market(bars), DAY, validation())
+
+    assert set(found.quarantine["rule"]) == {"unexplained_gap"}
+    assert found.bars["ABC"]["open_time"].min().date().isoformat() == "2023-07-03"
+
+
+def test_an_action_of_another_size_does_not_explain_a_night():
+    bars = after_a_split(some_bars(), 10, "2023-07-03")
+
+    found = validated(a_raw_market(bars, actions=a_split(2, "2023-07-03")), DAY, validation())
+
+    assert "unexplained_gap" in set(found.quarantine["rule"])
+
+
+def test_prices_that_carry_the_split_already_stay_as_they_are():
+    found = validated(a_raw_market(some_bars(), actions=a_split(10, "2023-07-03")), DAY, validation())
+
+    assert set(found.bars["ABC"]["adjustment"]) == {1.0}
+    assert found.notes == ("prices carry these actions already, not applied again: ABC 2023-07-03 (10)",)
+
+
+def test_rows_before_an_ex_date_are_the_same_bytes_whether_or_not_the_action_is_known():
+    day = pd.Timestamp("2023-07-03", tz="Asia/Kolkata")
+    bars = after_a_split(some_bars(), 10, "2023-07-03")
+
+    whole = validated(a_raw_market(bars, actions=a_split(10, "2023-07-03")), DAY, validation()).bars["ABC"]
+    early = validated(a_raw_market(bars[bars["open_time"] < day]), DAY, validation()).bars["ABC"]
+
+    pd.testing.assert_frame_equal(whole[whole["open_time"] < day], early, check_exact=True)

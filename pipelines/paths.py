@@ -62,10 +62,6 @@ class Paths:
         return self.raw / "news.parquet"
 
     @property
-    def raw_actions(self) -> Path:
-        return self.raw / "actions.parquet"
-
-    @property
     def raw_rejected(self) -> Path:  # rows no bar could be made of; absent if there are none
         return self.raw / "rejected.parquet"
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import pandas as pd
 
 from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE
+from pipelines.domain.corporate_actions import ACTION_COLUMNS
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import INSTRUMENT_COLUMNS
 from pipelines.domain.news import NEWS_COLUMNS
@@ -20,8 +21,6 @@ KINDS: tuple[DataKind, ...] = get_args(DataKind)
 RAW_BAR_COLUMNS = (*BAR_COLUMNS, "source", "source_row")
 #: quantity: shares since the tick before, NaN where not told; volume: running total of the day, NaN where not told
 TICK_COLUMNS = ("symbol", "time", "price", "quantity", "volume")
-#: ratio: shares after for one share before (split 10:1 is 10, bonus 1:1 is 2), NaN of a dividend
-ACTION_COLUMNS = ("symbol", "ex_date", "kind", "ratio", "amount_inr", "known_at", "source")
 #: a stock is in the index from the first day to the last, both included; NaT: not ended
 MEMBERSHIP_COLUMNS = ("index_name", "symbol", "effective_from", "effective_to", "known_at", "source")
 #: Closed trades as features see them, in rupees as float64; exact money stays in the journal.

@@ -94,7 +94,7 @@ def read_raw(paths: Paths) -> Raw:
     if not tables:
         raise BadInput(f"{paths.raw_bars} holds no bars; run ingest again with fewer session_days or more data")
     rejected = read_table(paths.raw_rejected) if paths.raw_rejected.exists() else None
-    actions = read_table(paths.raw_actions) if paths.raw_actions.exists() else actions_table()
+    actions = read_table(paths.raw_actions)
     return Raw(pd.concat(tables, ignore_index=True), instruments, read_table(paths.raw_news), rejected, actions)
 
 

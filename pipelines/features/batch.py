@@ -10,8 +10,8 @@ from pipelines.domain.bars import IST, TIME_DTYPE, Interval
 from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.instruments import Kind
 from pipelines.features.catalogue import FEATURE_NAMES, MARKET_NAMES
-from pipelines.features.state import IN, INPUTS, MARKET_STATE, new_states
-from pipelines.features.step import step_bars, step_market, step_returns
+from pipelines.features.state import IN, INPUTS, MARKET_STATE
+from pipelines.features.step import new_states, step_bars, step_market, step_returns
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 

@@ -5,9 +5,37 @@ A bar's market return is the mean log return of the stocks with a bar at that cl
 
 import math
 
-from pipelines.features.catalogue import AT, MARKET_AT
+from pipelines.features.definition import MOSKOWITZ, family, places
 from pipelines.features.state import advance, push
-from pipelines.features.windows import co_moments, compiled, deviation, mean, ratio, total
+from pipelines.features.windows import compiled, deviation, mean, total
+
+FEATURES = family(
+    "market",
+    [
+        ("market_return_1", 1, "log return", "equal-weighted stocks of the run", "the market's return in the bar"),
+        ("market_return_12", 12, "log return", "equal-weighted stocks of the run", "the market's return over 12 bars"),
+        ("market_return_48", 48, "log return", "equal-weighted stocks of the run", "the market's return over 48 bars"),
+        (
+            "market_volatility_24",
+            24,
+            "log return per bar",
+            "equal-weighted stocks of the run",
+            "spread of the market's returns",
+        ),
+        (
+            "market_activity_72",
+            72,
+            "log return per bar",
+            "mean absolute return: one overnight gap moves it little",
+            "mean size of the market's moves",
+        ),
+        ("market_trend_72", 72, "volatilities", MOSKOWITZ, "the market's return over what a random walk would do"),
+        ("market_breadth", 1, "share", "stocks of the run that rose in the bar", "stocks that rose in the bar"),
+        ("market_breadth_12", 12, "share", "mean of market_breadth", "stocks that rose, mean of 12 bars"),
+    ],
+)
+AT = places(FEATURES)
+STATE = ()
 
 #: Log returns per bar under this spread count as no movement at all: prices move in ticks, this is rounding
 STILL = 1e-9
@@ -21,16 +49,16 @@ def market_step(m, summed, stocks, rose, out):
     # A bar in which no stock has an earlier close tells nothing: the market stood still
     push(m.log_return, end, summed / stocks if stocks > 0.0 else 0.0)
     push(m.breadth, end, rose / stocks if stocks > 0.0 else 0.5)
-    out[MARKET_AT.market_return_1] = m.log_return[end - 1]
-    out[MARKET_AT.market_return_12] = total(m.log_return[end - 12 : end])
-    out[MARKET_AT.market_return_48] = total(m.log_return[end - 48 : end])
-    out[MARKET_AT.market_volatility_24] = deviation(m.log_return[end - 24 : end])
-    out[MARKET_AT.market_activity_72] = _mean_size(m.log_return[end - 72 : end])
+    out[AT.market_return_1] = m.log_return[end - 1]
+    out[AT.market_return_12] = total(m.log_return[end - 12 : end])
+    out[AT.market_return_48] = total(m.log_return[end - 48 : end])
+    out[AT.market_volatility_24] = deviation(m.log_return[end - 24 : end])
+    out[AT.market_activity_72] = _mean_size(m.log_return[end - 72 : end])
     spread = deviation(m.log_return[end - 72 : end])
     moved = total(m.log_return[end - 72 : end])
-    out[MARKET_AT.market_trend_72] = moved / (spread * math.sqrt(72.0)) if spread > STILL else math.nan
-    out[MARKET_AT.market_breadth] = m.breadth[end - 1]
-    out[MARKET_AT.market_breadth_12] = mean(m.breadth[end - 12 : end])
+    out[AT.market_trend_72] = moved / (spread * math.sqrt(72.0)) if spread > STILL else math.nan
+    out[AT.market_breadth] = m.breadth[end - 1]
+    out[AT.market_breadth_12] = mean(m.breadth[end - 12 : end])
 
 
 @compiled
@@ -42,23 +70,7 @@ def _mean_size(values):
 
 
 @compiled
-def write(s, market, out):
-    """The market's features as they stand, and how the instrument moves with and against it."""
-    end = s.end
+def write(s, bar, market, out):
+    """The market's row as it stands."""
     for i in range(market.shape[0]):
-        out[AT.market_return_1 + i] = market[i]
-    product, own, others = co_moments(s.log_return[end - 48 : end], s.market_return[end - 48 : end])
-    out[AT.beta_48] = product / others if others > STILL * STILL else math.nan
-    moving = own > STILL * STILL and others > STILL * STILL
-    out[AT.market_correlation_48] = product / math.sqrt(own * others) if moving else math.nan
-    out[AT.relative_strength_12] = _ahead(s, 12)
-    out[AT.relative_strength_48] = _ahead(s, 48)
-
-
-@compiled
-def _ahead(s, bars):
-    """Log return over the market's, in the instrument's volatilities."""
-    end = s.end
-    own = math.log(s.close[end - 1] / s.close[end - 1 - bars])
-    others = total(s.market_return[end - bars : end])
-    return ratio(own - others, s.volatility * math.sqrt(bars))
+        out[i] = market[i]

@@ -2,13 +2,33 @@
 
 import math
 
-from pipelines.features.catalogue import AT
-from pipelines.features.state import push
+from pipelines.features.definition import KAUFMAN, LANE, MOSKOWITZ, OWN, WILDER, family, places
+from pipelines.features.state import figures, push, rings
 from pipelines.features.windows import compiled, highest, lowest, mean, ratio, wilder
+
+FEATURES = family(
+    "momentum",
+    [
+        ("return_1", 24, "volatilities", MOSKOWITZ, "log return of 1 bar over what a random walk would do"),
+        ("return_3", 24, "volatilities", MOSKOWITZ, "log return of 3 bars over what a random walk would do"),
+        ("return_6", 24, "volatilities", MOSKOWITZ, "log return of 6 bars over what a random walk would do"),
+        ("return_12", 24, "volatilities", MOSKOWITZ, "log return of 12 bars over what a random walk would do"),
+        ("return_24", 24, "volatilities", MOSKOWITZ, "log return of 24 bars over what a random walk would do"),
+        ("return_48", 48, "volatilities", MOSKOWITZ, "log return of 48 bars over what a random walk would do"),
+        ("return_72", 72, "volatilities", MOSKOWITZ, "log return of 72 bars over what a random walk would do"),
+        ("rsi_14", 14, "percent", WILDER, "share of rises in the smoothed moves"),
+        ("roc_12", 12, "share", KAUFMAN, "change of the close over 12 bars"),
+        ("stochastic_k_14", 13, "percent", LANE, "close in the range of 14 bars"),
+        ("stochastic_d_3", 15, "percent", LANE, "mean of 3 stochastic values"),
+        ("session_return", 14, "ATR", OWN, "close over the session's open"),
+    ],
+)
+AT = places(FEATURES)
+STATE = figures("gain", "loss") + rings("stochastic")
 
 
 @compiled
-def write(s, out):
+def write(s, bar, market, out):
     end = s.end
     close = s.close[end - 1]
     out[AT.return_1] = scaled_return(s, 1)

@@ -15,8 +15,8 @@ from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.news import News
 from pipelines.features.batch import instrument_rows, market_history, rises
 from pipelines.features.catalogue import FEATURE_NAMES, MARKET_NAMES, catalogue_hash
-from pipelines.features.state import INPUTS, MARKET_STATE, new_states
-from pipelines.features.step import step_bars, step_market, step_returns
+from pipelines.features.state import INPUTS, MARKET_STATE
+from pipelines.features.step import new_states, step_bars, step_market, step_returns
 
 _EPOCH = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001 - a day number, no moment
 

@@ -1,4 +1,4 @@
-"""What a step remembers: the last bars in rings, and the running figures that have no end."""
+"""What a step is given and what it remembers: the last bars in rings, and the running figures that have no end."""
 
 from collections import namedtuple
 from typing import Any
@@ -29,34 +29,29 @@ INPUTS = (
 )
 IN: Any = namedtuple("IN", INPUTS)(*range(len(INPUTS)))  # type: ignore[misc]
 
-_RINGS = ("high", "low", "close", "log_return", "volume", "typical", "parkinson", "garman_klass")
-_MORE_RINGS = ("market_return", "stochastic", "news_items")
-_FIGURES = (
-    # exponential means of the close
-    *("ema_5", "ema_12", "ema_20", "ema_26", "ema_50", "macd_signal"),
-    # Wilder's smoothed figures
-    *("atr", "gain", "loss", "plus_move", "minus_move", "adx"),
-    # of the present session
-    *("session", "session_bars", "session_open", "session_value", "session_volume", "range_high", "range_low"),
-    *("gap_rupees", "streak", "news_6", "news_24"),
-    # of the present bar, used by several families
-    *("open_now", "volatility"),
-)
 
-INSTRUMENT_STATE = np.dtype(
-    [("count", np.int64), ("end", np.int64)]
-    + [(name, *_ring) for name in _RINGS + _MORE_RINGS]
-    + [(name, np.float64) for name in _FIGURES],
-    align=True,
-)
-MARKET_STATE = np.dtype(
-    [("count", np.int64), ("end", np.int64), ("log_return", *_ring), ("breadth", *_ring)], align=True
-)
+def rings(*names: str) -> tuple[tuple, ...]:
+    """State fields that hold the last `SPAN` values of a figure; see `push`."""
+    return tuple((name, *_ring) for name in names)
 
 
-def new_states(count: int, kind: np.dtype = INSTRUMENT_STATE) -> np.ndarray:
-    """`count` states that have seen no bar."""
-    return np.zeros(count, dtype=kind)
+def figures(*names: str) -> tuple[tuple, ...]:
+    """State fields of one number each; zero before the first bar."""
+    return tuple((name, np.float64) for name in names)
+
+
+#: What several families use; each family adds its own fields (`STATE`), the step joins them
+SHARED = (
+    ("count", np.int64),  # bars so far, this one included
+    ("end", np.int64),  # `ring[end - n : end]` are the last n values
+    ("quarters", np.int64),  # finished bars of 15 minutes
+    ("hours", np.int64),  # finished bars of an hour
+    ("sessions", np.int64),  # finished sessions
+    *rings("high", "low", "close", "log_return", "volume", "typical", "market_return"),
+    *figures("open_now", "atr", "volatility"),
+    *figures("session", "session_bars", "session_open", "gap_rupees"),
+)
+MARKET_STATE = np.dtype([("count", np.int64), ("end", np.int64), *rings("log_return", "breadth")], align=True)
 
 
 @compiled

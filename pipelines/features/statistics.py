@@ -2,12 +2,31 @@
 
 import math
 
-from pipelines.features.catalogue import AT
+from pipelines.features.definition import BOLLINGER, KAUFMAN, family, places
 from pipelines.features.windows import co_moments, compiled, mean, moments, ratio
+
+FEATURES = family(
+    "statistics",
+    [
+        ("z_score_20", 19, "standard deviations", BOLLINGER, "close over its mean of 20 bars"),
+        ("z_score_48", 47, "standard deviations", BOLLINGER, "close over its mean of 48 bars"),
+        ("skew_24", 24, "third standardised moment", "of the log returns", "lean of 24 log returns"),
+        (
+            "autocorrelation_24",
+            24,
+            "correlation",
+            "of the log returns at lag 1; Lo and MacKinlay (1988), RFS 1(1)",
+            "does a return go on in the next bar",
+        ),
+        ("efficiency_24", 24, "share", KAUFMAN, "way made over way gone in 24 bars"),
+    ],
+)
+AT = places(FEATURES)
+STATE = ()
 
 
 @compiled
-def write(s, out):
+def write(s, bar, market, out):
     end = s.end
     out[AT.z_score_20] = _z_score(s.close[end - 20 : end])
     out[AT.z_score_48] = _z_score(s.close[end - 48 : end])

@@ -6,59 +6,37 @@ version is stale, so the loops close over a fingerprint of all sources of this p
 
 import hashlib
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numba import njit
 
-from pipelines.features import (
-    breakouts,
-    calendar,
-    candles,
-    market,
-    momentum,
-    news,
-    statistics,
-    trend,
-    volatility,
-    volume,
-)
-from pipelines.features.catalogue import CATALOGUE, MARKET, MARKET_AT
-from pipelines.features.state import IN, advance, push
+from pipelines.features import market
+from pipelines.features.catalogue import CATALOGUE, FAMILIES
+from pipelines.features.definition import Feature
+from pipelines.features.state import IN, SHARED, advance, push
 from pipelines.features.windows import compiled, deviation, wilder
 
-STILL = market.STILL
-PARKINSON = 1.0 / (4.0 * math.log(2.0))
-GARMAN_KLASS = 2.0 * math.log(2.0) - 1.0
-OPENING_BARS = 3
+_market_step, STILL, MARKET_RETURN = market.market_step, market.STILL, market.AT.market_return_1
 
-_trend, _momentum, _volatility, _volume = trend.write, momentum.write, volatility.write, volume.write
-_candles, _breakouts, _statistics, _market = candles.write, breakouts.write, statistics.write, market.write
-_calendar, _news, _market_step = calendar.write, news.write, market.market_step
-
-#: Earlier bars each feature needs, in the catalogue's order; the loops write NaN before
-LOOK_BACKS = np.array([feature.look_back for feature in CATALOGUE], dtype=np.int64)
-MARKET_LOOK_BACKS = np.array([feature.look_back for feature in MARKET], dtype=np.int64)
+INSTRUMENT_STATE = np.dtype([*SHARED, *(field for family in FAMILIES for field in family.STATE)], align=True)
 
 
-@compiled
-def _remember_session(s, bar):
-    """Figures of the trading session that the bar belongs to."""
-    high, low, close, volume = bar[IN.high], bar[IN.low], bar[IN.close], bar[IN.volume]
-    if s.count == 1 or bar[IN.session] != s.session:
-        s.session = bar[IN.session]
-        s.session_bars = 0.0
-        s.session_open = bar[IN.open]
-        s.session_value = s.session_volume = 0.0
-        s.gap_rupees = bar[IN.open] - s.close[s.end - 2] if s.count > 1 else 0.0
-        s.range_high, s.range_low = high, low
-    if s.session_bars < OPENING_BARS:
-        s.range_high = max(s.range_high, high)
-        s.range_low = min(s.range_low, low)
-    s.session_bars += 1.0
-    s.session_value += (high + low + close) / 3.0 * volume
-    s.session_volume += volume
+def _needs(features: Sequence[Feature]) -> np.ndarray:
+    """What must be over before each feature is known, shape (4, features): bars, quarters, hours, sessions."""
+    wanted = [[f.look_back, f.quarters, f.hours, f.sessions] for f in features]
+    return np.array(wanted, dtype=np.int64).T.copy()
+
+
+NEEDS, MARKET_NEEDS = _needs(CATALOGUE), _needs(market.FEATURES)[:1]
+
+
+def new_states(count: int, kind: np.dtype = INSTRUMENT_STATE) -> np.ndarray:
+    """`count` states that have seen no bar."""
+    return np.zeros(count, dtype=kind)
 
 
 @compiled
@@ -67,9 +45,11 @@ def _remember(s, bar, market_return):
     advance(s)
     end = s.end
     high, low, close = bar[IN.high], bar[IN.low], bar[IN.close]
-    _remember_session(s, bar)
-    s.open_now = bar[IN.open]
     before = s.close[end - 2] if s.count > 1 else close
+    if s.count == 1 or bar[IN.session] != s.session:
+        _begin_session(s, bar, before)
+    s.session_bars += 1.0
+    s.open_now = bar[IN.open]
     push(s.high, end, high)
     push(s.low, end, low)
     push(s.close, end, close)
@@ -77,47 +57,51 @@ def _remember(s, bar, market_return):
     push(s.typical, end, (high + low + close) / 3.0)
     push(s.log_return, end, math.log(close / before))
     push(s.market_return, end, market_return)
-    width, body = math.log(high / low), math.log(close / bar[IN.open])
-    push(s.parkinson, end, PARKINSON * width * width)
-    push(s.garman_klass, end, 0.5 * width * width - GARMAN_KLASS * body * body)
     if s.count > 1:
         s.atr = wilder(s.atr, max(high, before) - min(low, before), 14, s.count - 1)
     spread = deviation(s.log_return[end - 24 : end])
     s.volatility = spread if spread > STILL else 0.0
-    _remember_streak(s, close, before)
 
 
 @compiled
-def _remember_streak(s, close, before):
-    if close > before:
-        s.streak = max(s.streak, 0.0) + 1.0
-    elif close < before:
-        s.streak = min(s.streak, 0.0) - 1.0
-    else:
-        s.streak = 0.0
+def _begin_session(s, bar, before):
+    """A bar of another day is the first of its session, and the session before is over."""
+    if s.count > 1:
+        s.sessions += 1
+    s.session = bar[IN.session]
+    s.session_bars = 0.0
+    s.session_open = bar[IN.open]
+    s.gap_rupees = bar[IN.open] - before if s.count > 1 else 0.0
 
 
 @compiled
-def _mask(out, look_backs, count):
-    for i in range(out.shape[0]):
-        if count <= look_backs[i]:
-            out[i] = math.nan
+def _mask(out, needs, done):
+    """NaN where less is over than a feature needs."""
+    for k in range(needs.shape[0]):
+        for i in range(out.shape[0]):
+            if done[k] < needs[k, i]:
+                out[i] = math.nan
 
 
-@compiled
-def _step(s, bar, market_row, look_backs, out):
-    _remember(s, bar, market_row[MARKET_AT.market_return_1])
-    _trend(s, out)
-    _momentum(s, out)
-    _volatility(s, out)
-    _volume(s, out)
-    _candles(s, out)
-    _breakouts(s, out)
-    _statistics(s, out)
-    _market(s, market_row, out)
-    _calendar(bar, out)
-    _news(s, bar, out)
-    _mask(out, look_backs, s.count)
+def _joined(families: Sequence[ModuleType], place: int = 0):
+    """One function that lets each family fill its own part of the row, in order."""
+    write, end = families[0].write, place + len(families[0].FEATURES)
+    if len(families) == 1:
+
+        @compiled
+        def last(s, bar, market_row, out):
+            write(s, bar, market_row, out[place:end])
+
+        return last
+
+    others = _joined(families[1:], end)
+
+    @compiled
+    def several(s, bar, market_row, out):
+        write(s, bar, market_row, out[place:end])
+        others(s, bar, market_row, out)
+
+    return several
 
 
 def _fingerprint() -> int:
@@ -128,19 +112,23 @@ def _fingerprint() -> int:
 
 
 def _loops(fingerprint: int):
+    write_all = _joined(FAMILIES)
+
     @njit(cache=True, error_model="numpy")
-    def run_bars(states, bars, market_rows, look_backs, out):
+    def run_bars(states, bars, market_rows, needs, out):
         s = states[0]
         for i in range(bars.shape[0]):
-            _step(s, bars[i], market_rows[i], look_backs, out[i])
+            _remember(s, bars[i], market_rows[i, MARKET_RETURN])
+            write_all(s, bars[i], market_rows[i], out[i])
+            _mask(out[i], needs, (s.count - 1, s.quarters, s.hours, s.sessions))
         return fingerprint
 
     @njit(cache=True, error_model="numpy")
-    def run_market(states, summed, stocks, rose, look_backs, out):
+    def run_market(states, summed, stocks, rose, needs, out):
         m = states[0]
         for i in range(summed.shape[0]):
             _market_step(m, summed[i], stocks[i], rose[i], out[i])
-            _mask(out[i], look_backs, m.count)
+            _mask(out[i], needs, (m.count - 1,))
         return fingerprint
 
     @njit(cache=True, error_model="numpy")
@@ -171,15 +159,15 @@ def step_bars(state: np.ndarray, bars: np.ndarray, market_rows: np.ndarray) -> n
     -------
     Array of shape (n, features) in the catalogue's order; NaN while a feature warms up.
     """
-    out = np.empty((len(bars), len(LOOK_BACKS)))
-    _compiled_loops()[0](state, bars, market_rows, LOOK_BACKS, out)
+    out = np.empty((len(bars), NEEDS.shape[1]))
+    _compiled_loops()[0](state, bars, market_rows, NEEDS, out)
     return out
 
 
 def step_market(state: np.ndarray, summed: np.ndarray, stocks: np.ndarray, rose: np.ndarray) -> np.ndarray:
     """Market rows of the next closes, shape (n, market features); `state` (1,) of MARKET_STATE moves on."""
-    out = np.empty((len(summed), len(MARKET_LOOK_BACKS)))
-    _compiled_loops()[1](state, summed, stocks, rose, MARKET_LOOK_BACKS, out)
+    out = np.empty((len(summed), MARKET_NEEDS.shape[1]))
+    _compiled_loops()[1](state, summed, stocks, rose, MARKET_NEEDS, out)
     return out
 
 

@@ -1,11 +1,37 @@
 """Trend: exponential means, MACD, fitted lines, Wilder's directional movement; distances in ATR."""
 
-from pipelines.features.catalogue import AT
+from pipelines.features.definition import APPEL, KAUFMAN, WILDER, family, places
+from pipelines.features.state import figures
 from pipelines.features.windows import SAME, compiled, exponential, line, ratio, wilder
+
+FEATURES = family(
+    "trend",
+    [
+        ("ema_gap_5_20", 19, "ATR", KAUFMAN, "EMA of 5 bars over that of 20"),
+        ("ema_gap_20_50", 49, "ATR", KAUFMAN, "EMA of 20 bars over that of 50"),
+        ("close_ema_20", 19, "ATR", KAUFMAN, "close over its EMA of 20 bars"),
+        ("close_ema_50", 49, "ATR", KAUFMAN, "close over its EMA of 50 bars"),
+        ("macd_12_26", 25, "ATR", APPEL, "EMA of 12 bars over that of 26"),
+        ("macd_histogram_9", 33, "ATR", APPEL, "MACD over its signal line"),
+        ("slope_12", 14, "ATR per bar", "least squares line through the closes", "slope of the line through 12 closes"),
+        ("slope_24", 23, "ATR per bar", "least squares line through the closes", "slope of the line through 24 closes"),
+        (
+            "trend_r2_24",
+            23,
+            "share",
+            "determination of the least squares line",
+            "how straight the line through 24 closes is",
+        ),
+        ("adx_14", 27, "percent", WILDER, "strength of directional movement, whichever way"),
+        ("di_spread_14", 14, "share", WILDER, "upward over downward movement"),
+    ],
+)
+AT = places(FEATURES)
+STATE = figures("ema_5", "ema_12", "ema_20", "ema_26", "ema_50", "macd_signal", "plus_move", "minus_move", "adx")
 
 
 @compiled
-def write(s, out):
+def write(s, bar, market, out):
     end = s.end
     close = s.close[end - 1]
     _means(s, close)

@@ -8,22 +8,18 @@ split), among equals the one with the most bars. Everything not used is told in 
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 
-from pipelines.domain.bars import TIME_DTYPE, Interval
+from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
-from pipelines.domain.instruments import Kind
-from pipelines.domain.session_grid import slots
-from pipelines.ingest.kinds import RAW_BAR_COLUMNS
+from pipelines.ingest.joining import Candidate, at_interval, divides, told_of_joining
 from pipelines.ingest.names import canonical, kind_of, tokens_for
-from pipelines.ingest.rejects import no_rejects, rejected_rows
-from pipelines.ingest.resample import resample
-from pipelines.ingest.row_faults import defects, impossible
+from pipelines.ingest.rejects import no_rejects
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
 from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
 from pipelines.ingest.world import World, empty_news, instruments_table
@@ -44,14 +40,14 @@ def read_files(params: IngestParams) -> World:
     found = _asked_for(found, params.symbols, folder)
     interval = _interval(found, params.interval)
     left_out += [note for series in found for note in series.notes]
-    candidates: dict[str, list[_Candidate]] = defaultdict(list)
+    candidates: dict[str, list[Candidate]] = defaultdict(list)
     for series in _merged(found):
-        candidates[series.symbol].append(_at_interval(series, interval))
+        candidates[series.symbol].append(at_interval(series, interval))
     chosen = {}
     for symbol in sorted(candidates):
         chosen[symbol], told = _best(candidates[symbol])
         left_out += told
-    left_out += _joining(chosen.values(), interval)
+    left_out += told_of_joining(chosen.values(), interval)
     rejected = [candidate.rejected for candidate in chosen.values() if len(candidate.rejected)]
     return World(
         bars={symbol: candidate.bars for symbol, candidate in chosen.items()},
@@ -109,22 +105,16 @@ def _interval(found: list[Series], asked: str) -> Interval:
     if asked != "auto":
         interval = Interval(asked)
         for series in found:
-            if not _divides(series.minutes, interval):
+            if not divides(series.minutes, interval):
                 raise BadInput(
                     f"{series.file} holds bars of {_in_words(series.minutes)}, which cannot become {interval}; "
                     "set ingest.interval: auto or coarser, or leave the file out by ingest.symbols"
                 )
         return interval
     for interval in Interval:  # from fine to coarse
-        if interval is not Interval.MIN_1 and all(_divides(series.minutes, interval) for series in found):
+        if interval is not Interval.MIN_1 and all(divides(series.minutes, interval) for series in found):
             return interval
     raise AssertionError("everything can become daily bars")
-
-
-def _divides(minutes: int, interval: Interval) -> bool:
-    if interval is Interval.DAY:
-        return True
-    return minutes <= interval.minutes and interval.minutes % minutes == 0
 
 
 def _in_words(minutes: int) -> str:
@@ -171,68 +161,7 @@ def _join(larger: Series, smaller: Series) -> Series | None:
     )
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A series at the run's interval, ready to be chosen or not."""
-
-    symbol: str
-    file: str
-    bars: pd.DataFrame  #: RAW_BAR_COLUMNS
-    rejected: pd.DataFrame
-    has_volume: bool
-    defects: int
-    minutes: int  #: spacing of the rows it was made of
-    outside: int  #: finer rows outside the session, which no bar holds
-
-
-def _at_interval(series: Series, interval: Interval) -> _Candidate:
-    defective = len(series.rejected) + defects(series.frame, kind_of(series.symbol) is Kind.STOCK)
-    rejected, outside = series.rejected, 0
-    if series.minutes == (DAY_MINUTES if interval is Interval.DAY else interval.minutes):
-        bars = _stamped(series.frame, interval)
-    else:
-        faults = impossible(series.frame)
-        rejected = pd.concat([rejected, _rejected_faults(series, faults)], ignore_index=True)
-        joined = resample(series.frame[faults == ""].sort_values("open_time", kind="stable"), interval)
-        bars, outside = joined.bars, joined.outside
-    bars = bars.assign(symbol=series.symbol).astype({"symbol": "str", "close_time": TIME_DTYPE, "volume": "int64"})
-    bars = bars[list(RAW_BAR_COLUMNS)].reset_index(drop=True)
-    rejected = rejected.assign(rows_read=series.rows_read)
-    return _Candidate(series.symbol, series.file, bars, rejected, series.has_volume, defective, series.minutes, outside)
-
-
-def _joining(chosen: Iterable[_Candidate], interval: Interval) -> list[str]:
-    """Sentences on bars that were finer than the run's, one for each spacing."""
-    finer: dict[int, list[_Candidate]] = defaultdict(list)
-    for candidate in chosen:
-        if candidate.minutes != DAY_MINUTES and candidate.minutes != interval.minutes:
-            finer[candidate.minutes].append(candidate)
-    told = [f"{n} min bars joined to {interval}: {', '.join(c.symbol for c in finer[n])}" for n in sorted(finer)]
-    outside = [f"{c.symbol} {c.outside}" for n in sorted(finer) for c in finer[n] if c.outside]
-    return [*told, f"rows outside the session, in no bar: {', '.join(outside)}"] if outside else told
-
-
-def _stamped(rows: pd.DataFrame, interval: Interval) -> pd.DataFrame:
-    """Rows with the close time of their bar; rows off the grid keep their own time and end one interval later."""
-    place = slots(rows["open_time"], interval)
-    if interval is Interval.DAY:
-        return rows.assign(open_time=place["open_time"], close_time=place["close_time"])
-    on_grid = place["inside"] & (place["open_time"] == rows["open_time"])
-    later = rows["open_time"] + pd.Timedelta(minutes=interval.minutes)
-    return rows.assign(close_time=place["close_time"].where(on_grid, later))
-
-
-def _rejected_faults(series: Series, faults: pd.Series) -> pd.DataFrame:
-    rows = series.frame[faults != ""]
-    tables = [
-        rejected_rows(part, series.symbol, rule, [f"a {series.minutes} min row before joining: {rule}"] * len(part),
-                      part["source"].tolist(), part["source_row"].tolist())
-        for rule, part in rows.groupby(faults[faults != ""])
-    ]  # fmt: skip
-    return pd.concat(tables, ignore_index=True) if tables else no_rejects()
-
-
-def _best(candidates: list[_Candidate]) -> tuple[_Candidate, list[str]]:
+def _best(candidates: list[Candidate]) -> tuple[Candidate, list[str]]:
     ranked = sorted(candidates, key=lambda one: (one.defects, -len(one.bars), one.file))
     best = ranked[0]
     told = [
@@ -243,7 +172,7 @@ def _best(candidates: list[_Candidate]) -> tuple[_Candidate, list[str]]:
     return best, told
 
 
-def _instruments(chosen: Mapping[str, _Candidate]) -> pd.DataFrame:
+def _instruments(chosen: Mapping[str, Candidate]) -> pd.DataFrame:
     tokens = tokens_for(chosen)
     return instruments_table(
         [

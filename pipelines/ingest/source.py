@@ -34,8 +34,8 @@ class Known(Protocol):
     def holds(self, kind: DataKind, key: str, day: date) -> bool:
         """Whether a piece that holds rows of this day, or of days before and after it, was stored."""
 
-    def seen(self, origin: str, digest: str) -> bool:
-        """Whether the last piece stored of this origin had this digest: then it need not be read again."""
+    def seen(self, kind: DataKind, key: str, origin: str, digest: str) -> bool:
+        """Whether the last piece stored of this series and origin had this digest: it need not be read again."""
 
 
 class Source(Protocol):
@@ -47,7 +47,8 @@ class Source(Protocol):
         """All that is new from `since` (None: from where `Known` says, else from the start) up to and with `until`.
 
         Pieces come oldest first within a series, so that a break leaves no hole. A piece that cannot be had raises a
-        TradeSageError when its turn comes; what was handed over before is kept.
+        TradeSageError when its turn comes; what was handed over before is kept. A piece is asked for when its turn
+        comes, not ahead: a bar that had not closed then is not stored.
         """
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.charges import order_charges
+from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
 from pipelines.evaluation.engine import Trade
@@ -25,7 +26,7 @@ def buy_and_hold(panel: Panel, first_us: int, last_us: int, opening_inr: float) 
     -------
     DataFrame : day, equity (rupees)
     """
-    table = panel.table
+    table = adjusted(panel.table)
     inside = (panel.closes >= first_us) & (panel.closes <= last_us)
     days = session_days(panel)
     unique = np.unique(days[inside])

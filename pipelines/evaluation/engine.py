@@ -3,18 +3,22 @@
 A decision at a bar's close is a market order, with the broker's protection, that meets the instrument's next bar. What
 that bar does not give is cancelled. From the fill on a stop rests; inside a bar the stop comes before the target. The
 time barrier and the square-off are market orders at an open. Whatever is left when an instrument's session (intraday)
-or the period ends is closed at that bar's close. Cash is `Decimal` and moves by fills and charges alone.
+or the period ends is closed at that bar's close. Cash is `Decimal` and moves by fills and charges alone, but for the
+fractions of shares that a split or bonus leaves: before the first bar of its ex-date what is held and what was decided
+are restated, shares times the ratio, stop and target over it. A closed trade is told in shares and prices of its entry.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 
 from pipelines.domain.charges import Charges, order_charges
+from pipelines.domain.corporate_actions import adjustments, as_fraction, cash_for, price_after, shares_after
 from pipelines.domain.errors import BadInput
 from pipelines.domain.fills import FillModel, Match, PriceBar, WorkingOrder, match
 from pipelines.domain.instruments import Instrument
@@ -74,6 +78,7 @@ class Pending:
     target: Decimal
     value: float
     equity: float
+    ratio: Fraction = Fraction(1)  #: of corporate actions between the decision and the entry
 
 
 @dataclass
@@ -89,7 +94,8 @@ class _Position:
     charges: Charges
     best: Decimal
     worst: Decimal
-    exit_value: Decimal = ZERO
+    exit_value: Decimal = ZERO  #: cash for fractions of shares included
+    ratio: Fraction = Fraction(1)  #: of corporate actions since the entry: shares now for one bought
     leaving: ExitReason | None = None  #: set once an exit is under way but not wholly filled
     order_day: date | None = None  #: of the exit order, whose charges are per order and so per day
     order_value: Decimal = ZERO
@@ -137,6 +143,7 @@ class Engine:
             table[name].to_numpy(np.float64) for name in ("open", "high", "low", "close")
         )
         self.volume = table["volume"].to_numpy()
+        self.adjustment = adjustments(table)
         self.symbols = table["symbol"].to_numpy()
         self.days = session_days(panel)
         self.squared = squared_off(panel, rules.square_off_minutes)
@@ -184,19 +191,49 @@ class Engine:
     def _meet(self, row: int) -> None:
         symbol = self.symbols[row]
         self.mark[symbol] = self.close[row]
+        if row and self.adjustment[row] != self.adjustment[row - 1]:
+            self._restate(symbol, row)
         pending = self.pending.pop(symbol, None)
         if pending is not None and (not self.intraday or self._same_session(pending.row, row)):
             self._enter(symbol, pending, row)
         position = self.positions.get(symbol)
         if position is None:
             return
-        self._advance(position, row)
+        if position.quantity:
+            self._advance(position, row)
         ends_here = row == self.last_row[symbol] or (self.intraday and self.days[row + 1] != self.days[row])
         if position.quantity and ends_here:
             self._close_at_close(position, row)
         if not position.quantity:
             del self.positions[symbol]
             self.trades.append(self._closed(position, row))
+
+    def _restate(self, symbol: str, row: int) -> None:
+        """Before the first bar after a corporate action: shares, stop and target of what is held or decided."""
+        ratio = as_fraction(self.adjustment[row] / self.adjustment[row - 1])
+        pending, position = self.pending.get(symbol), self.positions.get(symbol)
+        if pending is not None:
+            pending.quantity = self._whole_lots(shares_after(pending.quantity, ratio)[0], symbol)
+            pending.stop, pending.target = self._levels_after(pending, ratio, symbol)
+            pending.ratio *= ratio
+            if not pending.quantity:
+                del self.pending[symbol]
+        if position is not None:
+            position.quantity, fraction = shares_after(position.quantity, ratio)
+            position.stop, position.target = self._levels_after(position, ratio, symbol)
+            position.ratio *= ratio
+            cash = cash_for(fraction, paise(self.open[row]))
+            position.exit_value += cash
+            self.cash += position.side.sign * cash
+
+    def _whole_lots(self, shares: int, symbol: str) -> int:
+        return shares - shares % self._instrument(symbol).lot_size
+
+    def _levels_after(self, held: Pending | _Position, ratio: Fraction, symbol: str) -> tuple[Decimal, Decimal]:
+        """Stop and target on the tick grid again, each moved to the farther side if between two ticks."""
+        below, above = (ROUND_FLOOR, ROUND_CEILING) if held.side is Side.BUY else (ROUND_CEILING, ROUND_FLOOR)
+        to_tick = self._instrument(symbol).to_tick
+        return to_tick(price_after(held.stop, ratio), below), to_tick(price_after(held.target, ratio), above)
 
     def _same_session(self, decided: int, row: int) -> bool:
         return self.days[decided] == self.days[row] and not self.squared[row]
@@ -311,6 +348,8 @@ class Engine:
         self._pay(side, found, due)
 
     def _extremes(self, position: _Position, high: Decimal, low: Decimal) -> tuple[Decimal, Decimal]:
+        """Best and worst price so far, for one share as it was bought."""
+        high, low = (_as_bought(price, position.ratio) for price in (high, low))
         if position.side is Side.BUY:
             return max(position.best, high), min(position.worst, low)
         return min(position.best, low), max(position.worst, high)
@@ -389,6 +428,7 @@ class Engine:
     def _closed(self, position: _Position, row: int) -> Trade:
         pending, judged = position.pending, self.decisions[position.pending.row]
         shares, sign = position.bought, position.side.sign
+        decision_price = _as_bought(paise(self.close[pending.row]), 1 / pending.ratio)
         gross = sign * (position.exit_value - position.entry_price * shares)
         outcome = Outcome(
             symbol=str(self.symbols[row]),
@@ -398,7 +438,7 @@ class Engine:
             policy_version=str(judged["policy_version"]),
             catalogue_hash=str(self.panel.catalogue["hash"]),
             regime=str(judged["regime"]),
-            decision_price=paise(self.close[pending.row]),
+            decision_price=decision_price,
             entry_price=position.entry_price,
             exit_price=position.exit_value / shares,
             entered_at=self._time(position.entered, "open_time"),
@@ -410,7 +450,7 @@ class Engine:
             mfe_inr=max(ZERO, sign * (position.best - position.entry_price) * shares),
             mae_inr=min(ZERO, sign * (position.worst - position.entry_price) * shares),
             hold_bars=row - position.entered,
-            entry_slippage_inr=sign * (position.entry_price - paise(self.close[pending.row])) * shares,
+            entry_slippage_inr=sign * (position.entry_price - decision_price) * shares,
             holding_seconds=(self._time(row, "close_time") - self._time(position.entered, "open_time")).total_seconds(),
         )
         return Trade(
@@ -442,6 +482,11 @@ class Engine:
 
     def _time(self, row: int, column: str) -> datetime:
         return self.panel.table[column].iloc[row].to_pydatetime()
+
+
+def _as_bought(price: Decimal, ratio: Fraction) -> Decimal:
+    """A price of today for one share of the entry, when `ratio` shares were made of it since; to the paisa."""
+    return price if ratio == 1 else price_after(price, 1 / ratio).quantize(Decimal("0.01"))
 
 
 def paise(price: float) -> Decimal:

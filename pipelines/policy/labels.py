@@ -1,8 +1,8 @@
 """Triple-barrier labels: what would have become of a trade decided at each bar's close.
 
 The rules are those of the backtest's engine: entry at the next bar's open, the stop before the target inside a bar, the
-time barrier and the square-off at an open, slippage on every order. A row whose trade is not over when the bars end has
-no label: that is what keeps the future out of a training slice.
+time barrier and the square-off at an open, slippage on every order, a split or bonus neither a gain nor a loss. A row
+whose trade is not over when the bars end has no label: that is what keeps the future out of a training slice.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from numba import njit
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.charges import rates_on, round_trip_rate
+from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.orders import Product
 from pipelines.params import LabelParams
 from pipelines.policy.panel import Panel
@@ -76,7 +77,8 @@ def barrier_labels(panel: Panel, label: LabelParams, costs: Costs) -> pd.DataFra
     """
     table = panel.table
     days, squared = session_days(panel), squared_off(panel, label.square_off_minutes)
-    numbers = {name: table[name].to_numpy(np.float64) for name in ("open", "high", "low", "close")}
+    factors = adjustments(table)
+    numbers = {name: table[name].to_numpy(np.float64) * factors for name in ("open", "high", "low", "close")}
     atr = table[ATR].to_numpy(np.float64) if ATR in table else np.full(len(table), np.nan)
     rates = charge_rates(days, panel.product, costs.position_inr)
     closes = table["close_time"].to_numpy()

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, IST, TIME_DTYPE, Interval
+from pipelines.domain.bars import IST, TIME_DTYPE, VALIDATED_COLUMNS, Interval
+from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.errors import BadInput, TooFewBars
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import session_on
@@ -25,8 +26,9 @@ REGIME_COLUMNS = tuple(f"regime_{name}" for name in REGIMES)
 class Panel:
     """Bars and what was known at their close.
 
-    `table` has one row a bar, sorted by symbol and open time: the bar columns, `session_end` (when trading ends that
-    day, known before it begins), one float64 column a feature and the four regime probabilities, NaN while warming up.
+    `table` has one row a bar, sorted by symbol and open time: the validated columns, `session_end` (when trading ends
+    that day, known before it begins), one float64 column a feature and the four regime probabilities, NaN while warming
+    up.
     """
 
     table: pd.DataFrame
@@ -80,7 +82,8 @@ def panel_from(
     Parameters
     ----------
     bars, features : symbol to DataFrame
-        As `02_validated/bars` and `03_features`; a bar without a feature row gets NaN features.
+        As `02_validated/bars` (a recording without `adjustment` counts as never split) and `03_features`; a bar without
+        a feature row gets NaN features.
     regimes : DataFrame
         As `04_regimes/regimes.parquet`.
     instruments, interval, catalogue
@@ -97,7 +100,8 @@ def panel_from(
     parts = []
     for symbol in sorted(tradable):
         known = features[symbol][["close_time", *names]] if symbol in features else None
-        part = bars[symbol][list(BAR_COLUMNS)].sort_values("open_time", ignore_index=True)
+        whole = bars[symbol].assign(adjustment=adjustments(bars[symbol]))
+        part = whole[list(VALIDATED_COLUMNS)].sort_values("open_time", ignore_index=True)
         parts.append(part.merge(known, on="close_time", how="left") if known is not None else part)
     table = pd.concat(parts, ignore_index=True)
     probabilities = regimes.rename(columns=dict(zip(REGIMES, REGIME_COLUMNS, strict=True)))

@@ -11,6 +11,7 @@ from pipelines.domain.fills import FillModel
 from pipelines.domain.orders import Product
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
+from pipelines.evaluation.baselines import buy_and_hold
 from pipelines.evaluation.engine import Rules, run_backtest, trades_table
 from pipelines.policy.labels import Costs, barrier_labels
 from tests.unit.policy.builders import SMALL, a_panel
@@ -219,3 +220,88 @@ def test_without_decisions_equity_stays_as_it_was():
     assert result.trades == ()
     assert (result.equity["equity"] == 1_000_000).all()
     assert list(trades_table(())) == list(trades_table(traded(panel, decisions_at([2])).trades))
+
+
+def split_at(panel, row, ratio):
+    """The panel as it trades when every share becomes `ratio` from a row on; prices may leave the tick grid."""
+    table = panel.table.assign(adjustment=1.0)
+    prices = ["open", "high", "low", "close"]
+    table.loc[row:, prices] = (table.loc[row:, prices] / ratio).round(2)
+    table.loc[row:, "adjustment"] = float(ratio)
+    table.loc[row:, "volume"] = (table.loc[row:, "volume"] * ratio).round().astype("int64")
+    return replace(panel, table=table)
+
+
+def test_a_split_makes_more_shares_of_a_position_and_of_its_levels_fractions():
+    days = {4: (100, 100, 97, 97), 5: (96, 97, 95, 96)}
+    panel = split_at(a_flat_panel(days=12, interval=Interval.DAY, bars=days), 4, 2)
+
+    (trade,) = traded(panel, decisions_at([1], stop=0.04, target=0.5), hold_bars=8).trades
+
+    outcome = trade.outcome
+    assert outcome.quantity == 1000
+    assert outcome.entry_price == Decimal("100.00")
+    assert outcome.exit_reason is ExitReason.STOP  # 96, so 48 after the split; the bar after it trades at 47.50
+    assert outcome.exit_price == Decimal("95.90")  # 2000 shares at 47.95, told for the 1000 that were bought
+    assert outcome.gross_inr == Decimal("-4100.00")
+    assert outcome.mae_inr == Decimal("-4100.00")
+
+
+def test_a_fraction_of_a_share_is_paid_in_cash_at_the_open_of_the_ex_date():
+    panel = split_at(a_flat_panel(days=12, interval=Interval.DAY), 4, 4 / 3)
+
+    result = traded(panel, decisions_at([1], stop=0.05, target=0.5), hold_bars=5)
+
+    (trade,) = result.trades
+    assert trade.outcome.quantity == 1000
+    # 1333 shares are sold at 75.00, and a third of a share was paid
+    assert trade.outcome.gross_inr == 1333 * Decimal("75.00") + Decimal("25.00") - Decimal("100000.00")
+    assert result.cash == Decimal(1_000_000) + trade.outcome.net_inr
+
+
+def test_what_was_decided_before_an_ex_date_is_entered_in_the_new_shares():
+    panel = split_at(a_flat_panel(days=12, interval=Interval.DAY), 4, 2)
+
+    (trade,) = traded(panel, decisions_at([3], stop=0.05, target=0.5), hold_bars=2).trades
+
+    assert trade.outcome.quantity == 2000
+    assert (trade.outcome.decision_price, trade.outcome.entry_price) == (Decimal("50.00"), Decimal("50.00"))
+    assert trade.outcome.entry_slippage_inr == 0
+
+
+@pytest.mark.parametrize("ratio", [2, 5, 1.5])
+def test_a_split_neither_earns_nor_costs_but_for_the_rounding_of_prices_and_shares(ratio):
+    panel = a_panel(days=120, instruments=1, interval=Interval.DAY, seed=3)
+    split = split_at(panel, 60, ratio)
+    decisions = decisions_at(range(0, 118, 3), stop=0.02, target=0.03)
+
+    plain, after = traded(panel, decisions), traded(split, decisions)
+
+    held_over = [t for t in after.trades if t.entry_row < 60 <= t.exit_row]
+    assert len(plain.trades) == len(after.trades) > 10
+    assert held_over
+    for one, other in zip(plain.trades, after.trades, strict=True):
+        assert (one.entry_row, one.exit_row) == (other.entry_row, other.exit_row)
+        value = float(one.outcome.entry_price) * one.outcome.quantity
+        assert float(one.outcome.gross_inr) == pytest.approx(float(other.outcome.gross_inr), abs=0.002 * value)
+    assert float(plain.cash) == pytest.approx(float(after.cash), rel=0.001)
+
+
+def test_cash_is_exact_over_splits():
+    panel = split_at(split_at(a_panel(days=120, instruments=1, interval=Interval.DAY, seed=3), 40, 7 / 3), 80, 1.5)
+    panel.table["adjustment"] = np.repeat([1.0, 7 / 3, 3.5], 40)
+
+    result = traded(panel, decisions_at(range(0, 118, 2), stop=0.02, target=0.03))
+
+    outcomes = [trade.outcome for trade in result.trades]
+    assert result.cash == RULES.opening_equity_inr + sum(o.net_inr for o in outcomes)
+    assert result.cash == result.cash.quantize(Decimal("0.01"))
+
+
+def test_holding_everything_does_not_see_a_split():
+    panel = a_panel(days=120, instruments=1, interval=Interval.DAY, seed=3)
+    period = int(panel.times[0]), int(panel.times[-1]), 1_000_000.0
+
+    plain, after = buy_and_hold(panel, *period), buy_and_hold(split_at(panel, 60, 2), *period)
+
+    assert after["equity"].to_numpy() == pytest.approx(plain["equity"].to_numpy(), rel=1e-4)

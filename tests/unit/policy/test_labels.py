@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,3 +98,14 @@ def test_without_a_true_range_there_is_no_label():
 
     assert labels["long_gross"].iloc[:14].isna().all()
     assert pd.isna(labels["long_end"].iloc[0])
+
+
+def test_labels_do_not_see_a_split():
+    panel = a_panel(days=60, instruments=1, interval=Interval.DAY)
+    table = panel.table.assign(adjustment=np.where(np.arange(60) < 30, 1.0, 2.0))
+    table.loc[30:, ["open", "high", "low", "close"]] /= 2
+
+    plain = barrier_labels(panel, SMALL.label, COSTS)
+    split = barrier_labels(replace(panel, table=table), SMALL.label, COSTS)
+
+    pd.testing.assert_frame_equal(split, plain, check_exact=True)

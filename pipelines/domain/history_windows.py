@@ -7,6 +7,17 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
+from pipelines.domain.bars import Interval
+
+#: Kite's words for the intervals that have one
+KITE_WORDS: Mapping[Interval, str] = {
+    Interval.MIN_1: "minute",
+    Interval.MIN_5: "5minute",
+    Interval.MIN_15: "15minute",
+    Interval.MIN_60: "60minute",
+    Interval.DAY: "day",
+}
+
 _FACTS = Path(__file__).with_name("facts") / "history_windows.csv"
 
 

@@ -8,21 +8,13 @@ import pandas as pd
 
 from pipelines.domain.bars import BAR_COLUMNS, IST, TIME_DTYPE, Bar, Interval
 from pipelines.domain.errors import FeatureMismatch
-from pipelines.domain.history_windows import history_windows_on
+from pipelines.domain.history_windows import KITE_WORDS, history_windows_on
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import session_on
 from pipelines.domain.news import News
 from pipelines.domain.signals import FeatureRow
 from serving.executor.bar_builder import ClosedBars, session_grid
 
-#: Kite's word for an interval
-KITE_INTERVALS = {
-    Interval.MIN_1: "minute",
-    Interval.MIN_5: "5minute",
-    Interval.MIN_15: "15minute",
-    Interval.MIN_60: "60minute",
-    Interval.DAY: "day",
-}
 MOST_REQUESTS = 6  #: per instrument; five-minute bars then go back 600 days
 Fetch = Callable[[int, datetime, datetime, str], list[dict[str, Any]]]  #: token, from, to, Kite's interval → candles
 
@@ -105,7 +97,7 @@ class LiveFeatures:
         """The bars of a time that we did not see from its beginning, as the broker recorded them."""
         last = closed.close_time - timedelta(seconds=1)
         stocks = list(self._instruments.values())
-        word = KITE_INTERVALS[self._interval]
+        word = KITE_WORDS[self._interval]
         first = closed.open_time
         if self._interval is Interval.DAY:
             first = first.replace(hour=0, minute=0)
@@ -164,7 +156,7 @@ def fetch_history(
 
 
 def _history_of(fetch: Fetch, instrument: Instrument, interval: Interval, until: datetime) -> pd.DataFrame:
-    word = KITE_INTERVALS[interval]
+    word = KITE_WORDS[interval]
     days = history_windows_on(until.date())[word].days
     candles: list[dict[str, Any]] = []
     last = until

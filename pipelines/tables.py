@@ -31,6 +31,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder on disk: a file that was renamed into it survives a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame without its index; no writer version or time goes into the bytes but pyarrow's own."""
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)

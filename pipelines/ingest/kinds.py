@@ -53,6 +53,23 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "outcomes": OUTCOME_COLUMNS,
     "disagreements": DISAGREEMENT_COLUMNS,
 }
+#: The time a row is about, by which the lake divides its files; instruments are about no time
+STAMPS: Mapping[DataKind, str] = {
+    "bars": "open_time", "ticks": "time", "news": "time", "actions": "ex_date", "membership": "effective_from",
+    "outcomes": "exited_at",
+}  # fmt: skip
+#: Rows alike in these say the same thing anew: what a source said last counts (of news, what was said first)
+IDENTITY: Mapping[DataKind, tuple[str, ...]] = {
+    "bars": ("symbol", "open_time"),
+    "ticks": ("symbol", "time"),
+    "news": ("symbol", "headline"),
+    "actions": ("symbol", "ex_date", "kind"),
+    "instruments": ("symbol",),
+    "membership": ("index_name", "symbol", "effective_from"),
+    "outcomes": ("account", "decision_id", "symbol", "entered_at"),
+}
+#: Where and when a row was told, which makes it no other row
+PROVENANCE = ("source", "source_row", "known_at")
 _COUNTS = {"bars": {"volume": "int64"}, "ticks": {"volume": "float64", "quantity": "float64"}}
 
 

@@ -88,9 +88,22 @@ class LabelParams(Section):
     square_off_minutes: Annotated[int, Field(ge=1, le=300)]
 
 
+class SelectionParams(Section):
+    enabled: bool
+    keep: Count
+    shadows: Annotated[int, Field(ge=5, le=200)]
+    above_shadows: Share
+    max_correlation: Share
+    min_stability: Share
+    max_rows: Annotated[int, Field(ge=200)]
+    seed: Seed
+    never: tuple[str, ...]
+
+
 class PolicyParams(Section):
     seed: Seed
     label: LabelParams
+    selection: SelectionParams
     folds: Annotated[int, Field(ge=2)]
     embargo_bars: Annotated[int, Field(ge=0)]
     trees: Count

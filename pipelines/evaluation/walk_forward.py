@@ -73,7 +73,7 @@ def walk_forward(
     parts, folds = [], []
     for number, window in enumerate(windows):
         known = panel.closed_by(window.trained_until)
-        bundle = fit_policy(known, heads, policy, costs, regime_model)
+        bundle = fit_policy(known, heads, policy, costs, regime_model).bundle
         rows = np.flatnonzero((panel.closes >= window.first) & (panel.closes <= window.last))
         judged = judge(bundle, panel.table.iloc[rows]).set_axis(rows, axis=0)
         parts.append(judged.assign(fold=number, policy_version=bundle.version))

@@ -12,11 +12,12 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.orders import Product
 from pipelines.policy.consensus import Consensus
+from pipelines.policy.labels import ATR
 from pipelines.policy.panel import REGIME_COLUMNS
 from pipelines.policy.trade_model import TARGETS, TradeModel
 from pipelines.tables import fresh_folder
 
-FORMAT = 1  #: of the folder; a reader refuses others
+FORMAT = 2  #: of the folder; a reader refuses others
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,18 @@ class Bundle:
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
+        """Every feature of the catalogue it was trained on, asked for or not."""
         return tuple(feature["name"] for feature in self.catalogue["features"])
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """Names of what a row must know, in the order in which it is judged: the features, then the regimes."""
-        return (*self.feature_names, *REGIME_COLUMNS)
+        """Names of what a row must know, in the order in which it is judged.
+
+        The features that the heads, the trade model or the barriers ask for, in the catalogue's order; then the
+        regimes.
+        """
+        asked = {ATR, *self.trade_model.features, *(name for head in self.heads for name in head.uses)}
+        return (*(name for name in self.feature_names if name in asked), *REGIME_COLUMNS)
 
     @property
     def hold_bars(self) -> int:

@@ -31,13 +31,13 @@ def head_views(heads: Sequence[Any], columns: Mapping[str, Any]) -> tuple[np.nda
     return np.where(np.isnan(directions), 0.0, directions), np.where(np.isnan(confidences), 0.0, confidences)
 
 
-def model_inputs(features: np.ndarray, regimes: np.ndarray, views: np.ndarray, signal: np.ndarray) -> np.ndarray:
-    """What the trade model sees: features, regimes, the heads' views, the signal and its side."""
-    return np.column_stack([features, regimes, views, signal, np.sign(signal)])
+def signal_context(views: np.ndarray, signal: np.ndarray) -> np.ndarray:
+    """What the trade model is told of every signal, after the features: the heads' views, the signal and its side."""
+    return np.column_stack([views, signal, np.sign(signal)])
 
 
-def input_columns(feature_names: Sequence[str], heads: Sequence[Any]) -> tuple[str, ...]:
-    return (*feature_names, *REGIME_COLUMNS, *(f"view_{head.name}" for head in heads), "signal", "side")
+def context_names(heads: Sequence[Any]) -> tuple[str, ...]:
+    return (*(f"view_{head.name}" for head in heads), "signal", "side")
 
 
 def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
     ----------
     bundle : Bundle
     table : DataFrame
-        The bundle's features and `regime_*`; more columns do no harm.
+        The columns in `bundle.inputs`; more do no harm.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def _judged_columns(bundle: Bundle, numbers: np.ndarray) -> dict[str, np.ndarray
     Arrays only: around a single row, tables would take ten times as long as all the arithmetic.
     """
     columns = dict(zip(bundle.inputs, numbers.T, strict=True))
-    features, regimes = np.split(numbers, [len(bundle.feature_names)], axis=1)
+    regimes = numbers[:, -len(REGIME_COLUMNS) :]
     directions, confidences = head_views(bundle.heads, columns)
     views = directions * confidences
     signal = bundle.consensus.signal(views, regimes)
@@ -81,7 +81,8 @@ def _judged_columns(bundle: Bundle, numbers: np.ndarray) -> dict[str, np.ndarray
     judged = np.flatnonzero((side != 0) & (atr > 0) & ((side > 0) | (not bundle.long_only)))
     probability, expected, stop_risk = np.full((3, len(numbers)), np.nan)
     if len(judged):
-        inputs = model_inputs(features[judged], regimes[judged], views[judged], signal[judged])
+        given = [columns[name][judged] for name in bundle.trade_model.features]
+        inputs = np.column_stack([*given, signal_context(views[judged], signal[judged])])
         probability[judged], expected[judged], stop_risk[judged] = bundle.trade_model.predict(inputs)
     clears = (probability >= limits.min_probability) & (expected >= limits.min_expected_return)
     action = np.where(clears, np.where(expected < limits.reduce_below, Action.REDUCE, Action.TAKE), Action.SKIP)
@@ -140,9 +141,10 @@ def _numbers(bundle: Bundle, row: FeatureRow) -> list[float]:
 
 
 def _mismatch(bundle: Bundle, what: str, missing: Sequence[str]) -> FeatureMismatch:
+    wanted = len(bundle.inputs) - len(REGIME_COLUMNS)
     return FeatureMismatch(
-        f"policy {bundle.version} wants {len(bundle.feature_names)} features and four regimes, {what} lacks "
-        f"{list(missing[:5])}; build rows with OnlineFeatures and OnlineRegimes of this release"
+        f"policy {bundle.version} wants {wanted} features and four regimes, {what} lacks {list(missing[:5])}; build "
+        "rows with OnlineFeatures and OnlineRegimes of this release"
     )
 
 

@@ -1,19 +1,30 @@
 """Fit a policy on a panel: labels, out-of-fold consensus, trade model. Pure: the same panel gives the same bundle."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from pipelines.domain.errors import TooFewBars
+from pipelines.domain.errors import BadParams, TooFewBars
 from pipelines.params import PolicyParams
 from pipelines.policy.bundle import Barriers, Bundle, Thresholds
 from pipelines.policy.consensus import Consensus, learn_consensus
-from pipelines.policy.decide import head_views, input_columns, model_inputs
+from pipelines.policy.decide import head_views, signal_context
 from pipelines.policy.labels import Costs, barrier_labels, hold_limit, session_days
 from pipelines.policy.panel import REGIME_COLUMNS, Panel, microseconds
 from pipelines.policy.purge import purged_folds
-from pipelines.policy.trade_model import Signals, fit_trade_model
+from pipelines.policy.selected import Signals
+from pipelines.policy.trade_model import fit_trade_model
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A policy and what it was fitted on."""
+
+    bundle: Bundle
+    importance: pd.DataFrame | None  #: of every feature, see `fit_trade_model`
 
 
 def fit_policy(
@@ -23,7 +34,7 @@ def fit_policy(
     costs: Costs,
     regime_model: Mapping[str, Any],
     views: np.ndarray | None = None,
-) -> Bundle:
+) -> Fitted:
     """Learn everything a policy learns from the bars of a panel, and from nothing else.
 
     Parameters
@@ -54,8 +65,12 @@ def fit_policy(
     learnt = _Learnt(panel, heads, params, views, labels, rows)
     consensus = learnt.consensus(rows)
     signal = learnt.out_of_fold_signal()
-    trade_model = fit_trade_model(learnt.signals(signal), input_columns(panel.feature_names, heads), params)
-    return Bundle(
+    names = (*panel.feature_names, *REGIME_COLUMNS)
+    unknown = sorted(set(params.selection.never) - set(names))
+    if unknown:
+        raise BadParams(f"policy.selection.never names {unknown}, which the catalogue does not have; correct or remove")
+    trade_model, importance = fit_trade_model(learnt.signals(signal), names, params)
+    bundle = Bundle(
         interval=panel.interval,
         product=panel.product,
         catalogue=dict(panel.catalogue),
@@ -78,6 +93,7 @@ def fit_policy(
             square_off_minutes=params.label.square_off_minutes,
         ),
     )
+    return Fitted(bundle, importance)
 
 
 class _Learnt:
@@ -125,7 +141,9 @@ class _Learnt:
         kept = np.flatnonzero(strong & allowed)
         kept = kept[:: max(1, -(-len(kept) // self.params.max_rows))]
         rows, signal = self.rows[kept], signal[kept]
-        features = self.panel.table[list(self.panel.feature_names)].to_numpy(np.float64)[rows]
+        table = self.panel.table
+        features = [table[name].to_numpy(np.float64)[rows] for name in (*self.panel.feature_names, *REGIME_COLUMNS)]
+        instrument = table["symbol"].astype("category").cat.codes.to_numpy()
         long = signal > 0
 
         def of_side(name: str) -> np.ndarray:
@@ -133,7 +151,9 @@ class _Learnt:
             return np.where(long, *columns)
 
         return Signals(
-            inputs=model_inputs(features, self.regimes[rows], self.views[rows], signal),
+            features=np.column_stack(features),
+            context=signal_context(self.views[rows], signal),
+            instrument=instrument[rows],
             net=of_side("net"),
             stopped=of_side("how") == 1,
             decided=self.decided[rows],

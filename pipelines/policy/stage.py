@@ -17,7 +17,7 @@ def run(params: Params, paths: Paths) -> StageReport:
 
     panel = read_panel(paths)
     heads = heads_from(params.heads)
-    bundle = fit_policy(
+    fitted = fit_policy(
         panel,
         heads,
         params.policy,
@@ -25,6 +25,7 @@ def run(params: Params, paths: Paths) -> StageReport:
         read_json(paths.regime_model),
         views=stored_views(panel, [head.name for head in heads], paths),
     )
+    bundle = fitted.bundle
     bundle.save(paths.bundle)
     model = bundle.trade_model
     notes = [

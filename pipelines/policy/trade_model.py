@@ -7,9 +7,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from pipelines.domain.errors import TooFewBars
 from pipelines.params import PolicyParams
 from pipelines.policy.purge import purged_folds
+from pipelines.policy.selected import Signals, select_features
 
 TARGETS = ("success", "return", "stop")
 _CLIP = 30.0  #: log odds beyond which a logistic function is flat in float64 for our purposes
@@ -22,7 +25,7 @@ class TradeModel:
     Without forests (too few signals to learn from) it answers with the base rates it has seen.
     """
 
-    columns: tuple[str, ...]
+    features: tuple[str, ...]  #: of the catalogue, or regimes, that it is given before the signal's context
     forests: Mapping[str, str]  #: LightGBM's text format by target; empty if too little was known
     calibration: Mapping[str, tuple[float, float]]  #: intercept and slope by target; log odds for success and stop
     rows: int  #: signals it was learnt from
@@ -52,7 +55,7 @@ class TradeModel:
     def as_dict(self) -> dict[str, Any]:
         """Everything but the forests, for the manifest."""
         return {
-            "columns": list(self.columns),
+            "features": list(self.features),
             "calibration": {target: list(pair) for target, pair in self.calibration.items()},
             "rows": self.rows,
             "report": dict(self.report),
@@ -61,59 +64,68 @@ class TradeModel:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], forests: Mapping[str, str]) -> "TradeModel":
         calibration = {target: (float(a), float(b)) for target, (a, b) in content["calibration"].items()}
-        return cls(tuple(content["columns"]), dict(forests), calibration, int(content["rows"]), dict(content["report"]))
+        features, report = tuple(content["features"]), dict(content["report"])
+        return cls(features, dict(forests), calibration, int(content["rows"]), report)
 
 
-@dataclass(frozen=True)
-class Signals:
-    """Past signals and what became of them, one row each."""
+def fit_trade_model(
+    signals: Signals, names: tuple[str, ...], params: PolicyParams
+) -> tuple[TradeModel, pd.DataFrame | None]:
+    """Select features and learn the forests on all signals, and their calibration on purged out-of-fold predictions.
 
-    inputs: np.ndarray  #: shape (n_rows, n_columns)
-    net: np.ndarray  #: return after charges and slippage, per rupee
-    stopped: np.ndarray  #: bool, whether the stop ended it
-    decided: np.ndarray  #: int64 time of the decision
-    ended: np.ndarray  #: int64 time at which the label was known
-    blocks: np.ndarray  #: block of time, within which rows are not independent
-
-
-def fit_trade_model(signals: Signals, columns: tuple[str, ...], params: PolicyParams) -> TradeModel:
-    """Learn the forests on all signals, and their calibration on purged out-of-fold predictions.
-
-    Expected returns are regressed on out-of-fold predictions, and the slope is shrunk by its block-wise standard error:
-    where the forest predicts nothing, every signal gets the mean return, which after charges is a loss.
+    Every fold selects on its own training rows, so that the predictions which calibrate know nothing of their own
+    outcome; the forest that is kept has the features that the folds agree on. Expected returns are regressed on
+    out-of-fold predictions, and the slope is shrunk by its block-wise standard error: where the forest predicts
+    nothing, every signal gets the mean return, which after charges is a loss.
 
     Parameters
     ----------
     signals : Signals
         Made with out-of-fold consensus.
-    columns : names of the inputs
+    names : of `signals.features`
     params : PolicyParams
-        Folds, embargo, size and number of trees, seed.
+        Folds, embargo, selection, size and number of trees, seed.
+
+    Returns
+    -------
+    the model, and the importance of every feature as `pipelines.features.selection.choose` tells it; None where nothing
+    was selected from, since it is switched off or there is too little to learn from
     """
     count = len(signals.net)
     one_sided = any(len(np.unique(truth)) < 2 for truth in (signals.net > 0, signals.stopped))
     if count < 4 * params.min_leaf or one_sided:
-        return _base_rates(signals, columns)
+        return _base_rates(signals), None
     targets = {
         "success": (signals.net > 0).astype(np.float64),
         "return": signals.net,
         "stop": signals.stopped.astype(np.float64),
     }
     folds = purged_folds(signals.decided, signals.ended, params.folds, params.embargo_bars)
+    try:
+        selected = select_features(signals, names, folds, params)
+    except TooFewBars:  # no fold can hold rows out of its own: too little to tell features from noise
+        return _base_rates(signals), None
+    inputs = [_inputs(signals, columns) for columns in (selected.whole, *selected.by_fold)]
+    trainings = [np.arange(count), *(fold.train for fold in folds)]
     forests, calibration, report = {}, {}, {"base_rate": float(targets["success"].mean())}
     for target, truth in targets.items():
-        whole, parts = _grow_all(signals.inputs, truth, [fold.train for fold in folds], columns, target, params)
+        whole, *parts = _grow_all(inputs, truth, trainings, target, params)
         beyond = np.zeros(count)
-        for fold, forest in zip(folds, parts, strict=True):
-            beyond[fold.test] = forest.predict(signals.inputs[fold.test], raw_score=True, num_threads=1)
+        for fold, forest, table in zip(folds, parts, inputs[1:], strict=True):
+            beyond[fold.test] = forest.predict(table[fold.test], raw_score=True, num_threads=1)
         calibrate = _line if target == "return" else _platt
         calibration[target] = calibrate(beyond, truth, signals.blocks)
         report |= _quality(target, beyond, truth)
         forests[target] = whole.model_to_string()
-    return TradeModel(columns, forests, calibration, count, report)
+    features = tuple(names[i] for i in selected.whole)
+    return TradeModel(features, forests, calibration, count, report), selected.importance
 
 
-def _base_rates(signals: Signals, columns: tuple[str, ...]) -> TradeModel:
+def _inputs(signals: Signals, columns: np.ndarray) -> np.ndarray:
+    return np.column_stack([signals.features[:, columns], signals.context])
+
+
+def _base_rates(signals: Signals) -> TradeModel:
     """Constants, pulled to no edge by twenty imagined signals of no return and even odds."""
     weight = len(signals.net) + 20.0
     success, stop = ((signals.net > 0).sum() + 10.0) / weight, (signals.stopped.sum() + 10.0) / weight
@@ -122,27 +134,19 @@ def _base_rates(signals: Signals, columns: tuple[str, ...]) -> TradeModel:
         "return": (float(signals.net.sum() / weight), 0.0),
         "stop": (float(np.log(stop / (1 - stop))), 0.0),
     }
-    return TradeModel(columns, {}, calibration, len(signals.net), {"base_rate": float(success)})
+    return TradeModel((), {}, calibration, len(signals.net), {"base_rate": float(success)})
 
 
 def _grow_all(
-    inputs: np.ndarray,
-    truth: np.ndarray,
-    trainings: list[np.ndarray],
-    columns: tuple[str, ...],
-    target: str,
-    params: PolicyParams,
-) -> tuple[Any, list[Any]]:
-    """The forest of all rows and one of each training set.
+    inputs: list[np.ndarray], truth: np.ndarray, trainings: list[np.ndarray], target: str, params: PolicyParams
+) -> list[Any]:
+    """One forest for each table of inputs, on its training rows.
 
     Each grows on one thread, two at a time: LightGBM's own threads wait for each other busily, which takes ten times
     as long on a machine that does other things too.
     """
     import lightgbm
 
-    binning = {"max_bin": 63, "verbosity": -1, "feature_pre_filter": False, "num_threads": 1}
-    names = [f"c{i}" for i in range(len(columns))]  # LightGBM refuses some characters; the manifest knows the names
-    data = lightgbm.Dataset(inputs, label=truth, feature_name=names, params=binning, free_raw_data=False).construct()
     options = {
         "objective": "regression" if target == "return" else "binary",
         "learning_rate": params.learning_rate,
@@ -158,10 +162,14 @@ def _grow_all(
         "num_threads": 1,
         "verbosity": -1,
     }
-    sets = [data, *(data.subset(np.sort(rows).tolist()).construct() for rows in trainings)]
+
+    def grow(table: np.ndarray, rows: np.ndarray) -> Any:
+        # LightGBM refuses some characters in names; the manifest knows the features
+        data = lightgbm.Dataset(table[rows], label=truth[rows], params=options)
+        return lightgbm.train(options, data, num_boost_round=params.trees)
+
     with ThreadPoolExecutor(max_workers=2) as pool:
-        whole, *parts = pool.map(lambda part: lightgbm.train(options, part, num_boost_round=params.trees), sets)
-    return whole, parts
+        return list(pool.map(grow, inputs, trainings))
 
 
 def _line(raw: np.ndarray, truth: np.ndarray, blocks: np.ndarray) -> tuple[float, float]:

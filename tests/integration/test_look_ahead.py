@@ -84,6 +84,8 @@ def _copy_raw_until_cut(whole: Paths, beginning: Paths) -> None:
         write_table(bars[bars["close_time"] <= CUT], beginning.raw_bars / path.name)
     news = read_table(whole.raw_news)
     write_table(news[news["time"] <= CUT], beginning.raw_news)
+    actions = read_table(whole.raw_actions)
+    write_table(actions[actions["known_at"] <= CUT], beginning.raw_actions)
     shutil.copy(whole.raw_instruments, beginning.raw_instruments)
     write_json(read_json(whole.snapshot) | {"as_of": CUT.isoformat()}, beginning.snapshot)
 
@@ -155,7 +157,7 @@ def test_a_policy_fitted_on_the_past_of_the_longer_market_is_that_of_the_beginni
         read_json(twice.beginning.regime_model),
     )
 
-    assert again.version == twice.bundle.version
+    assert again.bundle.version == twice.bundle.version
 
 
 def test_trades_closed_and_equity_marked_before_the_last_day_stay(twice):

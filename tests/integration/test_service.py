@@ -103,7 +103,9 @@ def a_fitted_bundle() -> Bundle:
     values = {name: rng.standard_normal(len(panel.table)) for name in FEATURE_NAMES if name not in panel.table}
     table = panel.table.drop(columns=[name for name in panel.feature_names if name not in FEATURE_NAMES])
     panel = replace(panel, table=table.assign(**values), catalogue=catalogue_content(Interval.MIN_15))
-    return fit_policy(panel, heads_from(PARAMS.heads), SMALL.model_copy(update={"trees": 10}), COSTS, {"fits": []})
+    return fit_policy(
+        panel, heads_from(PARAMS.heads), SMALL.model_copy(update={"trees": 10}), COSTS, {"fits": []}
+    ).bundle
 
 
 def some_rows(bundle: Bundle, count: int, seed: int = 7) -> list[FeatureRow]:

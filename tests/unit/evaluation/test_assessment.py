@@ -176,4 +176,4 @@ def test_the_headline_does_not_hide_what_was_simulated():
 def test_a_policy_reloads_identically():
     panel = a_panel(days=16, edge=0.4)
 
-    assert reloads_identically(fit_policy(panel, HEADS, SMALL, COSTS, {}), panel.table.tail(100))
+    assert reloads_identically(fit_policy(panel, HEADS, SMALL, COSTS, {}).bundle, panel.table.tail(100))

@@ -22,7 +22,7 @@ def panel():
 
 @pytest.fixture(scope="module")
 def bundle(panel):
-    return fit_policy(panel, HEADS, SMALL, COSTS, {"fits": []})
+    return fit_policy(panel, HEADS, SMALL, COSTS, {"fits": []}).bundle
 
 
 def rows_of(panel, numbers, **changes):
@@ -53,7 +53,7 @@ def test_the_planted_edge_is_found_and_the_noise_gets_no_vote(bundle):
 def test_without_an_edge_nothing_is_taken():
     for seed in (1, 2):
         panel = a_panel(days=24, edge=0.0, seed=seed)
-        bundle = fit_policy(panel, HEADS, SMALL, COSTS, {})
+        bundle = fit_policy(panel, HEADS, SMALL, COSTS, {}).bundle
 
         assert (judge(bundle, panel.table)["action"] == Action.SKIP).mean() > 0.98
 
@@ -74,14 +74,14 @@ def test_a_policy_fitted_on_the_past_does_not_know_the_bars_after_it(panel):
     changed = panel.table.copy()
     changed.loc[later, ["open", "high", "low", "close"]] *= 3
 
-    one = fit_policy(panel.closed_by(cut), HEADS, SMALL, COSTS, {})
-    other = fit_policy(replace(panel, table=changed).closed_by(cut), HEADS, SMALL, COSTS, {})
+    one = fit_policy(panel.closed_by(cut), HEADS, SMALL, COSTS, {}).bundle
+    other = fit_policy(replace(panel, table=changed).closed_by(cut), HEADS, SMALL, COSTS, {}).bundle
 
     assert one.version == other.version
 
 
 def test_the_same_panel_gives_the_same_policy(panel, bundle):
-    assert fit_policy(panel, HEADS, SMALL, COSTS, {"fits": []}).version == bundle.version
+    assert fit_policy(panel, HEADS, SMALL, COSTS, {"fits": []}).bundle.version == bundle.version
 
 
 def test_one_row_is_judged_as_in_the_table(panel, bundle):
@@ -123,8 +123,15 @@ def test_a_decision_is_the_same_to_the_bit_in_a_table_in_a_batch_and_alone(panel
 
 
 def test_a_table_that_lacks_a_feature_is_refused(panel, bundle):
-    with pytest.raises(FeatureMismatch, match="the table lacks \\['noise'\\]"):
-        judge(bundle, panel.table.drop(columns="noise"))
+    with pytest.raises(FeatureMismatch, match="the table lacks \\['return_24'\\]"):
+        judge(bundle, panel.table.drop(columns="return_24"))
+
+
+def test_a_feature_that_was_not_selected_may_be_absent(panel, bundle):
+    assert "noise" not in bundle.trade_model.features
+    poor = panel.table.drop(columns="noise")
+
+    pd.testing.assert_frame_equal(judge(bundle, poor), judge(bundle, panel.table))
 
 
 def test_a_decision_says_how_much_where_to_leave_and_why(panel, bundle):
@@ -172,15 +179,15 @@ def test_rows_of_another_catalogue_are_refused(panel, bundle):
 
 def test_rows_that_lack_a_feature_are_refused(panel, bundle):
     row = rows_of(panel, [300])[0]
-    poor = replace(row, values={name: value for name, value in row.values.items() if name != "noise"})
+    poor = replace(row, values={name: value for name, value in row.values.items() if name != "z_score_20"})
 
-    with pytest.raises(FeatureMismatch, match="noise"):
+    with pytest.raises(FeatureMismatch, match="z_score_20"):
         decide(bundle, [poor], Decimal(1_000_000))
 
 
 def test_delivery_is_never_sold_short():
     panel = a_panel(days=400, edge=0.6, interval=Interval.DAY, instruments=3)
-    bundle = fit_policy(panel, HEADS, SMALL, COSTS, {})
+    bundle = fit_policy(panel, HEADS, SMALL, COSTS, {}).bundle
 
     judged = judge(bundle, panel.table)
 
@@ -226,7 +233,7 @@ def test_too_little_history_is_refused():
 
 def test_few_signals_leave_base_rates_and_no_trades():
     panel = a_panel(days=8, instruments=1)
-    bundle = fit_policy(panel, HEADS, SMALL.model_copy(update={"min_leaf": 5000}), COSTS, {})
+    bundle = fit_policy(panel, HEADS, SMALL.model_copy(update={"min_leaf": 5000}), COSTS, {}).bundle
 
     judged = judge(bundle, panel.table)
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pipelines.domain.api_order_rules import below_threshold
 from pipelines.domain.bars import Interval
+from pipelines.domain.data_rules import Severity, check_choices
 from pipelines.domain.errors import BadParams
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -54,6 +55,7 @@ class ValidateParams(Section):
     min_completeness: Annotated[float, Field(ge=0, le=1)]
     max_overnight_gap: Share
     min_bars: Count
+    severity: Annotated[dict[str, Severity], AfterValidator(check_choices)]
 
 
 class FeatureParams(Section):

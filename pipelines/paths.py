@@ -110,6 +110,10 @@ class Paths:
         return self.validated / "quarantine.parquet"
 
     @property
+    def released(self) -> Path:  # rows a person let out of the quarantine; committed, absent if there are none
+        return self.root / "expectations" / "released.csv"
+
+    @property
     def completeness(self) -> Path:  # bars, quarantined rows and completeness of each instrument
         return self.validated / "completeness.json"
 

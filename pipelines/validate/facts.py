@@ -1,95 +1,143 @@
 """What judging needs to know of a row besides its own values: its neighbours, its session, its place."""
 
-from collections.abc import Set
-
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipelines.domain.bars import PRICE_COLUMNS, Interval
 from pipelines.domain.corporate_actions import adjusted
+from pipelines.domain.instruments import Kind
 from pipelines.domain.session_grid import slots
+from pipelines.validate.in_time import Flags, Floats, InTime, Ints
+from pipelines.validate.neighbours import deviations, jumps, overnight_gaps, repeats, stands, volume_surprise
 
-BEFORE = 5  #: closes before a bar whose median its prices are held against
+ON_TICK = 1e-3  #: ticks by which a price may be off for rounding
 
 
-def with_facts(bars: pd.DataFrame, interval: Interval, ungapped: Set[str]) -> pd.DataFrame:
-    """Bars of one instrument with the columns the suites speak of.
+def with_facts(bars: pd.DataFrame, interval: Interval, instruments: pd.DataFrame) -> pd.DataFrame:
+    """Bars with what firm rules speak of.
 
     Parameters
     ----------
-    bars : DataFrame of raw or validated bars of one instrument, in the source's order; steps between them are measured
-        on adjusted prices
+    bars : DataFrame of raw or validated bars of any instruments, of each in the source's order; steps between them are
+        measured on adjusted prices
     interval : Interval
-    ungapped : symbols whose level may jump (indices): they have no corporate actions, some of them no ceiling
+    instruments : INSTRUMENT_COLUMNS. Levels of indices may jump: they have no corporate actions, some of them no
+        ceiling, and their points no tick. What is not in it counts as a stock without a tick.
 
     Returns
     -------
-    DataFrame with these columns more: `copies_before` (identical rows above), `rows_at_time` (different rows of one
-    time), `in_order`, `on_session`, `in_hours`, `on_grid`, `deviation` (of the four prices from the closes before, as a
-    share; 0 for `ungapped`), `overnight_gap` (open against the close of the day before,
-    as a share; NaN within a day and for `ungapped`).
+    DataFrame with these columns more, indexed from 0: `copies_before` (identical rows above), `rows_at_time` (different
+    rows of one time), `in_order`, `on_session`, `in_hours`, `on_grid`, `listed`, `highest_price`, `deviation` (of the
+    four prices from the closes before, as a share; 0 for indices), `overnight_gap` (open against the close of the day
+    before, as a share; NaN within a day and for indices).
     """
     facts = bars.reset_index(drop=True)
-    jumps = not (len(facts) and facts["symbol"].iloc[0] in ungapped)
-    facts["copies_before"] = _copies_before(facts)
-    facts["rows_at_time"] = (facts["copies_before"] == 0).groupby(facts["open_time"], dropna=False).transform("sum")
-    facts["in_order"] = _in_order(facts["open_time"])
-    facts = facts.join(_place(facts["open_time"], interval))
+    rows = InTime.of(facts)
+    stocks = rows.each(instruments, "kind") != Kind.INDEX.value
     comparable = adjusted(facts)
-    facts["deviation"] = deviations(comparable) if jumps else 0.0
-    facts["overnight_gap"] = overnight_gaps(comparable) if jumps else np.nan
-    return facts
-
-
-def overnight_gaps(bars: pd.DataFrame) -> pd.Series:
-    """|open / close of the day before - 1| at the first bar of each day in time, NaN elsewhere."""
-    ordered = bars.sort_values("open_time", kind="stable")
-    day = ordered["open_time"].dt.normalize()
-    gap = (ordered["open"] / ordered["close"].shift() - 1).abs()
-    return gap.where(day.ne(day.shift())).reindex(bars.index)
-
-
-def deviations(bars: pd.DataFrame) -> pd.Series:
-    """How far a row's prices lie from what was traded just before, as a share; NaN where nothing was.
-
-    Each price is held against the median of the closes before it, and against the last of them; the nearer counts.
-    After a wild bar the median still stands, after a lasting step (a split) the last close does, so that either sets
-    aside one bar only. Nothing later than the bar is looked at: a row fit for use stays so whatever follows.
-    """
-    ordered = bars.sort_values("open_time", kind="stable")
-    before = ordered["close"].shift()
-    references = (before.rolling(BEFORE, min_periods=1).median(), before)
-    farthest = [(ordered[list(PRICE_COLUMNS)].div(reference, axis=0) - 1).abs().max(axis=1) for reference in references]
-    return farthest[0].combine(farthest[1], np.minimum).replace(np.inf, np.nan).reindex(bars.index)
-
-
-def _copies_before(bars: pd.DataFrame) -> pd.Series:
-    values = ["open_time", *PRICE_COLUMNS, "volume"]
-    if not bars["open_time"].duplicated().any():
-        return pd.Series(0, index=bars.index)
-    return bars.groupby(values, dropna=False).cumcount()
-
-
-def _in_order(times: pd.Series) -> pd.Series:
-    """Whether a row stands in its place; where order is broken, the smaller side is blamed.
-
-    One stamp far ahead would put every later row behind it, one far back every earlier row before it.
-    """
-    stamps = times.astype("int64").where(times.notna())
-    late = stamps < stamps.cummax()
-    early = stamps > stamps[::-1].cummin()[::-1]
-    return ~(late if late.sum() <= early.sum() else early)
-
-
-def _place(times: pd.Series, interval: Interval) -> pd.DataFrame:
-    known = times.dropna()
-    place = slots(known, interval)
-    # a row is judged once: what is not on a session's day is not also outside its hours
-    found = pd.DataFrame(
-        {
-            "on_session": place["trades"],
-            "in_hours": place["inside"] | ~place["trades"],
-            "on_grid": (place["open_time"] == known) | ~place["inside"] | ~place["trades"],
-        }
+    copies, at_time = _repeated(facts, rows)
+    return facts.assign(
+        copies_before=copies,
+        rows_at_time=at_time,
+        in_order=in_order(facts),
+        **_place(facts["open_time"], interval),
+        listed=True,
+        highest_price=np.fmax.reduce([facts[name].to_numpy(np.float64) for name in PRICE_COLUMNS]),
+        deviation=np.where(stocks, deviations(comparable, rows), 0.0),
+        overnight_gap=np.where(stocks, overnight_gaps(comparable, rows), np.nan),
     )
-    return found.reindex(times.index).fillna(True).astype(bool)
+
+
+def with_doubts(
+    facts: pd.DataFrame, instruments: pd.DataFrame, disagreements: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Bars with what is odd about them, which no rule holds against validated bars again.
+
+    Parameters
+    ----------
+    facts, instruments : as for `with_facts`, indexed from 0
+    disagreements : DataFrame of `disagreements.parquet`, optional
+
+    Returns
+    -------
+    DataFrame with these columns more: `on_tick`, `jump_z`, `volume_z` (robust deviations from what is usual),
+    `repeats` (equal bars just above), `stands` (share by which the market moved while the price stood),
+    `disagreement` (share by which another source's price differs).
+    """
+    rows = InTime.of(facts)
+    stocks = rows.each(instruments, "kind") != Kind.INDEX.value
+    comparable = adjusted(facts)
+    return facts.assign(
+        on_tick=_on_tick(facts, rows.each(instruments, "tick_size")) | ~stocks,
+        jump_z=np.where(stocks, jumps(comparable, rows), np.nan),
+        volume_z=volume_surprise(comparable, rows),
+        repeats=repeats(facts, rows),
+        stands=stands(comparable, rows, stocks),
+        disagreement=_disagreement(facts, disagreements),
+    )
+
+
+def _repeated(bars: pd.DataFrame, rows: InTime) -> tuple[Ints, Ints]:
+    """Of each row, how many identical ones stand above it, and how many different ones bear its time."""
+    copies, at_time = np.zeros(len(bars), np.int64), np.ones(len(bars), np.int64)
+    same = (np.diff(rows.moment) == 0) & (np.diff(rows.instrument) == 0)
+    if not same.any():
+        return copies, at_time
+    among = np.sort(rows.order[np.append(same, False) | np.insert(same, 0, False)])
+    twins = bars.iloc[among]
+    time = ["symbol", "open_time"]
+    copies[among] = twins.groupby([*time, *PRICE_COLUMNS, "volume"], dropna=False).cumcount().to_numpy()
+    firsts = pd.Series(copies[among] == 0, index=twins.index)
+    at_time[among] = firsts.groupby([twins[name] for name in time], dropna=False).transform("sum").to_numpy()
+    return copies, at_time
+
+
+def in_order(bars: pd.DataFrame) -> Flags:
+    """Whether no older row of its instrument stands below a row.
+
+    The row that is ahead of its time is blamed, never the older one: so what is thought of a row depends on rows of
+    its own time and before, and stays when later bars arrive.
+    """
+    found = np.ones(len(bars), dtype=bool)
+    moment = bars["open_time"].astype("int64").where(bars["open_time"].notna())
+    for own in bars.groupby("symbol", sort=False).indices.values():
+        stamps = moment.iloc[own]
+        if not stamps.is_monotonic_increasing:
+            found[own] = ~(stamps > stamps[::-1].cummin()[::-1]).to_numpy()
+    return found
+
+
+def _place(times: pd.Series, interval: Interval) -> dict[str, Flags]:
+    code, known = pd.factorize(times)  # the same moments come back with every instrument
+    unique = pd.Series(known)
+    place = slots(unique, interval)
+    # a row is judged once: what is not on a session's day is not also outside its hours
+    found = {
+        "on_session": place["trades"],
+        "in_hours": place["inside"] | ~place["trades"],
+        "on_grid": (place["open_time"] == unique) | ~place["inside"] | ~place["trades"],
+    }
+    return {name: np.append(flags.to_numpy(dtype=bool), True)[code] for name, flags in found.items()}
+
+
+def _on_tick(bars: pd.DataFrame, tick_sizes: npt.NDArray[np.object_]) -> Flags:
+    """Whether all prices are whole ticks; True where no tick is known or a price is missing."""
+    ticks = tick_sizes.astype(np.float64)
+    found = np.ones(len(bars), dtype=bool)
+    for name in PRICE_COLUMNS:
+        counts = bars[name].to_numpy(np.float64) / ticks
+        found &= ~(np.abs(counts - np.round(counts)) > ON_TICK)
+    return found
+
+
+def _disagreement(bars: pd.DataFrame, found: pd.DataFrame | None) -> Floats:
+    """The largest share by which another source's price differs from a row's own; 0 where none does."""
+    shares = np.zeros(len(bars))
+    prices = None if found is None else found[found["field"].isin(PRICE_COLUMNS)]
+    if prices is None or not len(prices):
+        return shares
+    share = (prices["value"] / prices["other_value"] - 1).abs()
+    largest = share.groupby([prices["symbol"], prices["open_time"]]).max()
+    key = pd.MultiIndex.from_frame(bars[["symbol", "open_time"]])
+    return largest.reindex(key).fillna(0.0).to_numpy(np.float64)

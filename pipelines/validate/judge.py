@@ -2,14 +2,21 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+
+from pipelines.domain.data_rules import Severity
+from pipelines.validate.screen import columns_of, in_doubt
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
+
+MANY, FEW_ROWS = 0.02, 10_000  #: an expectation that doubts so large a share of so many rows is judged on its own
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,15 @@ class Broken:
     reason: str  #: filled with a row's values by `str.format_map`; empty for rules on whole tables
     rows: tuple[int, ...]  #: index labels of the rows that break it; empty if it is about the table
     told: str  #: the expectation in Great Expectations' words
+    severity: Severity = Severity.QUARANTINE
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A table's verdict, and the figures that Data Docs are made of."""
+
+    broken: list[Broken]  #: in the suite's order
+    verdict: Any  #: Great Expectations' own, of all expectations
 
 
 def judge(table: pd.DataFrame, suite: "ExpectationSuite") -> list[Broken]:
@@ -29,12 +45,46 @@ def judge(table: pd.DataFrame, suite: "ExpectationSuite") -> list[Broken]:
     ------
     RuntimeError : if an expectation could not be judged at all.
     """
-    batch = _bars_batch().get_batch(batch_parameters={"dataframe": table})
-    options = {"result_format": "COMPLETE", "include_unexpected_rows": False}
-    verdict = batch.validate(suite, result_format=options)
-    by_expectation = {_key(result.expectation_config): result for result in verdict.results}
-    ordered = [by_expectation[_key(expectation.configuration)] for expectation in suite.expectations]
-    return [_broken(result) for result in ordered if not result.success]
+    return examine(table, suite).broken
+
+
+def examine(table: pd.DataFrame, suite: "ExpectationSuite") -> Examined:
+    """As `judge`, with the verdict of every expectation.
+
+    Rows that plainly meet an expectation are not shown to Great Expectations. All expectations are counted first; only
+    for those that are broken the rows are asked for, which costs several times as much.
+    """
+    first = {"result_format": "BASIC"}
+    then = {"result_format": "COMPLETE", "include_unexpected_rows": False}
+    results: dict[str, Any] = {}
+    broken: dict[str, Broken] = {}
+    verdict: Any = None
+    for rows, expectations in _in_doubt(table, list(suite.expectations)):
+        verdict = _asked(rows, suite.name, expectations, first)
+        results |= {_key(result.expectation_config): result for result in verdict.results}
+        failed = [one for one in expectations if not results[_key(one.configuration)].success]
+        if failed:
+            found = _asked(rows, suite.name, failed, then).results
+            broken |= {_key(result.expectation_config): _broken(result) for result in found}
+    keys = [_key(one.configuration) for one in suite.expectations]
+    verdict.results = [_of_all(results[key], len(table)) for key in keys]
+    verdict.success = not broken
+    return Examined([broken[key] for key in keys if key in broken], verdict)
+
+
+def _in_doubt(table: pd.DataFrame, expectations: list[Any]) -> Iterator[tuple[pd.DataFrame, list[Any]]]:
+    """The rows to be judged with the expectations they are judged by.
+
+    All together see the rows that any of them doubts; one that doubts many sees its own columns alone.
+    """
+    doubts = [in_doubt(table, one.configuration) for one in expectations]
+    many = [doubt.sum() > MANY * len(table) and len(table) > FEW_ROWS for doubt in doubts]
+    few = [doubt for doubt, lonely in zip(doubts, many, strict=True) if not lonely]
+    together = np.logical_or.reduce(few, axis=0) if few else np.zeros(len(table), dtype=bool)
+    yield table[together], [one for one, lonely in zip(expectations, many, strict=True) if not lonely]
+    for one, doubt, lonely in zip(expectations, doubts, many, strict=True):
+        if lonely:
+            yield table.loc[doubt, columns_of(one.configuration.kwargs)], [one]
 
 
 def quiet_great_expectations() -> None:
@@ -43,8 +93,32 @@ def quiet_great_expectations() -> None:
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
 
 
+def _asked(table: pd.DataFrame, name: str, expectations: list[Any], options: dict[str, Any]) -> Any:
+    from great_expectations import ExpectationSuite
+
+    batch = _whole_table().get_batch(batch_parameters={"dataframe": table})
+    suite = ExpectationSuite(name=name, expectations=[one.copy() for one in expectations])
+    return batch.validate(suite, result_format=options)
+
+
+def _of_all(result: Any, rows: int) -> Any:
+    """The result with its shares told of all rows, not only of those in doubt."""
+    found = result.result
+    if "element_count" in found:
+        missing = found.get("missing_count") or 0
+        unexpected = found.get("unexpected_count") or 0
+        found["element_count"] = rows
+        for name, of in (("unexpected_percent", rows - missing), ("unexpected_percent_total", rows),
+                         ("unexpected_percent_nonmissing", rows - missing)):  # fmt: skip
+            if name in found:
+                found[name] = 100.0 * unexpected / of if of else 0.0
+        if "missing_percent" in found:
+            found["missing_percent"] = 100.0 * missing / rows if rows else 0.0
+    return result
+
+
 @cache
-def _bars_batch() -> Any:
+def _whole_table() -> Any:
     quiet_great_expectations()
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -70,4 +144,10 @@ def _broken(result: Any) -> Broken:
     meta = config.meta or {}
     rows = tuple(result.result.get("unexpected_index_list") or ())
     subject = config.kwargs.get("column") or config.kwargs.get("column_A") or ""
-    return Broken(meta.get("rule", config.type), meta.get("reason", ""), rows, f"{config.type} {subject}".strip())
+    return Broken(
+        rule=meta.get("rule", config.type),
+        reason=meta.get("reason", ""),
+        rows=rows,
+        told=f"{config.type} {subject}".strip(),
+        severity=Severity(meta.get("severity", Severity.QUARANTINE)),
+    )

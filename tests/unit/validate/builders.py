@@ -6,9 +6,9 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.corporate_actions import actions_table
 from pipelines.domain.market_calendar import bar_times, sessions_between
 from pipelines.ingest.names import kind_of, tokens_for
-from pipelines.ingest.world import empty_news, instruments_table
+from pipelines.ingest.world import instruments_table
 from pipelines.params import ValidateParams
-from pipelines.validate.stage import Raw
+from pipelines.validate.bars import Raw
 
 FIRST, LAST = pd.Timestamp("2023-01-02").date(), pd.Timestamp("2023-12-29").date()
 
@@ -50,7 +50,7 @@ def a_raw_market(*bars: pd.DataFrame, rejected: pd.DataFrame | None = None, acti
         for symbol in symbols
     ]
     known = actions_table() if actions is None else actions
-    return Raw(pd.concat(bars, ignore_index=True), instruments_table(rows), empty_news(), rejected, known)
+    return Raw(pd.concat(bars, ignore_index=True), instruments_table(rows), rejected, known)
 
 
 def a_split(ratio: float, ex_date: str, symbol: str = "ABC") -> pd.DataFrame:
@@ -66,6 +66,7 @@ def after_a_split(bars: pd.DataFrame, ratio: float, ex_date: str) -> pd.DataFram
     return bars
 
 
-def validation(**overrides: float) -> ValidateParams:
-    content = {"max_quarantined": 0.05, "min_completeness": 0.8, "max_overnight_gap": 0.15, "min_bars": 100}
+def validation(**overrides: object) -> ValidateParams:
+    content = {"max_quarantined": 0.05, "min_completeness": 0.8, "max_overnight_gap": 0.15, "min_bars": 100,
+               "severity": {}}  # fmt: skip
     return ValidateParams.model_validate(content | overrides)

@@ -3,12 +3,12 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.validate.facts import deviations
+from pipelines.validate.neighbours import deviations
 
 
 def closes_as_bars(closes: list[float]) -> pd.DataFrame:
     times = pd.date_range("2026-10-26 09:15", periods=len(closes), freq="5min", tz="Asia/Kolkata")
-    return pd.DataFrame({"open_time": times} | dict.fromkeys(("open", "high", "low", "close"), closes))
+    return pd.DataFrame({"symbol": "ABC", "open_time": times} | dict.fromkeys(("open", "high", "low", "close"), closes))
 
 
 @settings(max_examples=30, deadline=None)

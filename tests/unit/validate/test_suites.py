@@ -6,7 +6,7 @@ from expectations import features, validated_bars
 from pipelines.domain.bars import Interval
 from pipelines.validate.facts import with_facts
 from pipelines.validate.judge import judge
-from tests.unit.validate.builders import some_bars
+from tests.unit.validate.builders import a_raw_market, some_bars
 
 NAMES = ["momentum_5", "atr_pct_14"]
 
@@ -38,7 +38,7 @@ def test_features_in_rupees_repeated_or_missing_break_their_suite():
 def test_a_gap_left_in_validated_bars_breaks_their_suite():
     bars = some_bars()
     bars.loc[100:, ["open", "high", "low", "close"]] /= 2
-    facts = with_facts(bars, Interval.DAY, frozenset())
+    facts = with_facts(bars, Interval.DAY, a_raw_market(bars).instruments)
 
     broken = judge(facts, validated_bars.suite(intraday=False, max_overnight_gap=0.15))
 

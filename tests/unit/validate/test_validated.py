@@ -9,7 +9,8 @@ import pytest
 from pipelines.domain.bars import VALIDATED_COLUMNS, Interval
 from pipelines.domain.errors import DataRejected, TooFewBars
 from pipelines.ingest.rejects import rejected_rows
-from pipelines.validate.stage import Validated, validated
+from pipelines.validate.bars import Validated, validated
+from pipelines.validate.stage import as_report, by_instrument
 from tests.unit.validate.builders import a_raw_market, a_split, after_a_split, some_bars, validation
 
 DAY = Interval.DAY
@@ -28,7 +29,7 @@ def test_sound_bars_pass_wholly():
     pd.testing.assert_frame_equal(
         found.bars["ABC"], bars.assign(adjustment=1.0)[list(VALIDATED_COLUMNS)], check_dtype=False
     )
-    assert found.as_report()["completeness"] == 1.0
+    assert as_report(found)["completeness"] == 1.0
     assert found.notes == ()
 
 
@@ -110,16 +111,16 @@ def test_bars_of_closed_days_outside_hours_and_off_the_grid_are_set_aside():
     assert rules == {"outside_session": 2, "off_grid": 1, "not_a_session": 1}
 
 
-def test_history_before_an_unexplained_gap_is_set_aside_and_counts_as_no_fault():
+def test_the_session_after_an_unexplained_night_is_set_aside_and_counts_as_no_fault():
     bars = some_bars()
     bars.loc[100:, ["open", "high", "low", "close"]] /= 2
 
     found = judged(bars)
 
-    assert found.quarantine["rule"].unique().tolist() == ["unexplained_gap"]
-    assert len(found.quarantine) == 100
+    assert found.quarantine["rule"].tolist() == ["unexplained_gap"]
     assert "moved by 50% without a known corporate action" in found.quarantine["reason"].iloc[0]
-    assert len(found.bars["ABC"]) == len(bars) - 100
+    assert bars["open_time"][100] not in set(found.bars["ABC"]["open_time"])
+    assert len(found.bars["ABC"]) == len(bars) - 1
 
 
 def test_an_index_may_jump_overnight():
@@ -174,7 +175,7 @@ def test_thin_and_missing_sessions_are_told():
 
     found = judged(bars, interval=Interval.MIN_5)
 
-    assert found.by_instrument()["ABC"]["missing_sessions"] == 1
+    assert by_instrument(found)["ABC"]["missing_sessions"] == 1
     assert any("1 sessions hold less than 80%" in note for note in found.notes)
     assert found.completeness["ABC"].share == pytest.approx(635 / 750)
 
@@ -188,16 +189,30 @@ def test_a_split_that_is_known_keeps_its_history_and_is_told():
     table = found.bars["ABC"]
     assert table["close"].tolist() == bars["close"].tolist()
     assert table.groupby("adjustment")["open_time"].min()[10.0].date().isoformat() == "2023-07-03"
-    assert found.notes == ("adjusted for corporate actions: ABC 2023-07-03 (10)",)
+    assert "adjusted for corporate actions: ABC 2023-07-03 (10)" in found.notes
 
 
-def test_a_split_that_nobody_knows_cuts_off_the_history_before_it():
+def test_a_split_that_nobody_knows_sets_its_session_aside_and_the_adjustment_takes_up_the_step():
     bars = after_a_split(some_bars(), 2, "2023-07-03")
 
     found = validated(a_raw_market(bars), DAY, validation())
 
-    assert set(found.quarantine["rule"]) == {"unexplained_gap"}
-    assert found.bars["ABC"]["open_time"].min().date().isoformat() == "2023-07-03"
+    table = found.bars["ABC"]
+    compared = table["close"] * table["adjustment"]
+    assert found.quarantine["time"].tolist() == ["2023-07-03T09:15:00+05:30"]
+    assert (compared / compared.shift() - 1).abs().max() < 0.05
+    assert set(table.loc[table["open_time"] < "2023-07-03", "adjustment"]) == {1.0}
+    assert any("sessions after a night that no corporate action explains" in note for note in found.notes)
+
+
+def test_a_wild_session_between_sound_ones_leaves_the_adjustment_as_it_was():
+    bars = some_bars()
+    bars.loc[100, ["open", "high", "low", "close"]] *= 1.4
+
+    found = judged(bars)
+
+    assert found.quarantine["rule"].tolist() == ["unexplained_gap"]
+    assert set(found.bars["ABC"]["adjustment"]) == {1.0}
 
 
 def test_an_action_of_another_size_does_not_explain_a_night():

@@ -66,7 +66,7 @@ class KiteHistory:
     symbols : NSE symbols; `NFO:NIFTY26NOVFUT` is one of another exchange
     interval : Kite's word: minute, 3minute, 5minute, 10minute, 15minute, 30minute, 60minute, day
     start : first day of a series of which nothing is known yet
-    known : what is stored already; windows before the last known day are not asked for again, its own window is
+    known : what is stored already: windows before the last known day are not asked for again, its own is
     pacer : holds calls back; share it among all that call with one API key
     now : the market's time
     """
@@ -145,9 +145,9 @@ class KiteHistory:
         self, symbol: str, window: HistoryWindow, since: date | None, until: date
     ) -> Iterator[tuple[date, date]]:
         """First and last days of the requests; the same in every run but for the ends."""
-        learnt = self.known.last_day("bars", self._key(symbol)) if self.known else None
+        learnt = self.known.last_day("bars", self._key(symbol)) if self.known and since is None else None
         number = (max(learnt or self.start, self.start) - _EPOCH).days // window.days
-        first = max(_EPOCH + timedelta(days=number * window.days), self.start, since or self.start)
+        first = max(_EPOCH + timedelta(days=number * window.days), self.start) if since is None else since
         until = min(until, self.now().date())
         while first <= until:
             number = (first - _EPOCH).days // window.days

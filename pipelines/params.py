@@ -39,6 +39,7 @@ class SimulatedParams(Section):
     instruments: Annotated[int, Field(ge=1, le=500)]
     edge: Edge
     edge_strength: Annotated[float, Field(ge=0, le=10)]
+    actions: Annotated[int, Field(ge=0, le=500)]
 
 
 class IngestParams(Section):

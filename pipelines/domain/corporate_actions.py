@@ -86,6 +86,8 @@ def ratios_by_day(actions: pd.DataFrame, symbol: str) -> list[tuple[date, tuple[
         Of one action told twice (same kind and ex-date) the row learnt last counts.
     """
     own = actions[(actions["symbol"] == symbol) & (actions["ratio"] > 0) & (actions["ratio"] != 1)]
+    if not len(own):
+        return []
     own = own.sort_values(["ex_date", "kind", "known_at"], kind="stable", na_position="first")
     own = own.drop_duplicates(["ex_date", "kind"], keep="last")
     return [(day, tuple(of_day["ratio"].tolist())) for day, of_day in own.groupby(own["ex_date"].dt.date)]
@@ -100,13 +102,13 @@ def shown(ratios: Sequence[float], close_before: float, open_after: float) -> fl
     return min([1.0, *products], key=lambda product: abs(step - log(product)))
 
 
-def adjust(bars: pd.DataFrame, ratios: Sequence[tuple[date, tuple[float, ...]]]) -> Adjustment:
-    """The factors of one series.
+def adjust(bars: pd.DataFrame, actions: pd.DataFrame, symbol: str) -> Adjustment:
+    """The factors of one instrument's series.
 
     Parameters
     ----------
-    bars : DataFrame with `open_time`, `open`, `close`; rows in any order and with any fault
-    ratios : as `ratios_by_day` gives them
+    bars : DataFrame of `symbol` with `open_time`, `open`, `close`; rows in any order and with any fault
+    actions : DataFrame of ACTION_COLUMNS, of all symbols
 
     Returns
     -------
@@ -115,7 +117,8 @@ def adjust(bars: pd.DataFrame, ratios: Sequence[tuple[date, tuple[float, ...]]])
         already is judged by that night's step alone, so a row's factor depends on nothing after its own day.
     """
     factors = np.ones(len(bars))
-    if not len(ratios) or not len(bars):
+    ratios = ratios_by_day(actions, symbol)
+    if not ratios or not len(bars):
         return Adjustment(factors, ())
     prices = bars[["open", "close"]].to_numpy(np.float64)
     sound = bars[(np.isfinite(prices) & (prices > 0)).all(axis=1) & bars["open_time"].notna().to_numpy()]
@@ -128,7 +131,7 @@ def adjust(bars: pd.DataFrame, ratios: Sequence[tuple[date, tuple[float, ...]]])
         if not 0 < at < len(sound):
             continue
         applied = shown(of_day, float(closes[at - 1]), float(opens[at]))
-        steps.append(Step(str(bars["symbol"].iloc[0]), day, prod(of_day), applied))
+        steps.append(Step(symbol, day, prod(of_day), applied))
         factors[(bars["open_time"] >= midnight).to_numpy()] *= applied
     return Adjustment(factors, tuple(steps))
 

@@ -3,21 +3,28 @@
 One interval for all: what is asked for, or the coarsest found (at least 5min); finer files are joined to it inside
 their sessions. One series for each symbol: files of one folder that agree row by row are merged; where files differ,
 the one with the fewest defective rows is taken (impossible or repeated rows, and nights that look like an unadjusted
-split), among equals the one with the most bars. Everything not used is told in a sentence.
+split), among equals the one with the most bars. Everything not used is told in a sentence. Corporate actions, index
+membership and Kite's instrument dump may lie beside the bars, see `dated_tables.py`.
 """
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import Interval
+from pipelines.domain.corporate_actions import adjust
 from pipelines.domain.errors import BadInput
+from pipelines.domain.instruments import Kind
+from pipelines.domain.tick_sizes import tick_size
+from pipelines.ingest.dated_tables import DatedTable, TableKind, read_dated_table
 from pipelines.ingest.joining import Candidate, at_interval, divides, told_of_joining
+from pipelines.ingest.kinds import empty
 from pipelines.ingest.names import canonical, kind_of, tokens_for
 from pipelines.ingest.rejects import no_rejects
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
@@ -25,7 +32,7 @@ from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
 from pipelines.ingest.world import World, empty_news, instruments_table
 from pipelines.params import IngestParams
 
-TICK_SIZE = "0.05"  # rupees; what nearly all stocks of the sample years moved by; files do not say
+INDEX_TICK = Decimal("0.05")  # points; what the exchange's indices are rounded to; they are not traded
 
 
 def read_files(params: IngestParams) -> World:
@@ -36,13 +43,14 @@ def read_files(params: IngestParams) -> World:
     BadInput : if the folder or a file in it cannot be used; the message names the file and what to do.
     """
     folder = params.folder
-    found, hashes, left_out = _read_folder(folder)
+    found, beside, hashes, left_out = _read_folder(folder)
     found = _asked_for(found, params.symbols, folder)
     interval = _interval(found, params.interval)
     left_out += [note for series in found for note in series.notes]
     candidates: dict[str, list[Candidate]] = defaultdict(list)
+    actions = _joined(beside, "actions")
     for series in _merged(found):
-        candidates[series.symbol].append(at_interval(series, interval))
+        candidates[series.symbol].append(at_interval(_with_adjustment(series, actions), interval))
     chosen = {}
     for symbol in sorted(candidates):
         chosen[symbol], told = _best(candidates[symbol])
@@ -51,16 +59,18 @@ def read_files(params: IngestParams) -> World:
     rejected = [candidate.rejected for candidate in chosen.values() if len(candidate.rejected)]
     return World(
         bars={symbol: candidate.bars for symbol, candidate in chosen.items()},
-        instruments=_instruments(chosen),
+        instruments=_instruments(chosen, _joined(beside, "instruments")),
         news=empty_news(),
         interval=interval,
         left_out=tuple(left_out),
+        actions=actions[actions["symbol"].isin(chosen)].reset_index(drop=True),
+        membership=_joined(beside, "membership"),
         files=hashes,
         rejected=pd.concat(rejected, ignore_index=True) if rejected else None,
     )
 
 
-def _read_folder(folder: Path) -> tuple[list[Series], dict[str, str], list[str]]:
+def _read_folder(folder: Path) -> tuple[list[Series], list[DatedTable], dict[str, str], list[str]]:
     if not folder.exists():
         raise BadInput(f"folder {folder} is not there; correct ingest.folder or DATA=")
     if not folder.is_dir():
@@ -69,9 +79,14 @@ def _read_folder(folder: Path) -> tuple[list[Series], dict[str, str], list[str]]
     paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not paths:
         raise BadInput(f"folder {folder} holds no {', '.join(SUFFIXES)} file; name a folder with bars")
-    found, hashes, left_out = [], {}, []
+    found, beside, hashes, left_out = [], [], {}, []
     for path in paths:
         name = path.relative_to(folder).as_posix()
+        dated = read_dated_table(path, name)
+        if dated is not None:
+            beside.append(dated)
+            hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            continue
         sheet = read_sheet(path, name)
         if isinstance(sheet, NoBars):
             left_out.append(f"{name} {sheet.reason}: left out")
@@ -82,8 +97,15 @@ def _read_folder(folder: Path) -> tuple[list[Series], dict[str, str], list[str]]
         found += series
         hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     if not found:
-        raise BadInput(f"folder {folder} holds no bars: {left_out[0]}; wanted: date, open, high, low, close, volume")
-    return found, hashes, left_out
+        why = f": {left_out[0]}" if left_out else ""
+        raise BadInput(f"folder {folder} holds no bars{why}; wanted: date, open, high, low, close, volume")
+    return found, beside, hashes, left_out
+
+
+def _joined(beside: list[DatedTable], kind: TableKind) -> pd.DataFrame:
+    """All rows of one kind of table that lies beside the bars, each once."""
+    tables = [one.table for one in beside if one.kind == kind and len(one.table)]
+    return pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True) if tables else empty(kind)
 
 
 def _asked_for(found: list[Series], symbols: tuple[str, ...], folder: Path) -> list[Series]:
@@ -161,6 +183,12 @@ def _join(larger: Series, smaller: Series) -> Series | None:
     )
 
 
+def _with_adjustment(series: Series, actions: pd.DataFrame) -> Series:
+    """The series with `adjustment`, so that a night explained by an action is not taken for a defect."""
+    found = adjust(series.frame, actions, series.symbol)
+    return replace(series, frame=series.frame.assign(adjustment=found.factors))
+
+
 def _best(candidates: list[Candidate]) -> tuple[Candidate, list[str]]:
     ranked = sorted(candidates, key=lambda one: (one.defects, -len(one.bars), one.file))
     best = ranked[0]
@@ -172,19 +200,28 @@ def _best(candidates: list[Candidate]) -> tuple[Candidate, list[str]]:
     return best, told
 
 
-def _instruments(chosen: Mapping[str, Candidate]) -> pd.DataFrame:
+def _instruments(chosen: Mapping[str, Candidate], dump: pd.DataFrame) -> pd.DataFrame:
+    """What the run knows of its instruments: of Kite's dump token and lot, of dated facts the tick at the last bar."""
     tokens = tokens_for(chosen)
+    listed = dump.drop_duplicates("symbol", keep="last").set_index("symbol")
     return instruments_table(
         [
             {
                 "symbol": symbol,
-                "token": tokens[symbol],
+                "token": int(listed["token"].get(symbol, tokens[symbol])),
                 "kind": kind_of(symbol).value,
-                "tick_size": TICK_SIZE,
-                "lot_size": 1,
+                "tick_size": str(_last_tick(candidate.bars, kind_of(symbol))),
+                "lot_size": int(listed["lot_size"].get(symbol, 1)),
                 "sector": "",
                 "has_volume": candidate.has_volume,
             }
             for symbol, candidate in chosen.items()
         ]
     )
+
+
+def _last_tick(bars: pd.DataFrame, kind: Kind) -> Decimal:
+    if kind is not Kind.STOCK:
+        return INDEX_TICK
+    last = bars.loc[bars["open_time"].idxmax()]
+    return tick_size(float(last["close"]), last["open_time"].date())

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from pipelines.domain.corporate_actions import adjusted
 from pipelines.ingest.shapes import PRICES
 
 #: Overnight step that looks like a split no one adjusted for; NSE's own limits on stocks are 20 % at most.
@@ -23,8 +24,8 @@ def impossible(rows: pd.DataFrame) -> pd.Series:
 
 
 def overnight_gaps(rows: pd.DataFrame) -> pd.Series:
-    """Open against the close before, as a share, at the first row of each day; NaN elsewhere."""
-    ordered = rows.sort_values("open_time", kind="stable")
+    """Open against the close before, adjusted, as a share, at the first row of each day; NaN elsewhere."""
+    ordered = adjusted(rows).sort_values("open_time", kind="stable")
     new_day = ordered["open_time"].dt.normalize().ne(ordered["open_time"].dt.normalize().shift())
     gap = (ordered["open"] / ordered["close"].shift() - 1).abs()
     return gap.where(new_day).reindex(rows.index)

@@ -10,6 +10,8 @@ martingale, but for a drift of bull and bear markets of half a per mille a day. 
 - news: headlines with a sentiment that the price follows over the next 24 bars
 
 It is measured in a bar's usual volatility, so it is as plain at every interval; what it earns after charges is not.
+
+Splits and bonuses can be planted as well: they change prices and volumes as traded, and nothing else.
 """
 
 import hashlib
@@ -27,7 +29,9 @@ from pipelines.domain.bars import IST, TIME_DTYPE, Interval
 from pipelines.domain.errors import BadParams
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, Session, bar_times, is_known, trading_days_before
-from pipelines.ingest.universe import Listing, listings, tick_size
+from pipelines.domain.tick_sizes import tick_size
+from pipelines.ingest.simulated_actions import Planned, plan_actions, told
+from pipelines.ingest.universe import Listing, listings
 from pipelines.ingest.world import World, instruments_table
 from pipelines.params import Edge, SimulatedParams
 
@@ -93,11 +97,12 @@ def simulate(params: SimulatedParams, interval: Interval | Literal["auto"] = "au
     clock = _clock(sessions, chosen)
     regimes = _regimes(params.seed, len(sessions))
     market = _Parts(params.seed, "market", clock)
+    planned = plan_actions(params.actions, [listing.symbol for listing in listings(params.instruments)], sessions)
     bars, news, truth = {}, [], []
     sectors: dict[str, _Parts] = {}
     for listing in listings(params.instruments):
         sector = sectors.setdefault(listing.sector, _Parts(params.seed, f"sector {listing.sector}", clock))
-        stock = _Stock(params, listing, clock, regimes)
+        stock = _Stock(params, listing, clock, regimes, _shares(planned.get(listing.symbol), clock))
         headlines = stock.headlines()
         edge = stock.edge(headlines)
         bars[listing.symbol] = stock.bars(market, sector, edge)
@@ -109,6 +114,7 @@ def simulate(params: SimulatedParams, interval: Interval | Literal["auto"] = "au
         news=pd.concat(news).sort_values(["time", "symbol"], kind="stable", ignore_index=True),
         interval=chosen,
         truth=pd.concat(truth).sort_values(["close_time", "symbol"], kind="stable", ignore_index=True),
+        actions=told(planned, sessions),
     )
 
 
@@ -151,7 +157,8 @@ class _Parts:
 class _Stock:
     """One stock of the market, on streams of random numbers of its own."""
 
-    def __init__(self, params: SimulatedParams, listing: Listing, clock: _Clock, regimes: Ints):
+    def __init__(self, params: SimulatedParams, listing: Listing, clock: _Clock, regimes: Ints, shares: Floats):
+        self._shares = shares
         self._seed, self._plan, self._strength = params.seed, params.edge, params.edge_strength
         self._listing, self._clock, self._regime = listing, clock, regimes[clock.day]
         self._tick = tick_size(listing.price_inr, clock.opens[0].date())
@@ -197,7 +204,7 @@ class _Stock:
         night[clock.first] = _mixed(market.nights, sector.nights, own.nights) * self._night * calm[clock.first]
         night[0] = 0.0
         path = self._path(step, night, volatility)
-        paise = self._on_grid(listing.price_inr * np.exp(path))
+        paise = self._on_grid(listing.price_inr * np.exp(path) / self._shares[:, None])
         prices = paise / 100.0
         return pd.DataFrame(
             {
@@ -268,13 +275,21 @@ class _Stock:
         level = 0.3 * _fading(self._normal("volume level"), 2.0 * self._clock.bars_per_day)
         noise = 0.4 * self._normal("volume noise")
         louder = calm * (0.6 + 0.5 * np.abs(shock))
-        return np.rint(self._listing.shares_a_day * self._clock.crowd * louder * np.exp(level + noise)).astype(np.int64)
+        traded = self._listing.shares_a_day * self._clock.crowd * louder * np.exp(level + noise)
+        return np.rint(traded * self._shares).astype(np.int64)
 
     def _normal(self, name: str) -> Floats:
         return _normal(self._seed, f"{self._listing.symbol} {name}", len(self._clock))
 
     def _uniform(self, name: str) -> Floats:
         return _stream(self._seed, f"{self._listing.symbol} {name}").random(len(self._clock))
+
+
+def _shares(planned: Planned | None, clock: _Clock) -> Floats:
+    """Shares at each bar for one at the start, shape (n_bars,)."""
+    if planned is None:
+        return np.ones(len(clock))
+    return np.where(clock.day >= planned.session, float(planned.ratio), 1.0)
 
 
 def _clock(sessions: Sequence[Session], interval: Interval) -> _Clock:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.domain.bars import BAR_COLUMNS, VALIDATED_COLUMNS, Interval
-from pipelines.domain.corporate_actions import Step, actions_table, adjust, ratios_by_day
+from pipelines.domain.corporate_actions import Step, actions_table, adjust
 from pipelines.domain.data_rules import Severity, severity_of
 from pipelines.domain.errors import DataRejected, TooFewBars
 from pipelines.domain.instruments import Kind
@@ -112,7 +112,7 @@ def with_adjustment(bars: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataF
     steps: list[Step] = []
     for symbol in sorted(set(actions["symbol"]) & set(bars["symbol"].unique())):
         own = bars[bars["symbol"] == symbol]
-        found = adjust(own, ratios_by_day(actions, symbol))
+        found = adjust(own, actions, symbol)
         column.loc[own.index] = found.factors
         steps += found.steps
     return bars.assign(adjustment=column), tuple(steps)

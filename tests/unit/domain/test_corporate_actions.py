@@ -43,7 +43,7 @@ def daily(prices: list[float]) -> pd.DataFrame:
 
 
 def factors_of(prices: list[float], *actions: dict) -> list[float]:
-    return adjust(daily(prices), ratios_by_day(actions_table(actions), "ABC")).factors.tolist()
+    return adjust(daily(prices), actions_table(actions), "ABC").factors.tolist()
 
 
 def test_rows_before_an_ex_date_keep_their_figures_and_later_ones_carry_the_ratio():
@@ -59,7 +59,7 @@ def test_actions_of_one_day_are_taken_together_and_those_of_several_multiply():
 
 @pytest.mark.parametrize("ratio", [1.2, 2.0, 10.0])
 def test_a_series_that_its_source_adjusted_is_not_adjusted_again(ratio):
-    found = adjust(daily([100.0] * 10), ratios_by_day(actions_table([action(ratio)]), "ABC"))
+    found = adjust(daily([100.0] * 10), actions_table([action(ratio)]), "ABC")
 
     assert found.factors.tolist() == [1.0] * 10
     assert [(step.known, step.applied) for step in found.steps] == [(ratio, 1.0)]
@@ -95,7 +95,7 @@ def test_an_action_before_the_first_bar_or_after_the_last_changes_nothing(day):
 def test_an_ex_date_without_a_bar_is_seen_at_the_next_bar():
     bars = daily([100.0] * 5 + [50.0] * 5).drop(index=[5, 6])
 
-    found = adjust(bars, ratios_by_day(actions_table([action(2)]), "ABC"))
+    found = adjust(bars, actions_table([action(2)]), "ABC")
 
     assert found.factors.tolist() == [1.0] * 5 + [2.0] * 3
 
@@ -105,7 +105,7 @@ def test_unreadable_rows_neither_decide_nor_disturb():
     bars.loc[4, "close"], bars.loc[5, "open"], bars.loc[8, "open_time"] = np.nan, -1.0, pd.NaT
     bars["open_time"] = bars["open_time"].astype(TIME_DTYPE)
 
-    found = adjust(bars.iloc[::-1], ratios_by_day(actions_table([action(2)]), "ABC"))
+    found = adjust(bars.iloc[::-1], actions_table([action(2)]), "ABC")
 
     assert found.factors[::-1].tolist() == [1.0] * 5 + [2.0] * 3 + [1.0] + [2.0]
 
@@ -118,10 +118,10 @@ def test_unreadable_rows_neither_decide_nor_disturb():
 def test_a_factor_depends_on_nothing_after_its_own_day(moves, ratio, cut):
     prices = 100.0 * np.cumprod([1.0, *(1 + move for move in moves)])
     prices[5:] /= ratio
-    ratios = ratios_by_day(actions_table([action(ratio)]), "ABC")
+    actions = actions_table([action(ratio)])
 
-    whole = adjust(daily(prices.tolist()), ratios).factors
-    early = adjust(daily(prices.tolist()[:cut]), ratios).factors
+    whole = adjust(daily(prices.tolist()), actions, "ABC").factors
+    early = adjust(daily(prices.tolist()[:cut]), actions, "ABC").factors
 
     assert early.tobytes() == whole[:cut].tobytes()
 

@@ -9,12 +9,14 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
+from pipelines.domain.corporate_actions import adjust, adjusted
 from pipelines.domain.errors import BadParams
 from pipelines.domain.market_calendar import bar_times, sessions_between, trading_days_before
 from pipelines.domain.news import NEWS_COLUMNS
+from pipelines.domain.tick_sizes import tick_size
 from pipelines.ingest.kinds import RAW_BAR_COLUMNS
 from pipelines.ingest.simulated import REGIMES, simulate
-from pipelines.ingest.universe import listings, tick_size
+from pipelines.ingest.universe import listings
 from pipelines.ingest.world import TRUTH_COLUMNS, World
 from pipelines.params import SimulatedParams
 
@@ -22,7 +24,7 @@ END = date(2026, 6, 30)
 
 
 def a_market(interval: Interval = Interval.MIN_5, **changes) -> World:
-    numbers = {"seed": 3, "end": END, "days": 60, "instruments": 6, "edge": "none", "edge_strength": 1.0}
+    numbers = {"seed": 3, "end": END, "days": 60, "instruments": 6, "edge": "none", "edge_strength": 1.0, "actions": 0}
     return simulate(SimulatedParams(**numbers | changes), interval)
 
 
@@ -266,3 +268,23 @@ def test_headlines_are_a_few_a_day_and_lie_in_their_days(plain):
 def test_days_outside_the_calendar_are_refused():
     with pytest.raises(BadParams, match="another end"):
         a_market(end=date(2027, 2, 1))
+
+
+def test_planted_actions_change_prices_and_volumes_as_traded_and_nothing_else():
+    plain, split = a_market(Interval.MIN_60, days=40), a_market(Interval.MIN_60, days=40, actions=2)
+
+    assert split.actions[["kind", "ratio"]].values.tolist() == [["split", 5.0], ["bonus", 2.0]]
+    assert (split.actions["known_at"] < split.actions["ex_date"]).all()
+    for symbol, bars in plain.bars.items():
+        found = adjust(split.bars[symbol], split.actions, symbol)
+        other = adjusted(split.bars[symbol].assign(adjustment=found.factors))
+        assert len(found.steps) == (symbol in set(split.actions["symbol"]))
+        assert other["close"].to_numpy() == pytest.approx(bars["close"].to_numpy(), abs=0.5)
+        assert other["volume"].to_numpy() == pytest.approx(bars["volume"].to_numpy(), abs=1)
+
+
+def test_planted_actions_stay_in_a_longer_market():
+    short = a_market(Interval.DAY, days=30, actions=3)
+    longer = a_market(Interval.DAY, days=31, end=date(2026, 7, 1), actions=3)
+
+    pd.testing.assert_frame_equal(short.actions, longer.actions)

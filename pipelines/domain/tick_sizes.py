@@ -1,0 +1,31 @@
+"""NSE's tick of shares by day and price, from `facts/tick_sizes.csv`."""
+
+import csv
+from bisect import bisect_right
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+_FACTS = Path(__file__).with_name("facts") / "tick_sizes.csv"
+
+
+def tick_size(price_inr: float, day: date) -> Decimal:
+    """The tick of a share at this price on this day, in rupees; a day before the first row uses the first row.
+
+    NSE sets the band by the closing price at the end of a month, which may lie on the other side of a limit.
+    """
+    rows = [row for row in _rows() if row[0] <= day] or [_rows()[0]]
+    in_force = [(limit, tick) for since, limit, tick in rows if since == rows[-1][0]]
+    return in_force[bisect_right([limit for limit, _ in in_force], price_inr) - 1][1]
+
+
+@cache
+def _rows() -> tuple[tuple[date, float, Decimal], ...]:
+    """(effective from, from this price on, tick), in order."""
+    with _FACTS.open(encoding="utf-8", newline="") as file:
+        rows = [
+            (date.fromisoformat(row["effective_from"]), float(row["from_price_inr"]), Decimal(row["tick_size"]))
+            for row in csv.DictReader(file)
+        ]
+    return tuple(sorted(rows))

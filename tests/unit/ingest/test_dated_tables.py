@@ -182,7 +182,7 @@ def test_prices_that_the_broker_adjusted_already_are_left_alone():
 
     steps = [step for symbol, bars in world.bars.items() for step in adjust(bars, derived_actions(), symbol).steps]
 
-    # The broker took 4.9 % of RELIANCE's demerger out of its prices, the other source 8.3 %, the price stepped by 9.7 %:
+    # The broker took 4.9 % of RELIANCE's demerger out of its prices, the other source 8.3 %, the price fell by 9.7 %:
     # what is left of the step is nearer to the listed ratio than to none
     assert {(step.symbol, str(step.ex_date)): step.applied for step in steps} == {
         ("RELIANCE", "2023-07-20"): 1.0834,

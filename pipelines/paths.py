@@ -146,6 +146,10 @@ class Paths:
         return self.data / "06_policy" / "bundle"
 
     @property
+    def importance(self) -> Path:  # of every feature in the bundle's fit; absent without selection
+        return self.data / "06_policy" / "importance.parquet"
+
+    @property
     def evaluation(self) -> Path:
         return self.data / "07_evaluation"
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 #: Okabe and Ito (2008), Color Universal Design.
@@ -105,6 +106,57 @@ def heads_chart(heads: Sequence[Mapping[str, Any]]) -> Any:
     figure.add_bar(x=weights, y=names, orientation="h", marker={"color": GREY}, row=1, col=2)
     figure.update_layout(showlegend=False)
     return _styled(figure, 260)
+
+
+def importance_heat_map(lead: np.ndarray, chosen: np.ndarray, names: Sequence[str], until: Sequence[Any]) -> Any:
+    """How far features rank above the noise, fit by fit, the best on top; a dot where a fit selected them.
+
+    `lead` and `chosen` have the shape (n_features, n_fits); `until` says when each fit's training ended.
+    """
+    import plotly.graph_objects as go
+
+    limit = max(float(np.abs(lead).max()), 1e-6)
+    figure = go.Figure(
+        go.Heatmap(
+            z=lead.round(4).tolist(),
+            x=[f"{time:%d %b %y}" for time in until],
+            y=list(names),
+            text=np.where(chosen, "●", "").tolist(),
+            texttemplate="%{text}",
+            textfont={"size": 9},
+            zmin=-limit,
+            zmax=limit,
+            xgap=2,
+            ygap=1,
+            colorscale=[[0, VERMILION], [0.5, "#F7F7F7"], [1, BLUE]],
+            colorbar={"title": {"text": "rank above<br>the noise"}, "thickness": 12, "len": 0.6},
+            hovertemplate="%{y}, trained until %{x}: %{z:+.3f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(type="category", title_text="trained until", showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11}, dtick=1)
+    return _styled(figure, 150 + 18 * len(names))
+
+
+def permutation_chart(cost: pd.DataFrame) -> Any:
+    """What shuffling a feature adds to the squared error on held-out rows, in per cent of the variance.
+
+    `cost` has one row a fit, by the end of its training, and one column a feature.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for i, (name, colour) in enumerate(zip(cost.columns, (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE), strict=False)):
+        figure.add_scatter(
+            x=[f"{time:%d %b %y}" for time in cost.index],
+            y=cost[name].round(4).tolist(),
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2, "dash": ("solid", "dash")[i % 2]},
+        )
+    figure.update_xaxes(type="category", title_text="trained until")
+    figure.update_yaxes(title_text="squared error added, % of variance")
+    return _styled(figure, 420)
 
 
 def monthly_chart(equity: pd.DataFrame, opening: float) -> Any:

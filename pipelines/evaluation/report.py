@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.evaluation import charts
+from pipelines.evaluation import charts, importance_part
 from pipelines.evaluation.session_part import session_part
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table, write_text
@@ -93,6 +93,7 @@ def evaluation_report(paths: Paths, out: Path, session: Any = None, *, with_gate
                 charts.as_html(charts.heads_chart(summary["heads"]), "heads"),
             ),
         ),
+        _features(paths),
         _trades(trades, summary),
         _footer(figures),
     ]
@@ -190,6 +191,25 @@ def _regimes(paths: Paths) -> str:
         return ""
     chart = charts.as_html(charts.regime_chart(read_table(paths.regimes)), "regimes")
     return _section("Regimes of the market", "Filtered forward: each day knows only days before it.", chart)
+
+
+def _features(paths: Paths) -> str:
+    importance = read_table(paths.evaluation / "importance.parquet")
+    if importance.empty:
+        return ""
+    summary = read_json(paths.reports / "selection.json")
+    parts = [
+        _section("Features over time", importance_part.note(summary), importance_part.heat_map(importance)),
+        _section(
+            "What the trade model would miss",
+            "Shuffled on rows held out of each fold; the features that cost most in the mean.",
+            importance_part.lines(importance),
+        ),
+    ]
+    if summary["proposed_for_dropping"]:
+        table = importance_part.proposals_table(summary["proposed_for_dropping"])
+        parts.append(_section("Features proposed for dropping", importance_part.proposals_note(summary), table))
+    return "".join(parts)
 
 
 def _trades(trades: pd.DataFrame, summary: Mapping[str, Any]) -> str:

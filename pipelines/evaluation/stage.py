@@ -1,17 +1,20 @@
 """The evaluation stage: walk forward over the run's history, measure, and write figures, tables and the report."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipelines.domain.bars import IST
 from pipelines.domain.fills import FillModel
 from pipelines.evaluation.assessment import Assessment, assess
 from pipelines.evaluation.engine import Rules
+from pipelines.evaluation.importance import importance_over_time, proposals, selection_summary
 from pipelines.evaluation.report import evaluation_report
-from pipelines.evaluation.walk_forward import walk_forward
+from pipelines.evaluation.walk_forward import WalkForward, walk_forward
 from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.policy.bundle import Bundle
@@ -20,7 +23,7 @@ from pipelines.policy.labels import hold_limit
 from pipelines.policy.panel import Panel, read_panel
 from pipelines.policy.stage import costs_from
 from pipelines.stages import StageReport
-from pipelines.tables import fresh_folder, read_json, write_json, write_table, write_text
+from pipelines.tables import fresh_folder, read_json, read_table, write_json, write_table, write_text
 
 RELOAD_ROWS = 500  #: last rows on which the saved policy must decide alike after another save and load
 
@@ -30,20 +33,32 @@ def run(params: Params, paths: Paths) -> StageReport:
 
     panel = read_panel(paths)
     costs = costs_from(params)
-    walked = walk_forward(
-        panel, heads_from(params.heads), params.policy, params.evaluation, costs, read_json(paths.regime_model)
-    )
+    heads = heads_from(params.heads)
+    walked = walk_forward(panel, heads, params.policy, params.evaluation, costs, read_json(paths.regime_model))
     assessed = assess(panel, walked, rules_from(params, panel), costs, params.policy, params.evaluation)
+    importance = importance_of_run(panel, walked, paths)
+    used = {head.name: head.uses for head in heads}
+    summary = selection_summary(importance, proposals(importance, used, params.policy.selection.min_stability))
     bundle = Bundle.load(paths.bundle)
     assessed.figures["policy_version"] = bundle.version
     assessed.figures["policy_reloads"] = reloads_identically(bundle, panel.table.tail(RELOAD_ROWS))
-    write_assessment(assessed, paths)
+    if summary["fits"]:
+        assessed.figures["features_selected"] = float(np.mean(summary["selected"]))
+    write_assessment(assessed, importance, summary, paths)
     return StageReport(
         stage="evaluation",
         rows_in=len(panel.table),
         rows_out=len(assessed.trades),
         notes=_notes(assessed.figures),
     )
+
+
+def importance_of_run(panel: Panel, walked: WalkForward, paths: Paths) -> pd.DataFrame:
+    """Importance of features in every window's fit, and last in that of the policy which goes on."""
+    of_policy = read_table(paths.importance) if paths.importance.exists() else None
+    until = pd.to_datetime([*(window.trained_until for window in walked.windows), panel.times[-1]], unit="us", utc=True)
+    fits = zip(until.tz_convert(IST), (*walked.importance, of_policy), strict=True)
+    return importance_over_time(list(fits), panel.catalogue)
 
 
 def rules_from(params: Params, panel: Panel) -> Rules:
@@ -67,15 +82,20 @@ def reloads_identically(bundle: Bundle, table: pd.DataFrame) -> bool:
     return bundle.version == again.version and judge(bundle, table).equals(judge(again, table))
 
 
-def write_assessment(assessed: Assessment, paths: Paths) -> None:
+def write_assessment(
+    assessed: Assessment, importance: pd.DataFrame, selection: Mapping[str, Any], paths: Paths
+) -> None:
     """Write the tables, the figures, the curves that DVC plots, and the report."""
     with fresh_folder(paths.evaluation) as folder:
         write_table(assessed.equity, folder / "equity.parquet")
         write_table(assessed.trades, folder / "trades.parquet")
         write_table(assessed.views, folder / "views.parquet")
+        write_table(importance, folder / "importance.parquet")
         write_json(assessed.summary["folds"], folder / "folds.json")
         write_json({k: v for k, v in assessed.summary.items() if k != "folds"}, folder / "summary.json")
     write_json(assessed.figures, paths.reports / "evaluation.json")
+    write_json(selection, paths.reports / "selection.json")
+    write_text(importance.to_csv(index=False, float_format="%.6f"), paths.reports / "importance.csv")
     curve = assessed.equity[["day", "equity", "buy_and_hold"]].rename(columns={"equity": "policy"}).round(2)
     write_text(curve.to_csv(index=False), paths.reports / "equity.csv")
     write_text(assessed.equity[["day", "drawdown"]].round(6).to_csv(index=False), paths.reports / "drawdown.csv")

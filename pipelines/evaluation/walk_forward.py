@@ -29,6 +29,7 @@ class WalkForward:
     judged: pd.DataFrame  #: every test row as `judge` says, plus `fold`, `policy_version`; index = row of the panel
     folds: tuple[dict[str, Any], ...]
     windows: tuple[Window, ...]
+    importance: tuple[pd.DataFrame | None, ...] = ()  #: of every feature, window by window; see `fit_policy`
 
 
 def windows_over(panel: Panel, params: EvaluationParams, embargo_bars: int) -> tuple[Window, ...]:
@@ -70,12 +71,14 @@ def walk_forward(
     reach it.
     """
     windows = windows_over(panel, evaluation, policy.embargo_bars)
-    parts, folds = [], []
+    parts, folds, importance = [], [], []
     for number, window in enumerate(windows):
         known = panel.closed_by(window.trained_until)
-        bundle = fit_policy(known, heads, policy, costs, regime_model).bundle
+        fitted = fit_policy(known, heads, policy, costs, regime_model)
+        bundle = fitted.bundle
         rows = np.flatnonzero((panel.closes >= window.first) & (panel.closes <= window.last))
         judged = judge(bundle, panel.table.iloc[rows]).set_axis(rows, axis=0)
+        importance.append(fitted.importance)
         parts.append(judged.assign(fold=number, policy_version=bundle.version))
         folds.append(
             {
@@ -90,10 +93,11 @@ def walk_forward(
                 "weights": bundle.consensus.as_dict()["overall"],
                 "edges": bundle.consensus.as_dict()["edges"],
                 "trade_model": dict(bundle.trade_model.report) | {"signals": bundle.trade_model.rows},
+                "features": list(bundle.trade_model.features),
                 "calibration": {k: list(v) for k, v in bundle.trade_model.calibration.items()},
             }
         )
-    return WalkForward(pd.concat(parts).sort_index(), tuple(folds), windows)
+    return WalkForward(pd.concat(parts).sort_index(), tuple(folds), windows, tuple(importance))
 
 
 def _iso(time_us: int) -> str:

@@ -8,7 +8,7 @@ from pipelines.paths import Paths
 from pipelines.policy.labels import Costs
 from pipelines.policy.panel import Panel, read_panel
 from pipelines.stages import StageReport
-from pipelines.tables import read_json, read_table
+from pipelines.tables import read_json, read_table, write_table
 
 
 def run(params: Params, paths: Paths) -> StageReport:
@@ -27,6 +27,10 @@ def run(params: Params, paths: Paths) -> StageReport:
     )
     bundle = fitted.bundle
     bundle.save(paths.bundle)
+    if fitted.importance is None:
+        paths.importance.unlink(missing_ok=True)
+    else:
+        write_table(fitted.importance, paths.importance)
     model = bundle.trade_model
     notes = [
         f"policy {bundle.version}, {panel.interval.value} bars, {panel.product.value}",
@@ -36,6 +40,8 @@ def run(params: Params, paths: Paths) -> StageReport:
             for name, weight in zip(bundle.consensus.heads, bundle.consensus.overall, strict=True)
         ),
     ]
+    if fitted.importance is not None:
+        notes.append(f"{len(model.features)} of {len(fitted.importance)} features selected")
     if not model.forests:
         notes.append(f"only {model.rows} signals to learn from: the trade model answers with base rates")
     return StageReport(stage="policy", rows_in=len(panel.table), rows_out=model.rows, notes=tuple(notes))

@@ -9,6 +9,7 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.errors import TooFewBars
 from pipelines.evaluation.assessment import assess
 from pipelines.evaluation.baselines import buy_and_hold, random_entries
+from pipelines.evaluation.importance import importance_over_time, selection_summary
 from pipelines.evaluation.report import evaluation_report, headline
 from pipelines.evaluation.stage import reloads_identically, write_assessment
 from pipelines.evaluation.walk_forward import walk_forward, windows_over
@@ -152,7 +153,9 @@ def test_the_report_is_one_file_that_says_the_market_is_simulated(tmp_path, skil
     from pipelines.tables import write_json
 
     write_json({"source": "simulated", "interval": "15min", "simulated": {"edge": "momentum"}}, paths.snapshot)
-    write_assessment(skilled, paths)
+    importance = importance_over_time([], {"features": []})
+    summary = selection_summary(importance, [])
+    write_assessment(skilled, importance, summary, paths)
 
     counts = dict.fromkeys(("decisions", "intents", "orders", "fills", "outcomes", "open_positions"), 5)
     evaluation_report(paths, tmp_path / "report.html", counts | {"cash_exchange": "1000.00", "cash_journal": "999.95"})
@@ -163,7 +166,7 @@ def test_the_report_is_one_file_that_says_the_market_is_simulated(tmp_path, skil
     assert "cash differs: exchange Rs 1,000.00, journal Rs 999.95" in text
     assert "cdn.plot.ly/plotly" not in text
     first = (paths.evaluation / "evaluation.html").read_bytes()
-    write_assessment(skilled, paths)
+    write_assessment(skilled, importance, summary, paths)
     assert (paths.evaluation / "evaluation.html").read_bytes() == first
     assert read_json(paths.reports / "evaluation.json")["trades"] == len(skilled.trades)
 

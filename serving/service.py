@@ -312,7 +312,7 @@ class PolicyService:
 
     @bentoml.api(route="/describe")
     def describe(self) -> Any:
-        """What is served: versions, the features it wants and how its trades end."""
+        """What is served: versions, its catalogue's features, those it asks a row for, and how its trades end."""
         served = self._watch.served
         if served is None:
             return self._no_policy()
@@ -326,6 +326,7 @@ class PolicyService:
                 "catalogue_hash": bundle.catalogue_hash,
                 "interval": bundle.interval.value,
                 "feature_names": list(bundle.feature_names),
+                "inputs": list(bundle.inputs),
                 "regime_model": _finite(bundle.regime_model),
                 "product": bundle.product.value,
                 "hold_bars": bundle.hold_bars,

@@ -195,7 +195,7 @@ def choose(
     `noise` (means over the sets), `stability` (share of the sets in which it is above the noise), `representative`
     (feature that stands for its cluster), `correlation` (with it), `selected`.
     """
-    correlation = rank_correlation(_thinned(values, params.max_rows))
+    correlation = rank_correlation(_thinned(values, params.max_rows // 2))
     said: dict[str, Any] = {"feature": list(names)}
     for measure in ("mutual_information", "gain", "permutation", "score", "noise"):
         said[measure] = np.mean([getattr(each, measure) for each in evidence], axis=0)

@@ -158,6 +158,8 @@ def test_a_policy_fitted_on_the_past_of_the_longer_market_is_that_of_the_beginni
     )
 
     assert again.bundle.version == twice.bundle.version
+    assert again.importance["selected"].any()
+    pd.testing.assert_frame_equal(again.importance, read_table(twice.beginning.importance), check_exact=True)
 
 
 def test_trades_closed_and_equity_marked_before_the_last_day_stay(twice):

@@ -164,6 +164,8 @@ def a_finished_run(folder: Path) -> tuple[Paths, Params]:
     write_json({"sharpe": 0.1, "sharpe_ci": [-0.5, 0.7], "profit_factor": None}, paths.reports / "evaluation.json")
     write_json([verdict.as_dict() for verdict in VERDICTS], paths.verdicts)
     write_text("day,policy,buy_and_hold\n2026-10-29,1.0,1.0\n2026-10-30,1.01,0.99\n", paths.reports / "equity.csv")
+    write_text("fit,feature,score\n0,rsi_14,0.9\n", paths.reports / "importance.csv")
+    write_json({"fits": 1, "proposed_for_dropping": []}, paths.reports / "selection.json")
     write_text("schema: '2.0'\n", folder / "dvc.lock")
     for command in (
         ("git", "init", "--quiet"),
@@ -191,6 +193,20 @@ def test_a_finished_run_is_registered_once_and_is_the_candidate(own_postgres, tm
     assert tags["uncommitted_inputs"] == "no"
     assert tags["planted_edge"] == "momentum"
     assert tags["kept_from_canary_by"] == "sharpe"
+
+
+def test_a_registered_run_shows_the_importance_of_its_features(own_postgres, tmp_path):
+    from mlflow import MlflowClient
+
+    paths, params = a_finished_run(tmp_path / "run")
+    registry = default_registry(params)
+    client = MlflowClient(registry._uri)
+
+    version = register_run(paths, params)
+
+    run = client.get_model_version(registry.model, version).run_id
+    shown = {file.path for folder in ("plots", "evidence") for file in client.list_artifacts(run, folder)}
+    assert {"plots/importance.csv", "evidence/selection.json"} <= shown
 
 
 def test_a_run_climbs_and_is_refused_with_its_record_in_the_journal(own_postgres, tmp_path):

@@ -153,6 +153,7 @@ def test_it_describes_what_it_serves(serving):
     assert said["alias"] == ALIAS
     assert said["catalogue_hash"] == bundle.catalogue_hash
     assert said["feature_names"] == list(bundle.feature_names)
+    assert said["inputs"] == list(bundle.inputs)
     assert (said["interval"], said["product"], said["hold_bars"]) == ("15min", "MIS", bundle.hold_bars)
 
 

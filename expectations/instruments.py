@@ -14,7 +14,7 @@ def suite(*, min_completeness: float, chosen: Severities | None = None) -> Expec
         f"{{symbol}}: {{thin_sessions}} sessions hold less than {wanted} of their bars, first {{first_thin}}",
     )
     missing = rule(
-        "missing_sessions", "{symbol}: {missing_sessions} sessions without a bar between its first and last day"
+        "missing_sessions", "{symbol}: {missing_sessions} sessions without a sound bar between its first and last day"
     )
     expectations = [
         gxe.ExpectColumnValuesToBeBetween(column="share", min_value=min_completeness, meta=share),

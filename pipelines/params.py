@@ -57,6 +57,7 @@ class ValidateParams(Section):
     max_overnight_gap: Share
     min_bars: Count
     severity: Annotated[dict[str, Severity], AfterValidator(check_choices)]
+    reference: Path | None
 
 
 class FeatureParams(Section):

@@ -106,6 +106,26 @@ class Paths:
         return self.validated / "news.parquet"
 
     @property
+    def ticks(self) -> Path:  # folder, one file per instrument, in order of time; absent if there are none
+        return self.validated / "ticks"
+
+    @property
+    def outcomes(self) -> Path:
+        return self.validated / "outcomes.parquet"
+
+    @property
+    def findings(self) -> Path:  # which rules were broken, how often, by which rows first
+        return self.validated / "findings.json"
+
+    @property
+    def profile(self) -> Path:  # how the bars are spread: what a later run may name as `validate.reference`
+        return self.validated / "profile.json"
+
+    @property
+    def data_docs(self) -> Path:  # folder of pages; index.html is the first
+        return self.reports / "data_docs"
+
+    @property
     def quarantine(self) -> Path:
         return self.validated / "quarantine.parquet"
 

@@ -120,6 +120,52 @@ def flatten(
     raise typer.Exit(halting.flatten(account, reason, by or halting.default_actor(), wait))
 
 
+quarantine = typer.Typer(help="Rows that validation set aside: look at them, let them out, take them back.")
+app.add_typer(quarantine, name="quarantine", no_args_is_help=True)
+Symbol = Annotated[str, typer.Argument(help="the instrument")]
+Moment = Annotated[str, typer.Argument(help="the row's time or its beginning, e.g. 2023-05-02 or 2023-05-02T09:15")]
+Rule = Annotated[str, typer.Option(help="the rule it was set aside for")]
+
+
+@quarantine.command("list")
+def quarantine_list(symbol: Annotated[str | None, typer.Option()] = None,
+                    rule: Annotated[str | None, typer.Option()] = None) -> None:  # fmt: skip
+    """How many rows were set aside in the last run, by rule and instrument."""
+    from pipelines.paths import Paths
+    from serving import quarantining
+
+    quarantining.listed(Paths.here(), typer.echo, symbol, rule)
+
+
+@quarantine.command("show")
+def quarantine_show(symbol: Symbol, time: Annotated[str | None, typer.Argument()] = None,
+                    rule: Annotated[str | None, typer.Option()] = None) -> None:  # fmt: skip
+    """Rows spelt out: the reason, where they came from, what they hold."""
+    from pipelines.paths import Paths
+    from serving import quarantining
+
+    quarantining.shown(Paths.here(), typer.echo, symbol, time, rule)
+
+
+@quarantine.command("release")
+def quarantine_release(symbol: Symbol, time: Moment, rule: Rule, reason: Reason, by: By = None) -> None:
+    """Let rows pass one rule from the next run on, as long as their content stays."""
+    from pipelines.paths import Paths
+    from serving import quarantining
+    from serving.halting import default_actor
+
+    quarantining.release(Paths.here(), typer.echo, symbol, time, rule, by or default_actor(), reason)
+
+
+@quarantine.command("hold")
+def quarantine_hold(symbol: Symbol, time: Moment, rule: Rule) -> None:
+    """Take a release back."""
+    from pipelines.paths import Paths
+    from serving import quarantining
+
+    quarantining.hold(Paths.here(), typer.echo, symbol, time, rule)
+
+
 def main() -> None:
     """Entry point: errors a person is meant to read are one line on standard error and exit code 1."""
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.evaluation import charts, importance_part
+from pipelines.evaluation.data_part import data_note, data_part
 from pipelines.evaluation.session_part import session_part
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table, write_text
@@ -81,6 +82,7 @@ def evaluation_report(paths: Paths, out: Path, session: Any = None, *, with_gate
             ),
         ),
         _regimes(paths),
+        _data(paths, out),
         _pair(
             _section(
                 "Views of the heads",
@@ -184,6 +186,14 @@ def _session(session: Any) -> str:
         return ""
     note = "The days held back from the pipeline, played by the executor against the paper exchange."
     return _section("Paper session", note, session_part(session))
+
+
+def _data(paths: Paths, out: Path) -> str:
+    if not paths.findings.exists():
+        return ""
+    findings, completeness = read_json(paths.findings), read_json(paths.completeness)
+    part = data_part(findings, completeness, paths.data_docs / "index.html", out)
+    return _section("Data", data_note(findings, completeness), part)
 
 
 def _regimes(paths: Paths) -> str:

@@ -10,7 +10,9 @@ from pipelines.domain.data_rules import RULES, Severity
 from pipelines.domain.errors import DataRejected
 from pipelines.validate.completeness import Completeness
 from pipelines.validate.judge import examine
-from pipelines.validate.sieve import Finding
+from pipelines.validate.sieve import EXAMPLES, Finding
+
+SPELT_OUT = 5  #: instruments of one rule; of more, the first ones stand for all
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ def covered(found: Mapping[str, Completeness], least: float, chosen: Mapping[str
     dropped: dict[str, float] = {}
     findings, notes = [], []
     for one in examined.broken:
-        rows = table.loc[list(one.rows)]
+        rows = table.loc[list(one.rows)].sort_values(["share", "symbol"])
         told = [one.reason.format_map(row) for row in rows.to_dict("records")]
-        findings.append(Finding("instruments", one.rule, one.severity, len(rows), len(rows), tuple(told[:3])))
+        findings.append(Finding("instruments", one.rule, one.severity, len(rows), len(rows), tuple(told[:EXAMPLES])))
         if one.severity is Severity.STOP:
             raise DataRejected(
                 f"{told[0]} ({len(rows)} of {len(table)} instruments), on which a run stops (validate.severity); "
@@ -46,5 +48,11 @@ def covered(found: Mapping[str, Completeness], least: float, chosen: Mapping[str
         if one.severity is Severity.QUARANTINE:
             dropped |= dict(zip(rows["symbol"], rows["share"], strict=True))
             told = [f"{sentence}: dropped" for sentence in told]
-        notes += told
+        notes += _in_short(told)
     return Covered(dropped, tuple(findings), examined.verdict, tuple(notes))
+
+
+def _in_short(told: list[str]) -> list[str]:
+    if len(told) <= SPELT_OUT:
+        return told
+    return [*told[:EXAMPLES], f"and {len(told) - EXAMPLES} more instruments likewise; reports/data_docs tells all"]

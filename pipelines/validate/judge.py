@@ -67,7 +67,7 @@ def examine(table: pd.DataFrame, suite: "ExpectationSuite") -> Examined:
             found = _asked(rows, suite.name, failed, then).results
             broken |= {_key(result.expectation_config): _broken(result) for result in found}
     keys = [_key(one.configuration) for one in suite.expectations]
-    verdict.results = [_of_all(results[key], len(table)) for key in keys]
+    verdict.results = [_of_all(results[key], table) for key in keys]
     verdict.success = not broken
     return Examined([broken[key] for key in keys if key in broken], verdict)
 
@@ -101,20 +101,27 @@ def _asked(table: pd.DataFrame, name: str, expectations: list[Any], options: dic
     return batch.validate(suite, result_format=options)
 
 
-def _of_all(result: Any, rows: int) -> Any:
-    """The result with its shares told of all rows, not only of those in doubt."""
-    found = result.result
+def _of_all(result: Any, table: pd.DataFrame) -> Any:
+    """The result with its counts and shares of all rows, not only of those in doubt."""
+    found, rows = result.result, len(table)
     if "element_count" in found:
-        missing = found.get("missing_count") or 0
+        missing = _missing(table, result.expectation_config.kwargs)
+        told = rows - missing
         unexpected = found.get("unexpected_count") or 0
-        found["element_count"] = rows
-        for name, of in (("unexpected_percent", rows - missing), ("unexpected_percent_total", rows),
-                         ("unexpected_percent_nonmissing", rows - missing)):  # fmt: skip
-            if name in found:
-                found[name] = 100.0 * unexpected / of if of else 0.0
-        if "missing_percent" in found:
-            found["missing_percent"] = 100.0 * missing / rows if rows else 0.0
+        found |= {"element_count": rows, "missing_count": missing}
+        shares = {"unexpected_percent": (unexpected, told), "unexpected_percent_total": (unexpected, rows),
+                  "unexpected_percent_nonmissing": (unexpected, told), "missing_percent": (missing, rows)}  # fmt: skip
+        found |= {name: 100.0 * part / of if of else None for name, (part, of) in shares.items() if name in found}
     return result
+
+
+def _missing(table: pd.DataFrame, kwargs: Any) -> int:
+    """Rows that the expectation leaves out for a missing value."""
+    if "column" in kwargs:
+        return int(table[kwargs["column"]].isna().sum())
+    if kwargs.get("ignore_row_if") == "either_value_is_missing":
+        return int(table[[kwargs["column_A"], kwargs["column_B"]]].isna().any(axis=1).sum())
+    return int(table[columns_of(kwargs)].isna().all(axis=1).sum())
 
 
 @cache

@@ -3,6 +3,8 @@
 So a row that was judged stays judged as it was, whatever follows.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -19,7 +21,12 @@ CROWD = 5  #: stocks that make a market
 LIKELY = 0.05  #: return that one stock counts with at most in the market's mean
 
 
-def deviations(bars: pd.DataFrame, in_time: InTime | None = None) -> Floats:
+def deviations(
+    bars: pd.DataFrame,
+    in_time: InTime | None = None,
+    prices: Sequence[str] = PRICE_COLUMNS,
+    close: str = "close",
+) -> Floats:
     """How far a row's prices lie from what was traded just before, as a share; NaN where nothing was.
 
     Each price is held against the median of the five closes before it, and against the last of them; the nearer counts.
@@ -27,16 +34,16 @@ def deviations(bars: pd.DataFrame, in_time: InTime | None = None) -> Floats:
     aside one bar only.
     """
     rows = in_time or InTime.of(bars)
-    close = rows.column(bars, "close")
-    earlier = [rows.before(close, back) for back in range(1, 6)]
-    farthest = [_farthest(bars, rows, reference) for reference in (_median(earlier), earlier[0])]
+    last = rows.column(bars, close)
+    earlier = [rows.before(last, back) for back in range(1, 6)]
+    farthest = [_farthest(bars, rows, reference, prices) for reference in (_median(earlier), earlier[0])]
     return rows.back(np.minimum(*farthest))
 
 
-def _farthest(bars: pd.DataFrame, rows: InTime, reference: Floats) -> Floats:
+def _farthest(bars: pd.DataFrame, rows: InTime, reference: Floats, prices: Sequence[str] = PRICE_COLUMNS) -> Floats:
     """The largest distance of a row's prices from `reference`, as a share; prices that are missing do not count."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.fmax.reduce([np.abs(rows.column(bars, name) / reference - 1) for name in PRICE_COLUMNS])
+        found = np.fmax.reduce([np.abs(rows.column(bars, name) / reference - 1) for name in prices])
     found[np.isinf(found)] = np.nan
     return found
 

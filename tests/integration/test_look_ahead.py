@@ -51,6 +51,7 @@ def twice(tmp_path_factory) -> Twice:
     beginning, _ = workspace_at(folder / "beginning", WORLD)
     run_stages(whole, params, ("ingest",))
     _plant_faults(whole)
+    _plant_steps(whole)
     _plant_headlines(whole)
     _copy_raw_until_cut(whole, beginning)
     run_stages(whole, params, UP_TO_HEADS)
@@ -64,6 +65,16 @@ def _plant_faults(paths: Paths) -> None:
         bars = read_table(path)
         at = int(np.flatnonzero(bars["close_time"] == CUT)[0])
         bars.loc[[500, at, at + 1, at + 200], "high"] *= 2.0
+        write_table(bars, path)
+
+
+def _plant_steps(paths: Paths) -> None:
+    """Nights that look like a split nobody knows: of one stock two sessions before the cut's, of another after it."""
+    for path, days in zip(sorted(paths.raw_bars.glob("*.parquet"))[1:], (-2, 2), strict=True):
+        bars = read_table(path)
+        sessions = bars["open_time"].dt.normalize().unique()
+        first = sessions[list(sessions).index(CUT.normalize()) + days]
+        bars.loc[bars["open_time"] >= first, ["open", "high", "low", "close"]] *= 0.5
         write_table(bars, path)
 
 
@@ -86,6 +97,8 @@ def _copy_raw_until_cut(whole: Paths, beginning: Paths) -> None:
     write_table(news[news["time"] <= CUT], beginning.raw_news)
     actions = read_table(whole.raw_actions)
     write_table(actions[actions["known_at"] <= CUT], beginning.raw_actions)
+    for path in (whole.raw_outcomes, whole.disagreements):  # empty in this market
+        shutil.copy(path, beginning.raw / path.name)
     shutil.copy(whole.raw_instruments, beginning.raw_instruments)
     write_json(read_json(whole.snapshot) | {"as_of": CUT.isoformat()}, beginning.snapshot)
 
@@ -120,7 +133,9 @@ def test_bars_features_and_views_of_the_past_stay(twice, folder):
 def test_what_was_set_aside_until_the_cut_stays_set_aside(twice):
     long, short = (read_table(paths.quarantine) for paths in (twice.whole, twice.beginning))
 
-    assert list(short["rule"]) == ["price_outlier"] * 4
+    assert set(short["rule"]) == {"price_outlier", "unexplained_gap"}
+    assert set(short.loc[short["rule"] == "price_outlier", "source_row"]) >= {501}
+    assert [len(one.loc[one["rule"] == "unexplained_gap", "symbol"].unique()) for one in (short, long)] == [1, 2]
     known = long.merge(short[["symbol", "source_row"]], on=["symbol", "source_row"])
     assert len(long) > len(short)
     pd.testing.assert_frame_equal(known, short)

@@ -68,5 +68,5 @@ def after_a_split(bars: pd.DataFrame, ratio: float, ex_date: str) -> pd.DataFram
 
 def validation(**overrides: object) -> ValidateParams:
     content = {"max_quarantined": 0.05, "min_completeness": 0.8, "max_overnight_gap": 0.15, "min_bars": 100,
-               "severity": {}}  # fmt: skip
+               "severity": {}, "reference": None}  # fmt: skip
     return ValidateParams.model_validate(content | overrides)

@@ -10,7 +10,7 @@ from pipelines.domain.bars import VALIDATED_COLUMNS, Interval
 from pipelines.domain.errors import DataRejected, TooFewBars
 from pipelines.ingest.rejects import rejected_rows
 from pipelines.validate.bars import Validated, validated
-from pipelines.validate.stage import as_report, by_instrument
+from pipelines.validate.stage import by_instrument
 from tests.unit.validate.builders import a_raw_market, a_split, after_a_split, some_bars, validation
 
 DAY = Interval.DAY
@@ -29,7 +29,7 @@ def test_sound_bars_pass_wholly():
     pd.testing.assert_frame_equal(
         found.bars["ABC"], bars.assign(adjustment=1.0)[list(VALIDATED_COLUMNS)], check_dtype=False
     )
-    assert as_report(found)["completeness"] == 1.0
+    assert found.completeness["ABC"].share == 1.0
     assert found.notes == ()
 
 

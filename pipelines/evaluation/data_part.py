@@ -1,0 +1,58 @@
+"""The report's part on data: what was found in it, how complete it is, where the whole of it stands."""
+
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+SHOWN_INSTRUMENTS = 8  #: the least complete ones; the others are told in one figure
+
+
+def data_note(findings: Sequence[Mapping[str, Any]], completeness: Mapping[str, Mapping[str, Any]]) -> str:
+    """One sentence on the run's data: `findings.json` and `completeness.json` of `02_validated`."""
+    aside = sum(one["rows"] for one in findings if one["severity"] == "quarantine")
+    odd = sum(one["rows"] for one in findings if one["severity"] == "warn")
+    bars = sum(one["bars"] for one in completeness.values())
+    return f"{bars:,} bars of {len(completeness)} instruments; {aside:,} rows set aside, {odd:,} odd ones kept."
+
+
+def data_part(
+    findings: Sequence[Mapping[str, Any]], completeness: Mapping[str, Mapping[str, Any]], docs: Path, out: Path
+) -> str:
+    """Tables of findings and of completeness, and the way from the report `out` to the Data Docs."""
+    href = escape(Path(os.path.relpath(docs, out.parent)).as_posix(), quote=True)
+    link = f"<p class='note'><a href='{href}'>Data Docs</a>: every expectation of every suite.</p>"
+    return f"{_findings(findings)}{_completeness(completeness)}{link}"
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
+    if not findings:
+        return "<p>No rule was broken.</p>"
+    rows = "".join(
+        f"<tr><td>{escape(one['rule'])}</td><td>{escape(one['table'])}</td><td>{escape(one['severity'])}</td>"
+        f"<td class='n'>{one['rows']:,}</td><td class='n'>{one['instruments']:,}</td>"
+        f"<td>{escape(one['examples'][0]) if one['examples'] else ''}</td></tr>"
+        for one in findings
+    )
+    head = "<tr><th>rule</th><th>table</th><th>severity</th><th class='n'>rows</th><th class='n'>instruments</th>"
+    return f"<table>{head}<th>first of them</th></tr>{rows}</table>"
+
+
+def _completeness(completeness: Mapping[str, Mapping[str, Any]]) -> str:
+    worst = sorted(completeness.items(), key=lambda item: (item[1]["completeness"], item[0]))
+    rows = "".join(
+        f"<tr><td>{escape(symbol)}</td><td class='n'>{one['bars']:,}</td><td class='n'>{one['quarantined']:,}</td>"
+        f"<td class='n'>{one['missing_sessions']:,}</td><td class='n'>{100 * one['completeness']:.1f} %</td></tr>"
+        for symbol, one in worst[:SHOWN_INSTRUMENTS]
+    )
+    left = worst[SHOWN_INSTRUMENTS:]
+    if left:
+        rows += (
+            f"<tr><td>{len(left)} others</td><td class='n'>{sum(one['bars'] for _, one in left):,}</td>"
+            f"<td class='n'>{sum(one['quarantined'] for _, one in left):,}</td>"
+            f"<td class='n'>{sum(one['missing_sessions'] for _, one in left):,}</td>"
+            f"<td class='n'>from {100 * left[0][1]['completeness']:.1f} %</td></tr>"
+        )
+    head = "<tr><th>instrument</th><th class='n'>bars</th><th class='n'>set aside</th><th class='n'>empty sessions</th>"
+    return f"<table>{head}<th class='n'>complete</th></tr>{rows}</table>"

@@ -24,6 +24,11 @@ def suite(*, intraday: bool, chosen: Severities | None = None) -> ExpectationSui
     return suite_of("raw_bars", [*firm(intraday=intraday), *_doubts()], chosen or {})
 
 
+def outlier_suite(*, intraday: bool, chosen: Severities | None = None) -> ExpectationSuite:
+    """For what is left once wild bars are gone: a second one in a row hid behind the first."""
+    return suite_of("wild_bars", _neighbours(OUTLIER[intraday]), chosen or {})
+
+
 def firm(*, intraday: bool) -> list[Expectation]:
     """What is wrong, whatever the market did: validated bars are held to it again."""
     return [*_values(), *_time(), *_logic(), *_place(), *_neighbours(OUTLIER[intraday])]

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import BAR_COLUMNS, VALIDATED_COLUMNS, Interval
-from pipelines.domain.corporate_actions import Step, actions_table, adjust
+from pipelines.domain.corporate_actions import Step, actions_table, adjust, adjusted
 from pipelines.domain.data_rules import Severity, severity_of
 from pipelines.domain.errors import DataRejected, TooFewBars
 from pipelines.domain.instruments import Kind
@@ -16,11 +17,13 @@ from pipelines.validate.completeness import Completeness, completeness
 from pipelines.validate.coverage import covered
 from pipelines.validate.facts import with_doubts, with_facts
 from pipelines.validate.judge import quiet_great_expectations
+from pipelines.validate.neighbours import deviations
 from pipelines.validate.nights import unexplained_nights
 from pipelines.validate.quarantine import GAP_RULE, as_json, set_aside, unreadable
 from pipelines.validate.release import Released
-from pipelines.validate.sieve import Finding, Kept, Sifted, sift
+from pipelines.validate.sieve import Finding, Kept, Sifted, merged, sift
 
+ROUNDS = 3  #: wild bars in a row that are set aside; more of them are no slip of a source, and the run stops
 BARS = Kept("bars", "open_time", BAR_COLUMNS)
 
 
@@ -71,9 +74,12 @@ def validated(raw: Raw, interval: Interval, params: ValidateParams, released: Re
     chosen = params.severity
     bars, steps = with_adjustment(raw.bars, raw.actions)
     facts = with_doubts(with_facts(bars, interval, raw.instruments), raw.instruments, raw.disagreements)
-    sifted = sift(facts, raw_bars.suite(intraday=interval.intraday, chosen=chosen), BARS, released)
-    _refuse_too_many(raw, sifted.aside, params.max_quarantined)
-    sound, cut, gap_findings = _without_nights(sifted.sound[list(bars)], raw.instruments, params, released)
+    suite = raw_bars.suite(intraday=interval.intraday, chosen=chosen)
+    sifted = sift(facts, suite, BARS, released, own=list(bars))
+    sound, more = _without_wild(sifted.sound, raw.instruments, interval, chosen, released)
+    faulty = pd.concat([sifted.aside, *(one.aside for one in more)]).sort_index()
+    _refuse_too_many(raw, faulty, params.max_quarantined)
+    sound, cut, gap_findings = _without_nights(sound, raw.instruments, params, released)
 
     kept, dropped = _long_enough(sound, raw.instruments, params.min_bars)
     tables = _by_symbol(kept)
@@ -81,20 +87,26 @@ def validated(raw: Raw, interval: Interval, params: ValidateParams, released: Re
     cover = covered(found, params.min_completeness, chosen)
     tables = {symbol: table for symbol, table in tables.items() if symbol not in cover.dropped}
     _refuse_no_stock(tables, raw.instruments, cover.dropped)
-    remains = _refuse_remains(kept[kept["symbol"].isin(tables)], interval, raw.instruments, params, released)
+    kept = kept[kept["symbol"].isin(tables)] if cover.dropped else kept
+    remains = _refuse_remains(kept, interval, raw.instruments, params, released)
 
     text = unreadable(raw.rejected)
     return Validated(
         bars=tables,
         instruments=raw.instruments[raw.instruments["symbol"].isin(tables)].reset_index(drop=True),
-        quarantine=pd.concat([text, sifted.aside, cut], ignore_index=True),
+        quarantine=pd.concat([text, faulty, cut], ignore_index=True),
         completeness={symbol: found[symbol] for symbol in tables},
-        findings=(*_unreadable_findings(text), *sifted.findings, *gap_findings, *cover.findings),
+        findings=(
+            *_unreadable_findings(text),
+            *merged([*sifted.findings, *(found for one in more for found in one.findings)]),
+            *gap_findings,
+            *cover.findings,
+        ),
         verdicts={"raw_bars": sifted.verdict, "instruments": cover.verdict, "validated_bars": remains},
         steps=steps,
         rows_in=len(raw.bars) + len(text),
         notes=(
-            *_quarantine_notes(text, sifted, cut),
+            *_quarantine_notes(text, faulty, cut, sifted.released),
             *_warning_notes(sifted.findings),
             *_action_notes(steps),
             *dropped,
@@ -116,6 +128,35 @@ def with_adjustment(bars: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataF
         column.loc[own.index] = found.factors
         steps += found.steps
     return bars.assign(adjustment=column), tuple(steps)
+
+
+def _without_wild(
+    bars: pd.DataFrame,
+    instruments: pd.DataFrame,
+    interval: Interval,
+    chosen: Mapping[str, Severity],
+    released: Released,
+) -> tuple[pd.DataFrame, list[Sifted]]:
+    """Bars without the wild ones that were near a wild bar just before them, and what was sifted out in each round.
+
+    A bar stands out from the bars before it; once those are set aside it may stand out that did not before.
+    """
+    from expectations import raw_bars
+
+    indices = instruments.loc[instruments["kind"] == Kind.INDEX.value, "symbol"]
+    suite = raw_bars.outlier_suite(intraday=interval.intraday, chosen=chosen)
+    found: list[Sifted] = []
+    for _ in range(ROUNDS if severity_of("price_outlier", chosen) is not Severity.WARN else 0):
+        off = deviations(adjusted(bars), daily=not interval.intraday)
+        deviation = np.where(bars["symbol"].isin(indices), 0.0, off)
+        if not (deviation > raw_bars.OUTLIER[interval.intraday]).any():
+            break
+        sifted = sift(bars.assign(deviation=deviation), suite, BARS, released, own=list(bars))
+        if not len(sifted.aside):
+            break
+        found.append(sifted)
+        bars = sifted.sound
+    return bars, found
 
 
 def _without_nights(
@@ -215,7 +256,7 @@ def _refuse_remains(
     suite = validated_bars.suite(
         intraday=interval.intraday, max_overnight_gap=params.max_overnight_gap, chosen=params.severity
     )
-    left = sift(facts, suite, replace(BARS, table="validated bars"), released)
+    left = sift(facts, suite, replace(BARS, table="validated bars"), released, own=[])
     if left.findings:
         first = left.findings[0]
         raise DataRejected(
@@ -232,9 +273,9 @@ def _unreadable_findings(text: pd.DataFrame) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _quarantine_notes(text: pd.DataFrame, sifted: Sifted, cut: pd.DataFrame) -> list[str]:
+def _quarantine_notes(text: pd.DataFrame, faulty: pd.DataFrame, cut: pd.DataFrame, released: int) -> list[str]:
     notes = []
-    faults = pd.concat([text["rule"], sifted.aside["rule"]]).value_counts()
+    faults = pd.concat([text["rule"], faulty["rule"]]).value_counts()
     if len(faults):
         kinds = ", ".join(f"{rule} {count}" for rule, count in faults.items())
         notes.append(f"quarantined {int(faults.sum()):,} rows: {kinds}")
@@ -242,8 +283,8 @@ def _quarantine_notes(text: pd.DataFrame, sifted: Sifted, cut: pd.DataFrame) -> 
         nights = cut.drop_duplicates("reason").groupby("symbol").size()
         by_symbol = ", ".join(f"{symbol} {count}" for symbol, count in nights.items())
         notes.append(f"sessions after a night that no corporate action explains are set aside: {by_symbol}")
-    if sifted.released:
-        notes.append(f"released by hand: {sifted.released} rows")
+    if released:
+        notes.append(f"released by hand: {released} rows")
     return notes
 
 

@@ -1,7 +1,6 @@
 """News and closed trades judged: dated, known in time, of an instrument of the run, told once, adding up."""
 
 from collections.abc import Mapping, Set
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -34,7 +33,7 @@ def sift_news(
         of_instrument=facts["symbol"].isin({*symbols, ""}).to_numpy(),
         copies_before=facts.groupby(["symbol", "time", "headline"], dropna=False).cumcount(),
     )
-    return _columns(sift(facts, suites.suite(chosen), NEWS, released), news)
+    return sift(facts, suites.suite(chosen), NEWS, released, own=list(news))
 
 
 def sift_outcomes(
@@ -55,12 +54,7 @@ def sift_outcomes(
         copies_before=facts.groupby(identity, dropna=False).cumcount(),
     )
     kept = Kept("outcomes", "exited_at", tuple(outcomes.columns))
-    return _columns(sift(facts, suites.suite(chosen), kept, released), outcomes)
-
-
-def _columns(sifted: Sifted, table: pd.DataFrame) -> Sifted:
-    """With what is sound in the table's own columns."""
-    return replace(sifted, sound=sifted.sound[list(table)])
+    return sift(facts, suites.suite(chosen), kept, released, own=list(outcomes))
 
 
 def _known(times: pd.Series, as_of: pd.Timestamp) -> np.ndarray:

@@ -40,11 +40,11 @@ def with_facts(bars: pd.DataFrame, interval: Interval, instruments: pd.DataFrame
     return facts.assign(
         copies_before=copies,
         rows_at_time=at_time,
-        in_order=in_order(facts),
+        in_order=np.ones(len(facts), dtype=bool) if rows.as_it_stands else in_order(facts),
         **_place(facts["open_time"], interval),
         listed=True,
         highest_price=np.fmax.reduce([facts[name].to_numpy(np.float64) for name in PRICE_COLUMNS]),
-        deviation=np.where(stocks, deviations(comparable, rows), 0.0),
+        deviation=np.where(stocks, deviations(comparable, rows, daily=not interval.intraday), 0.0),
         overnight_gap=np.where(stocks, overnight_gaps(comparable, rows), np.nan),
     )
 
@@ -126,8 +126,9 @@ def _on_tick(bars: pd.DataFrame, tick_sizes: npt.NDArray[np.object_]) -> Flags:
     ticks = tick_sizes.astype(np.float64)
     found = np.ones(len(bars), dtype=bool)
     for name in PRICE_COLUMNS:
-        counts = bars[name].to_numpy(np.float64) / ticks
-        found &= ~(np.abs(counts - np.round(counts)) > ON_TICK)
+        with np.errstate(invalid="ignore"):
+            counts = bars[name].to_numpy(np.float64) / ticks
+            found &= ~(np.abs(counts - np.round(counts)) > ON_TICK)
     return found
 
 

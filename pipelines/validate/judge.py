@@ -54,7 +54,7 @@ def examine(table: pd.DataFrame, suite: "ExpectationSuite") -> Examined:
     Rows that plainly meet an expectation are not shown to Great Expectations. All expectations are counted first; only
     for those that are broken the rows are asked for, which costs several times as much.
     """
-    first = {"result_format": "BASIC"}
+    first = {"result_format": "BASIC", "partial_unexpected_count": 5}
     then = {"result_format": "COMPLETE", "include_unexpected_rows": False}
     results: dict[str, Any] = {}
     broken: dict[str, Broken] = {}

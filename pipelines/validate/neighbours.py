@@ -26,18 +26,20 @@ def deviations(
     in_time: InTime | None = None,
     prices: Sequence[str] = PRICE_COLUMNS,
     close: str = "close",
+    *,
+    daily: bool = False,
 ) -> Floats:
     """How far a row's prices lie from what was traded just before, as a share; NaN where nothing was.
 
     Each price is held against the median of the five closes before it, and against the last of them; the nearer counts.
-    After a wild bar the median still stands, after a lasting step (a split) the last close does, so that either sets
-    aside one bar only.
+    After a wild bar the median still stands, after a lasting step the last close does, so that either sets aside one
+    bar only. A `daily` bar may also be near to its own open: then the night moved, which is judged by itself.
     """
     rows = in_time or InTime.of(bars)
     last = rows.column(bars, close)
     earlier = [rows.before(last, back) for back in range(1, 6)]
-    farthest = [_farthest(bars, rows, reference, prices) for reference in (_median(earlier), earlier[0])]
-    return rows.back(np.minimum(*farthest))
+    references = [_median(earlier), earlier[0], *([rows.column(bars, "open")] if daily else [])]
+    return rows.back(np.fmin.reduce([_farthest(bars, rows, reference, prices) for reference in references]))
 
 
 def _farthest(bars: pd.DataFrame, rows: InTime, reference: Floats, prices: Sequence[str] = PRICE_COLUMNS) -> Floats:

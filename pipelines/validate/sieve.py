@@ -1,7 +1,7 @@
 """One table against its suite, and what follows from it: stop, set rows aside, or tell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -53,8 +53,12 @@ class Sifted:
     released: int = 0  #: breaches that a person let pass
 
 
-def sift(table: pd.DataFrame, suite: "ExpectationSuite", kept: Kept, released: Released) -> Sifted:
+def sift(table: pd.DataFrame, suite: "ExpectationSuite", kept: Kept, released: Released, own: Sequence[str]) -> Sifted:
     """Judge `table` (its index is unique) and act on each broken rule by its severity.
+
+    Parameters
+    ----------
+    own : the columns that are left of what is sound; the others are facts that only judging needs
 
     Raises
     ------
@@ -75,7 +79,9 @@ def sift(table: pd.DataFrame, suite: "ExpectationSuite", kept: Kept, released: R
     first = pairs.drop_duplicates("label").set_index("label").sort_index()
     gone = table.loc[first.index]
     aside = set_aside(gone, kept.table, kept.time, kept.columns, first["rule"].tolist(), first["reason"].tolist())
-    return Sifted(table.drop(index=gone.index), aside, findings, examined.verdict, int(free.sum()))
+    own_columns = table[list(own)]
+    sound = own_columns[~table.index.isin(gone.index)] if len(gone) else own_columns
+    return Sifted(sound, aside, findings, examined.verdict, int(free.sum()))
 
 
 def nothing_sifted(table: pd.DataFrame) -> Sifted:
@@ -147,6 +153,17 @@ def _stop(pairs: pd.DataFrame, table: str) -> None:
             f"the {table} break {first['rule']} in {count} rows, on which a run stops (validate.severity); first: "
             f"{first['symbol']}, {first['where']}: {first['reason']}; {RULES[first['rule']].remedy}"
         )
+
+
+def merged(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings of one table with those of one rule in one; instruments are those of the larger part."""
+    found: dict[str, Finding] = {}
+    for one in findings:
+        first = found.get(one.rule)
+        found[one.rule] = one if first is None else replace(
+            first, rows=first.rows + one.rows, instruments=max(first.instruments, one.instruments)
+        )  # fmt: skip
+    return list(found.values())
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:

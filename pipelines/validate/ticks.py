@@ -29,8 +29,8 @@ def sift_ticks(ticks: pd.DataFrame, chosen: Mapping[str, Severity], released: Re
     """
     from expectations import ticks as suites
 
-    sifted = sift(tick_facts(ticks), suites.suite(chosen), TICKS, released)
-    return replace(sifted, sound=sifted.sound[list(ticks)].sort_values(["symbol", "time"], kind="stable"))
+    sifted = sift(tick_facts(ticks), suites.suite(chosen), TICKS, released, own=list(ticks))
+    return replace(sifted, sound=sifted.sound.sort_values(["symbol", "time"], kind="stable"))
 
 
 def tick_facts(ticks: pd.DataFrame) -> pd.DataFrame:

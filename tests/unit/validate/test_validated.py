@@ -238,3 +238,31 @@ def test_rows_before_an_ex_date_are_the_same_bytes_whether_or_not_the_action_is_
     early = validated(a_raw_market(bars[bars["open_time"] < day]), DAY, validation()).bars["ABC"]
 
     pd.testing.assert_frame_equal(whole[whole["open_time"] < day], early, check_exact=True)
+
+
+def test_wild_bars_in_a_row_are_set_aside_together():
+    bars = some_bars(interval=Interval.MIN_5, count=750)
+    bars.loc[300:301, ["open", "high", "low", "close"]] *= 3
+
+    found = judged(bars, interval=Interval.MIN_5)
+
+    assert found.quarantine["rule"].tolist() == ["price_outlier"] * 2
+    assert [(one.rule, one.rows) for one in found.findings if one.severity == "quarantine"] == [("price_outlier", 2)]
+
+
+def test_a_wild_price_after_a_missing_one_is_seen():
+    bars = some_bars()
+    bars.loc[50, "close"] = np.nan
+    bars.loc[51, "high"] *= 3
+
+    found = judged(bars)
+
+    assert found.quarantine["rule"].tolist() == ["missing_value", "price_outlier"]
+
+
+def test_a_split_of_ten_that_nobody_knows_is_a_night_and_no_outlier():
+    bars = after_a_split(some_bars(), 10, "2023-07-03")
+
+    found = judged(bars)
+
+    assert found.quarantine[["rule", "time"]].values.tolist() == [["unexplained_gap", "2023-07-03T09:15:00+05:30"]]

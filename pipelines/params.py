@@ -5,10 +5,11 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.domain.api_order_rules import below_threshold
 from pipelines.domain.bars import Interval
@@ -19,6 +20,12 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+def _known_zone(name: str) -> str:
+    if name and name not in available_timezones():
+        raise ValueError(f"{name!r} is no time zone; write UTC or a name such as Asia/Kolkata, or leave it empty")
+    return name
 
 
 class Section(BaseModel):
@@ -42,12 +49,28 @@ class SimulatedParams(Section):
     actions: Annotated[int, Field(ge=0, le=500)]
 
 
+class ColumnParams(Section):
+    """How bar files of a shape of their own are read."""
+
+    names: dict[Literal["date", "time", "open", "high", "low", "close", "volume", "symbol", "series"], str]
+    zone: Annotated[str, AfterValidator(_known_zone)]
+    date_format: str
+    stamp: Literal["auto", "start", "end"]
+
+    @model_validator(mode="after")
+    def _mean_one_thing_each(self) -> Self:
+        if len(set(self.names.values())) < len(self.names):
+            raise ValueError("names one column twice; each of ours has a column of its own")
+        return self
+
+
 class IngestParams(Section):
     source: Literal["simulated", "files"]
     folder: Path
     interval: Literal["auto"] | Interval
     symbols: tuple[str, ...]
     session_days: Literal["auto"] | Annotated[int, Field(ge=0, le=250)]
+    columns: ColumnParams
     simulated: SimulatedParams
 
 

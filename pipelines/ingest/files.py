@@ -30,7 +30,7 @@ from pipelines.ingest.rejects import no_rejects
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
 from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
 from pipelines.ingest.world import World, empty_news, instruments_table
-from pipelines.params import IngestParams
+from pipelines.params import ColumnParams, IngestParams
 
 INDEX_TICK = Decimal("0.05")  # points; what the exchange's indices are rounded to; they are not traded
 
@@ -43,7 +43,7 @@ def read_files(params: IngestParams) -> World:
     BadInput : if the folder or a file in it cannot be used; the message names the file and what to do.
     """
     folder = params.folder
-    found, beside, hashes, left_out = _read_folder(folder)
+    found, beside, hashes, left_out = _read_folder(folder, params.columns)
     found = _asked_for(found, params.symbols, folder)
     interval = _interval(found, params.interval)
     left_out += [note for series in found for note in series.notes]
@@ -70,7 +70,9 @@ def read_files(params: IngestParams) -> World:
     )
 
 
-def _read_folder(folder: Path) -> tuple[list[Series], list[DatedTable], dict[str, str], list[str]]:
+def _read_folder(
+    folder: Path, columns: ColumnParams
+) -> tuple[list[Series], list[DatedTable], dict[str, str], list[str]]:
     if not folder.exists():
         raise BadInput(f"folder {folder} is not there; correct ingest.folder or DATA=")
     if not folder.is_dir():
@@ -87,7 +89,7 @@ def _read_folder(folder: Path) -> tuple[list[Series], list[DatedTable], dict[str
             beside.append(dated)
             hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
             continue
-        sheet = read_sheet(path, name)
+        sheet = read_sheet(path, name, columns)
         if isinstance(sheet, NoBars):
             left_out.append(f"{name} {sheet.reason}: left out")
             continue

@@ -39,7 +39,9 @@ def series_of(sheet: Sheet) -> list[Series]:
     BadInput : if times cannot be read or mix zones, or bars are neither daily nor evenly spaced within the day.
     """
     columns = sheet.columns
-    stamps = read_stamps(columns["stamp"].rename(sheet.stamp_header), sheet.file, sheet.source_row)
+    zone, date_format = (sheet.told.zone or None, sheet.told.date_format or None) if sheet.told else (None, None)
+    stamp = columns["stamp"].rename(sheet.stamp_header)
+    stamps = read_stamps(stamp, sheet.file, sheet.source_row, zone, date_format)
     numbers, unreadable = _numbers(columns)
     frame = pd.concat([stamps.times.rename("open_time"), numbers], axis=1)
     frame["source"] = sheet.file
@@ -69,12 +71,10 @@ def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, 
     minutes = spacing(sound["open_time"], sheet.file)
     if minutes == DAY_MINUTES:
         sound["open_time"] = sound["open_time"].dt.normalize()
-    elif stamped_at_end(sound["open_time"], minutes):
+    elif _at_end(sheet, sound["open_time"], minutes):
         sound["open_time"] -= pd.Timedelta(minutes=minutes)
-        said.append(
-            f"{sheet.file}: stamps mark the end of bars (first 09:{15 + minutes:02d}, last 15:30); "
-            f"moved back by {minutes} min"
-        )
+        why = "as told" if sheet.told and sheet.told.stamp == "end" else f"first 09:{15 + minutes:02d}, last 15:30"
+        said.append(f"{sheet.file}: stamps mark the end of bars ({why}); moved back by {minutes} min")
     has_volume = "volume" in sheet.columns and bool((sound["volume"] > 0).any())
     sound["volume"] = sound["volume"].round().astype("int64")
     gone = [table for table in rejected if len(table)]
@@ -88,6 +88,12 @@ def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, 
         rows_read=len(frame),
         notes=(*notes, *said),
     )
+
+
+def _at_end(sheet: Sheet, times: pd.Series, minutes: int) -> bool:
+    if sheet.told is not None and sheet.told.stamp != "auto":
+        return sheet.told.stamp == "end"
+    return stamped_at_end(times, minutes)
 
 
 def spacing(times: pd.Series, file: str) -> int:

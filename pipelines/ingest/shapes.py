@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.domain.errors import BadInput
+from pipelines.params import ColumnParams
 
 SUFFIXES = (".csv", ".txt", ".parquet")
 PRICES = ("open", "high", "low", "close")
@@ -47,6 +48,7 @@ class Sheet:
     source_row: pd.Series  #: line of a CSV file, row of a Parquet file, from 1
     stamp_header: str  #: what the file calls its times
     ticker: str | None = None  #: from the header lines of a yfinance file
+    told: ColumnParams | None = None  #: what a person says of the file's times
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,14 @@ class NoBars:
     reason: str
 
 
-def read_sheet(path: Path, file: str) -> Sheet | NoBars:
+def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sheet | NoBars:
     """Read one file.
+
+    Parameters
+    ----------
+    path : Path
+    file : its name in messages
+    columns : names of columns that a person gave; files that have none of them are read as usual
 
     Raises
     ------
@@ -66,19 +74,20 @@ def read_sheet(path: Path, file: str) -> Sheet | NoBars:
     """
     if path.stat().st_size == 0:
         raise BadInput(f"{file} is empty; delete it or export it again")
-    return _read_parquet(path, file) if path.suffix.lower() == ".parquet" else _read_csv(path, file)
+    sheet = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
+    return sheet(path, file, columns if columns and columns.names else None)
 
 
-def _read_parquet(path: Path, file: str) -> Sheet | NoBars:
+def _read_parquet(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
     try:
         rows = pq.read_table(path).to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError) as error:
         what = str(error).splitlines()[0]
         raise BadInput(f"{file} is not readable as Parquet ({what}); copy or export it again") from None
-    return _sheet(file, rows, pd.Series(range(1, len(rows) + 1)))
+    return _sheet(file, rows, pd.Series(range(1, len(rows) + 1)), None, columns)
 
 
-def _read_csv(path: Path, file: str) -> Sheet | NoBars:
+def _read_csv(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -100,7 +109,7 @@ def _read_csv(path: Path, file: str) -> Sheet | NoBars:
     rows = rows.iloc[:, : len(names)].set_axis(names, axis=1)
     source_row = pd.Series(range(skipped + 1, skipped + 1 + len(rows)))
     filled = (rows != "").any(axis=1)
-    return _sheet(file, rows[filled].reset_index(drop=True), source_row[filled].reset_index(drop=True), ticker)
+    return _sheet(file, rows[filled].reset_index(drop=True), source_row[filled].reset_index(drop=True), ticker, columns)
 
 
 def _next_filled(lines: Sequence[str], start: int) -> int:
@@ -172,13 +181,15 @@ def _field(header: str) -> str:
     return _SPELLINGS.get(name, name)
 
 
-def _sheet(file: str, rows: pd.DataFrame, source_row: pd.Series, ticker: str | None = None) -> Sheet | NoBars:
-    places: dict[str, int] = {}
-    for place, header in enumerate(rows.columns):
-        places.setdefault(_field(header), place)
+def _sheet(
+    file: str, rows: pd.DataFrame, source_row: pd.Series, ticker: str | None, columns: ColumnParams | None
+) -> Sheet | NoBars:
+    found = ", ".join(str(header).strip() for header in rows.columns)
+    headers = [str(header).strip() for header in rows.columns]
+    columns = columns if columns and set(columns.names.values()) & set(headers) else None
+    places = _places(headers, columns, file, found)
     prices = [field for field in PRICES if field in places]
     stamps = [field for field in _STAMPS if field in places]
-    found = ", ".join(str(header).strip() for header in rows.columns)
     if not prices:
         return NoBars(file, f"holds no prices (columns: {found})")
     if len(prices) < len(PRICES) or not stamps:
@@ -191,5 +202,20 @@ def _sheet(file: str, rows: pd.DataFrame, source_row: pd.Series, ticker: str | N
         stamp = stamp.astype("str") + " " + rows.iloc[:, places["time"]].astype("str")
     picked = {"stamp": stamp}
     picked |= {field: rows.iloc[:, places[field]] for field in _FIELDS if field in places}
-    header = str(rows.columns[places[stamps[0]]]).strip()
-    return Sheet(file, pd.DataFrame(picked), rows, source_row, header, ticker)
+    header = headers[places[stamps[0]]]
+    return Sheet(file, pd.DataFrame(picked), rows, source_row, header, ticker, columns)
+
+
+def _places(headers: Sequence[str], columns: ColumnParams | None, file: str, found: str) -> dict[str, int]:
+    """The place of each field's column: the one that a person named, else the first that is spelt like it."""
+    places: dict[str, int] = {}
+    for place, header in enumerate(headers):
+        places.setdefault(_field(header), place)
+    if columns is None:
+        return places
+    missing = [theirs for theirs in columns.names.values() if theirs not in headers]
+    if missing:
+        raise BadInput(f"{file} has no column {', '.join(missing)}, named in ingest.columns; found: {found}")
+    if "date" in columns.names:
+        places = {field: place for field, place in places.items() if field not in _STAMPS}
+    return places | {ours: headers.index(theirs) for ours, theirs in columns.names.items()}

@@ -34,13 +34,23 @@ class Stamps:
     zone: str  #: in words, e.g. "no zone (taken as IST)"
 
 
-def read_stamps(values: pd.Series, file: str, source_row: pd.Series) -> Stamps:
+def read_stamps(
+    values: pd.Series, file: str, source_row: pd.Series, zone: str | None = None, date_format: str | None = None
+) -> Stamps:
     """Times from what a file holds: timestamps, ISO or Indian dates, yyyymmdd, epoch seconds or milliseconds (UTC).
+
+    Parameters
+    ----------
+    zone : of times that say none, such as UTC; None: Asia/Kolkata. A moment that the zone's clocks skip or repeat
+        cannot be read
+    date_format : how times are written, in the letters of strptime; None: found out
 
     Raises
     ------
     BadInput : if the column mixes time zones, or no value at all is a time.
     """
+    if zone is not None or date_format is not None:
+        return _as_told(values, file, source_row, zone, date_format)
     if pd.api.types.is_datetime64_any_dtype(values):
         return _from_timestamps(values)
     text = values.astype("str").str.strip()
@@ -59,6 +69,29 @@ def read_stamps(values: pd.Series, file: str, source_row: pd.Series) -> Stamps:
             f"{text.iloc[0]!r}; write times as 2024-01-31 or 2024-01-31 09:15:00+05:30"
         )
     return Stamps(times, zone)
+
+
+def _as_told(values: pd.Series, file: str, source_row: pd.Series, zone: str | None, date_format: str | None) -> Stamps:
+    if date_format is None:
+        if pd.api.types.is_datetime64_any_dtype(values):
+            times = values
+        else:
+            text = values.astype("str").str.strip()
+            if _zones(text, file, source_row) is not None or _mostly(text, r"\d{10}|\d{13}"):
+                return read_stamps(values, file, source_row)  # they say their zone themselves
+            times = pd.to_datetime(text, format=_format_of(text), errors="coerce")
+    else:
+        times = pd.to_datetime(
+            values.astype("str").str.strip(), format=date_format, errors="coerce", utc="%z" in date_format
+        )
+    if times.isna().all():
+        raise BadInput(
+            f"{file}: column {values.name} holds no time written as {date_format or 'known'}, e.g. row "
+            f"{source_row.iloc[0]}: {str(values.iloc[0])!r}; correct the date format"
+        )
+    if times.dt.tz is None:
+        times = times.dt.tz_localize(zone or IST, ambiguous="NaT", nonexistent="NaT")
+    return Stamps(times.dt.tz_convert(IST).astype(TIME_DTYPE), f"zone {zone or 'as written'}")
 
 
 def stamped_at_end(times: pd.Series, minutes: int) -> bool:

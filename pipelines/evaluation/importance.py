@@ -50,11 +50,16 @@ def importance_over_time(
 def by_feature(importance: pd.DataFrame) -> pd.DataFrame:
     """Each feature over the fits, the best first: `fits`, `selected` (in how many), means of the measures and `lead`.
 
-    `lead` is the mean score above the noise, in shares of the ranks; below 0 it ranks among what knows nothing.
+    `lead` is the mean score above the noise, in shares of the ranks; below 0 it ranks among what knows nothing. `known`
+    is False if no measure ever moved: the feature was never known, or never changed.
     """
-    grouped = importance.assign(lead=importance["score"] - importance["noise"]).groupby("feature", sort=False)
-    means = grouped[["lead", "stability", "gain", "permutation", "mutual_information"]].mean()
-    found = grouped.agg(family=("family", "first"), fits=("fit", "nunique"), selected=("selected", "sum")).join(means)
+    measures = ["mutual_information", "gain", "permutation"]
+    said = importance.assign(
+        lead=importance["score"] - importance["noise"], known=(importance[measures] != 0).any(axis=1)
+    )
+    grouped = said.groupby("feature", sort=False)
+    counts = {"family": ("family", "first"), "fits": ("fit", "nunique"), "selected": ("selected", "sum")}
+    found = grouped.agg(**counts, known=("known", "any")).join(grouped[["lead", "stability", *measures]].mean())
     return found.reset_index().sort_values(
         ["selected", "lead", "feature"], ascending=[False, False, True], ignore_index=True
     )
@@ -65,7 +70,7 @@ def proposals(
 ) -> list[dict[str, Any]]:
     """Features that no fit selected because they rank among noise or say what another says, with the evidence.
 
-    A feature that was only crowded out is not proposed.
+    A feature that was only crowded out is not proposed, nor one that was never known in this run: its source is absent.
 
     Parameters
     ----------
@@ -86,7 +91,7 @@ def proposals(
     found = []
     for row in by_feature(importance).iloc[::-1].to_dict("records"):
         own = table[table["feature"] == row["feature"]]
-        if row["selected"] or not (own["redundant"] | own["among_noise"]).all():
+        if row["selected"] or not row["known"] or not (own["redundant"] | own["among_noise"]).all():
             continue
         noisy, same = int(own["among_noise"].sum()), own[own["redundant"] & ~own["among_noise"]]
         counted = same["representative"].value_counts()
@@ -110,12 +115,14 @@ def proposals(
 def selection_summary(importance: pd.DataFrame, proposed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What `reports/selection.json` holds: counts a fit, what every fit selected, proposals."""
     counts = importance.groupby("fit")["selected"].sum()
-    always = [row["feature"] for row in by_feature(importance).to_dict("records") if row["selected"] == row["fits"]]
+    table = by_feature(importance)
+    always = table["feature"][(table["selected"] == table["fits"])].tolist()
     return {
         "fits": len(counts),
         "candidates": int(importance["feature"].nunique()),
         "selected": [int(count) for count in counts],
         "selected_always": always,
+        "never_known": sorted(table["feature"][~table["known"].astype(bool)]),
         "proposed_for_dropping": list(proposed),
     }
 

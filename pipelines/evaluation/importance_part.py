@@ -50,7 +50,7 @@ def proposals_note(summary: Mapping[str, Any]) -> str:
     rest = f", {SHOWN_PROPOSALS} of them here, all in reports/selection.json" if count > SHOWN_PROPOSALS else ""
     return (
         f"{count} features that none of {summary['fits']} fits selected, {same} of them since another said the same; "
-        f"the weakest first{rest}. "
+        f"the weakest first{rest}. {len(summary['never_known'])} more were never known in this run and are not judged. "
         "A person decides: names go under policy.selection.never. Who drops by this table has looked at results: raise "
         "evaluation.prior_trials."
     )

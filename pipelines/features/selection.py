@@ -107,10 +107,12 @@ def shadows_of(rows: TrainingRows, count: int, rng: np.random.Generator) -> np.n
     """Noise that moves as features do: of `count` features drawn, copies shifted in time, shape (n_rows, count).
 
     Each instrument's rows are turned by the same share of their length, so that a copy keeps how it moves from row to
-    row and what instruments have in common, and loses what it knew of the target.
+    row and what instruments have in common, and loses what it knew of the target. Features that are never known or
+    never change have no shadow: it would be weaker than noise.
     """
-    features = rows.values.shape[1]
-    drawn = rng.choice(features, count, replace=count > features)
+    high, low = np.fmax.reduce(rows.values), np.fmin.reduce(rows.values)  # NaN only where all is unknown
+    moving = np.flatnonzero(high > low) if (high > low).any() else np.arange(rows.values.shape[1])
+    drawn = rng.choice(moving, count, replace=count > len(moving))
     shares = rng.uniform(0.2, 0.8, count)
     made = np.empty((len(rows.values), count))
     for code in np.unique(rows.instrument):

@@ -69,6 +69,18 @@ def test_what_is_noise_in_one_fit_and_another_in_the_next_is_proposed_with_both_
     assert found["evidence"].startswith("among noise in 1 of 2 fits; the same as good in 1 (rank correlation 0.92")
 
 
+def test_what_was_never_known_is_told_and_not_proposed():
+    fits = [a_fit(), a_fit()]
+    for fit in fits:
+        fit.loc[fit["feature"] == "noise", ["mutual_information", "gain", "permutation"]] = 0.0
+    importance = several(*fits)
+
+    found = proposals(importance, {}, 0.6)
+
+    assert "noise" not in {row["feature"] for row in found}
+    assert selection_summary(importance, found)["never_known"] == ["noise"]
+
+
 def test_the_evidence_says_which_head_uses_a_feature():
     found = proposed(a_fit(), used={"trend": ("noise", "good"), "volume": ("weak",)})
 

@@ -26,6 +26,12 @@ class DataRule:
     broken_when: str
     remedy: str  #: what a person does about it
 
+    @property
+    def releasable(self) -> bool:
+        """Whether a person may let a row pass: where neighbours or facts speak against it, not its own values."""
+        doubted = Severity.WARN in self.choices or self.name in ("conflicting_rows", "out_of_order", "unexplained_gap")
+        return doubted and Severity.QUARANTINE in self.choices
+
 
 _FIRM = (_Q, _S)  # later stages take it for granted
 _FREE = (_W, _Q, _S)

@@ -7,6 +7,9 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 _FACTS = Path(__file__).with_name("facts") / "tick_sizes.csv"
 
 
@@ -18,6 +21,18 @@ def tick_size(price_inr: float, day: date) -> Decimal:
     rows = [row for row in _rows() if row[0] <= day] or [_rows()[0]]
     in_force = [(limit, tick) for since, limit, tick in rows if since == rows[-1][0]]
     return in_force[bisect_right([limit for limit, _ in in_force], price_inr) - 1][1]
+
+
+def tick_sizes(prices: npt.NDArray[np.float64], days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
+    """As `tick_size`, of many prices at once; shape (n,), `days` in `datetime64[D]`."""
+    found = np.empty(len(prices))
+    dates = sorted({since for since, _, _ in _rows()})
+    for place, since in enumerate(dates):
+        rows = [row for row in _rows() if row[0] == since]
+        own = np.ones(len(prices), dtype=bool) if place == 0 else days >= np.datetime64(since)  # later rows overwrite
+        ticks = np.array([float(tick) for _, _, tick in rows])
+        found[own] = ticks[np.searchsorted([limit for _, limit, _ in rows], prices[own], side="right") - 1]
+    return found
 
 
 @cache

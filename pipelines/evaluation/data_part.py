@@ -11,10 +11,15 @@ SHOWN_INSTRUMENTS = 8  #: the least complete ones; the others are told in one fi
 
 def data_note(findings: Sequence[Mapping[str, Any]], completeness: Mapping[str, Mapping[str, Any]]) -> str:
     """One sentence on the run's data: `findings.json` and `completeness.json` of `02_validated`."""
-    aside = sum(one["rows"] for one in findings if one["severity"] == "quarantine")
-    odd = sum(one["rows"] for one in findings if one["severity"] == "warn")
+    aside = sum(one["rows"] for one in findings if one["severity"] == "quarantine" and _of_rows(one))
+    odd = sum(one["rows"] for one in findings if one["severity"] == "warn" and _of_rows(one))
     bars = sum(one["bars"] for one in completeness.values())
     return f"{bars:,} bars of {len(completeness)} instruments; {aside:,} rows set aside, {odd:,} odd ones kept."
+
+
+def _of_rows(finding: Mapping[str, Any]) -> bool:
+    """Whether it counts rows, not instruments or columns."""
+    return finding["table"] != "instruments" and finding["rule"] != "drift"
 
 
 def data_part(

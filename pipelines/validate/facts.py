@@ -8,9 +8,11 @@ from pipelines.domain.bars import PRICE_COLUMNS, Interval
 from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.instruments import Kind
 from pipelines.domain.session_grid import slots
+from pipelines.domain.tick_sizes import tick_sizes
 from pipelines.validate.in_time import Flags, Floats, InTime, Ints
 from pipelines.validate.neighbours import deviations, jumps, overnight_gaps, repeats, stands, volume_surprise
 
+BAND_SLACK = 0.8  #: of a price, for which a tick is looked up: shares rarely lose more in a month
 ON_TICK = 1e-3  #: ticks by which a price may be off for rounding
 
 
@@ -121,15 +123,30 @@ def _place(times: pd.Series, interval: Interval) -> dict[str, Flags]:
     return {name: np.append(flags.to_numpy(dtype=bool), True)[code] for name, flags in found.items()}
 
 
-def _on_tick(bars: pd.DataFrame, tick_sizes: npt.NDArray[np.object_]) -> Flags:
-    """Whether all prices are whole ticks; True where no tick is known or a price is missing."""
-    ticks = tick_sizes.astype(np.float64)
+def _on_tick(bars: pd.DataFrame, own_ticks: npt.NDArray[np.object_]) -> Flags:
+    """Whether all prices are whole ticks, of the instrument or of those in force that day.
+
+    NSE sets a share's band at the end of a month: a price a little above a limit may still have the finer tick. True
+    where no tick is known or a price is missing.
+    """
+    ticks, days = own_ticks.astype(np.float64), _days(bars["open_time"])
     found = np.ones(len(bars), dtype=bool)
     for name in PRICE_COLUMNS:
-        with np.errstate(invalid="ignore"):
-            counts = bars[name].to_numpy(np.float64) / ticks
-            found &= ~(np.abs(counts - np.round(counts)) > ON_TICK)
+        prices = bars[name].to_numpy(np.float64)
+        off = np.flatnonzero(_off(prices, ticks))
+        finest = tick_sizes(prices[off] * BAND_SLACK, days[off])
+        found[off[_off(prices[off], finest)]] = False
     return found
+
+
+def _off(prices: Floats, ticks: Floats) -> Flags:
+    with np.errstate(invalid="ignore"):
+        counts = prices / ticks
+        return np.abs(counts - np.round(counts)) > ON_TICK
+
+
+def _days(times: pd.Series) -> npt.NDArray[np.datetime64]:
+    return times.dt.tz_localize(None).to_numpy().astype("datetime64[D]")
 
 
 def _disagreement(bars: pd.DataFrame, found: pd.DataFrame | None) -> Floats:

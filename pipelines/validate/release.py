@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.domain.data_rules import RULES, Severity
+from pipelines.domain.data_rules import RULES
 from pipelines.domain.errors import BadInput
 
 
@@ -95,7 +95,7 @@ def releases_of(rows: pd.DataFrame, who: str, when: str, why: str) -> list[Relea
 
     Raises
     ------
-    BadInput : if a rule cannot be released from: no bar can be made of the row, or the run stops on it anyway.
+    BadInput : if a rule cannot be released from: what the row holds cannot be, so it has to be mended.
     """
     found = []
     for row in rows.to_dict("records"):
@@ -108,5 +108,5 @@ def releases_of(rows: pd.DataFrame, who: str, when: str, why: str) -> list[Relea
 def _check(rule: str, where: str) -> None:
     if rule not in RULES:
         raise BadInput(f"{where}: no rule is called {rule}; see docs/validation.md")
-    if rule.startswith("unreadable") or Severity.QUARANTINE not in RULES[rule].choices:
+    if not RULES[rule].releasable:
         raise BadInput(f"{where}: nothing can be released from {rule}; {RULES[rule].remedy}")

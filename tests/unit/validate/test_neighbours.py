@@ -123,3 +123,16 @@ def test_what_was_thought_of_a_row_stays_when_later_bars_arrive(cut):
     known = whole[whole["open_time"] <= moment].reset_index(drop=True)
     pd.testing.assert_frame_equal(known[FACTS], early[FACTS], check_exact=True)
     assert not known["in_order"].all()
+
+
+def test_a_price_may_be_on_the_tick_that_was_in_force_that_day():
+    bars = some_bars()
+    bars[["open", "high", "low", "close"]] += 0.01
+    later = bars.assign(open_time=bars["open_time"] + pd.Timedelta(days=540))  # from 2024-06-10 the tick is 0.01 here
+    instruments = a_raw_market(bars).instruments
+
+    early, late = (with_doubts(with_facts(one, Interval.DAY, instruments), instruments) for one in (bars, later))
+
+    assert not early["on_tick"].any()
+    assert late.loc[late["open_time"] >= "2024-06-10", "on_tick"].all()
+    assert not late.loc[late["open_time"] < "2024-06-10", "on_tick"].any()

@@ -82,6 +82,7 @@ def test_releases_are_written_and_read_again(tmp_path):
         ("symbol,rule\nABC,duplicate\n", "wanted the columns symbol, time"),
         (",".join(COLUMNS) + "\nABC,x,nonsense,,,,,\n", "no rule is called nonsense"),
         (",".join(COLUMNS) + "\nABC,x,unreadable_time,,,,,\n", "nothing can be released from unreadable_time"),
+        (",".join(COLUMNS) + "\nABC,x,not_positive,,,,,\n", "nothing can be released from not_positive"),
         (",".join(COLUMNS) + "\nABC,x\n", "wanted the columns"),
     ],
 )

@@ -27,7 +27,7 @@ def a_faulty_market(seed: int) -> pd.DataFrame:
     return with_doubts(with_facts(bars, Interval.DAY, instruments), instruments)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_verdict_is_that_of_great_expectations_on_all_rows(seed, monkeypatch):
     facts = a_faulty_market(seed)
     suites = [raw_bars.suite(intraday=False), validated_bars.suite(intraday=False, max_overnight_gap=0.15)]

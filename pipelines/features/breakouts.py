@@ -2,69 +2,53 @@
 
 from pipelines.features.definition import BOLLINGER, DONCHIAN, OWN, family, places
 from pipelines.features.state import figures
-from pipelines.features.windows import compiled, highest, lowest, ratio
+from pipelines.features.windows import compiled, newest_highest, newest_lowest, ratio
+
+_CHANNEL = "half widths of the earlier channel"
+_GEORGE = "George and Hwang (2004), Journal of Finance 59(5)"
+_CRABEL = "Crabel (1990), Day Trading"
 
 FEATURES = family(
     "breakouts",
     [
-        (
-            "donchian_20",
-            20,
-            "half widths of the earlier channel",
-            DONCHIAN,
-            "close in the channel of the 20 bars before",
-        ),
-        (
-            "donchian_55",
-            55,
-            "half widths of the earlier channel",
-            DONCHIAN,
-            "close in the channel of the 55 bars before",
-        ),
-        (
-            "high_distance_55",
-            54,
-            "ATR",
-            "George and Hwang (2004), Journal of Finance 59(5)",
-            "close under the highest high of 55 bars",
-        ),
-        (
-            "low_distance_55",
-            54,
-            "ATR",
-            "George and Hwang (2004), Journal of Finance 59(5)",
-            "close over the lowest low of 55 bars",
-        ),
+        ("donchian_20", 20, _CHANNEL, DONCHIAN, "close in the channel of the 20 bars before"),
+        ("donchian_55", 55, _CHANNEL, DONCHIAN, "close in the channel of the 55 bars before"),
+        ("high_distance_55", 54, "ATR", _GEORGE, "close over the highest high of 55 bars"),
+        ("low_distance_55", 54, "ATR", _GEORGE, "close over the lowest low of 55 bars"),
+        ("high_age_55", 54, "share", _GEORGE, "age of the highest high of 55 bars"),
+        ("low_age_55", 54, "share", _GEORGE, "age of the lowest low of 55 bars"),
         ("channel_squeeze_20_55", 54, "ratio", BOLLINGER, "channel of 20 bars over that of 55"),
+        ("squeeze_20", 19, "ratio", "Carter (2005), Mastering the Trade", "Bollinger's bands over Keltner's"),
         ("gap", 14, "ATR", OWN, "session's open over the close before"),
-        (
-            "opening_range",
-            0,
-            "half widths of the session's first 3 bars",
-            "Crabel (1990), Day Trading",
-            "close in the range of the session's first 3 bars",
-        ),
+        ("opening_range", 0, "half widths of the session's first 3 bars", _CRABEL, "close in the opening range"),
+        ("opening_range_width", 14, "ATR", _CRABEL, "width of the opening range"),
     ],
-)
+) + family("breakouts", [("gap_fill", 0, "share", OWN, "part of the opening gap closed again")], sessions=1)
 AT = places(FEATURES)
-STATE = figures("range_high", "range_low")
+STATE = figures("range_high", "range_low", "top_at", "bottom_at", "top_seen", "bottom_seen")
 
 OPENING_BARS = 3
+KELTNER = 1.5  #: ATR on either side; Bollinger's bands are 2 standard deviations
 
 
 @compiled
 def write(s, bar, market, out):
+    close = s.close[s.end - 1]
     _remember_opening(s)
-    end = s.end
-    close = s.close[end - 1]
-    out[AT.donchian_20] = _place(close, highest(s.high[end - 21 : end - 1]), lowest(s.low[end - 21 : end - 1]))
-    out[AT.donchian_55] = _place(close, highest(s.high[end - 56 : end - 1]), lowest(s.low[end - 56 : end - 1]))
-    top, bottom = highest(s.high[end - 55 : end]), lowest(s.low[end - 55 : end])
-    out[AT.high_distance_55] = ratio(close - top, s.atr)
-    out[AT.low_distance_55] = ratio(close - bottom, s.atr)
-    out[AT.channel_squeeze_20_55] = ratio(highest(s.high[end - 20 : end]) - lowest(s.low[end - 20 : end]), top - bottom)
-    out[AT.gap] = ratio(s.gap_rupees, s.atr)
+    out[AT.donchian_20] = _place(close, s.earlier_top_20, s.earlier_bottom_20)
+    out[AT.donchian_55] = _place(close, s.earlier_top_55, s.earlier_bottom_55)
+    out[AT.high_distance_55] = (close - s.top_55) * s.per_atr
+    out[AT.low_distance_55] = (close - s.bottom_55) * s.per_atr
+    out[AT.channel_squeeze_20_55] = ratio(s.top_20 - s.bottom_20, s.top_55 - s.bottom_55)
+    out[AT.squeeze_20] = s.spread_20 * s.per_atr * (2.0 / KELTNER)
+    s.top_seen, s.top_at = newest_highest(s.high, s.end, s.count, 55, s.top_seen, s.top_at)
+    s.bottom_seen, s.bottom_at = newest_lowest(s.low, s.end, s.count, 55, s.bottom_seen, s.bottom_at)
+    out[AT.high_age_55] = (s.count - s.top_at) / 54.0
+    out[AT.low_age_55] = (s.count - s.bottom_at) / 54.0
+    out[AT.gap] = s.gap_rupees * s.per_atr
+    out[AT.gap_fill] = _filled(s)
     out[AT.opening_range] = _place(close, s.range_high, s.range_low)
+    out[AT.opening_range_width] = (s.range_high - s.range_low) * s.per_atr
 
 
 @compiled
@@ -76,6 +60,14 @@ def _remember_opening(s):
     elif s.session_bars <= OPENING_BARS:
         s.range_high = max(s.range_high, high)
         s.range_low = min(s.range_low, low)
+
+
+@compiled
+def _filled(s):
+    """How far the session has gone back from its open to the close before: 1 is all of it, also without a gap."""
+    if s.gap_rupees > 0.0:
+        return min((s.session_open - s.session_low) / s.gap_rupees, 1.0)
+    return min((s.session_high - s.session_open) / -s.gap_rupees, 1.0) if s.gap_rupees < 0.0 else 1.0
 
 
 @compiled

@@ -7,7 +7,7 @@ import math
 
 from pipelines.features.definition import MOSKOWITZ, family, places
 from pipelines.features.state import advance, push
-from pipelines.features.windows import compiled, deviation, mean, total
+from pipelines.features.windows import STILL, compiled, deviation, mean, total
 
 FEATURES = family(
     "market",
@@ -36,9 +36,6 @@ FEATURES = family(
 )
 AT = places(FEATURES)
 STATE = ()
-
-#: Log returns per bar under this spread count as no movement at all: prices move in ticks, this is rounding
-STILL = 1e-9
 
 
 @compiled

@@ -3,55 +3,42 @@
 import math
 
 from pipelines.features.definition import family, places
-from pipelines.features.market import STILL
-from pipelines.features.windows import co_moments, compiled, ratio, total
+from pipelines.features.sliding import slide, sliding
+from pipelines.features.state import OF_48
+from pipelines.features.windows import STILL, compiled, scatter
+
+_SHARPE = "Sharpe (1964), Journal of Finance 19(3)"
+_LEVY = "Levy (1967), Journal of Finance 22(4)"
 
 FEATURES = family(
     "relative",
     [
-        ("beta_48", 48, "ratio", "Sharpe (1964), Journal of Finance 19(3)", "move with one of the market"),
-        (
-            "market_correlation_48",
-            48,
-            "correlation",
-            "Sharpe (1964), Journal of Finance 19(3)",
-            "correlation of the returns with the market's",
-        ),
-        (
-            "relative_strength_12",
-            24,
-            "volatilities",
-            "Levy (1967), Journal of Finance 22(4)",
-            "return over the market's, 12 bars",
-        ),
-        (
-            "relative_strength_48",
-            48,
-            "volatilities",
-            "Levy (1967), Journal of Finance 22(4)",
-            "return over the market's, 48 bars",
-        ),
+        ("beta_48", 48, "ratio", _SHARPE, "move with one of the market"),
+        ("market_correlation_48", 48, "correlation", _SHARPE, "correlation of the returns with the market's"),
+        ("relative_strength_12", 24, "volatilities", _LEVY, "return over the market's, 12 bars"),
+        ("relative_strength_48", 48, "volatilities", _LEVY, "return over the market's, 48 bars"),
     ],
 )
 AT = places(FEATURES)
-STATE = ()
+_MARKET_12, _ = sliding("market_12", 12, "market")
+STATE = (_MARKET_12,)
+
+ROOT_12, ROOT_48 = 12.0**-0.5, 48.0**-0.5
 
 
 @compiled
 def write(s, bar, market, out):
-    end = s.end
-    product, own, others = co_moments(s.log_return[end - 48 : end], s.market_return[end - 48 : end])
+    total, logs, end = s.returns_48.total, s.log_close, s.end
+    own = scatter(total[OF_48.own], total[OF_48.square], 48)
+    others = scatter(total[OF_48.market], total[OF_48.market_square], 48)
+    product = total[OF_48.product] - total[OF_48.own] * total[OF_48.market] / 48.0
     out[AT.beta_48] = product / others if others > STILL * STILL else math.nan
     moving = own > STILL * STILL and others > STILL * STILL
     out[AT.market_correlation_48] = product / math.sqrt(own * others) if moving else math.nan
-    out[AT.relative_strength_12] = _ahead(s, 12)
-    out[AT.relative_strength_48] = _ahead(s, 48)
-
-
-@compiled
-def _ahead(s, bars):
-    """Log return over the market's, in the instrument's volatilities."""
-    end = s.end
-    own = math.log(s.close[end - 1] / s.close[end - 1 - bars])
-    others = total(s.market_return[end - bars : end])
-    return ratio(own - others, s.volatility * math.sqrt(bars))
+    s.market_12.now[0] = s.market_return[end - 1]
+    slide(s.market_12, s.count)
+    per_volatility = 1.0 / s.volatility if s.volatility > 0.0 else math.nan
+    ahead_12 = logs[end - 1] - logs[end - 13] - s.market_12.total[0]
+    ahead_48 = logs[end - 1] - logs[end - 49] - total[OF_48.market]
+    out[AT.relative_strength_12] = ahead_12 * (per_volatility * ROOT_12)
+    out[AT.relative_strength_48] = ahead_48 * (per_volatility * ROOT_48)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.features.sliding import sliding, sliding_line
 from pipelines.features.windows import compiled
 
 #: Bars a ring holds; above the longest window
@@ -40,16 +41,32 @@ def figures(*names: str) -> tuple[tuple, ...]:
     return tuple((name, np.float64) for name in names)
 
 
+#: Sums over the returns of 24 and 48 bars, shared by volatility, statistics and the relation to the market
+RETURNS_24, OF_24 = sliding("returns_24", 24, "own", "square", "cube", "fourth", "down", "bipower", "rise")
+RETURNS_48, OF_48 = sliding("returns_48", 48, "own", "square", "market", "market_square", "product")
+HIGHS_20, _ = sliding("extremes_20", 20, "high", "low")
+HIGHS_55, _ = sliding("extremes_55", 55, "high", "low")
+
 #: What several families use; each family adds its own fields (`STATE`), the step joins them
-SHARED = (
+SHARED: tuple[tuple, ...] = (
     ("count", np.int64),  # bars so far, this one included
     ("end", np.int64),  # `ring[end - n : end]` are the last n values
     ("quarters", np.int64),  # finished bars of 15 minutes
     ("hours", np.int64),  # finished bars of an hour
     ("sessions", np.int64),  # finished sessions
-    *rings("high", "low", "close", "log_return", "volume", "typical", "market_return"),
-    *figures("open_now", "atr", "volatility"),
-    *figures("session", "session_bars", "session_open", "gap_rupees"),
+    *rings("open", "high", "low", "close", "log_close", "log_return", "volume", "typical", "market_return"),
+    *figures("log_open", "log_high", "log_low", "true_range", "change"),
+    *figures("atr", "per_atr", "volatility"),  # per_atr is 1/ATR, NaN for an ATR of zero
+    *figures("mean_20", "spread_20"),  # of 20 closes: mean and standard deviation
+    *figures("top_20", "bottom_20", "top_55", "bottom_55"),  # highest high and lowest low, this bar included
+    *figures("earlier_top_20", "earlier_bottom_20", "earlier_top_55", "earlier_bottom_55"),  # up to the bar before
+    *figures("session", "session_bars", "session_open", "session_high", "session_low", "gap_rupees"),
+    *figures("last_high", "last_low", "last_close"),  # of the session before
+    RETURNS_24,
+    RETURNS_48,
+    HIGHS_20,
+    HIGHS_55,
+    sliding_line("closes_20", 20),
 )
 MARKET_STATE = np.dtype([("count", np.int64), ("end", np.int64), *rings("log_return", "breadth")], align=True)
 

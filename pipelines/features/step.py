@@ -17,10 +17,11 @@ from numba import njit
 from pipelines.features import market
 from pipelines.features.catalogue import CATALOGUE, FAMILIES
 from pipelines.features.definition import Feature
-from pipelines.features.state import IN, SHARED, advance, push
-from pipelines.features.windows import compiled, deviation, wilder
+from pipelines.features.sliding import slide, slide_highest, slide_line
+from pipelines.features.state import IN, OF_24, OF_48, SHARED, advance, push
+from pipelines.features.windows import STILL, compiled, scatter, wilder
 
-_market_step, STILL, MARKET_RETURN = market.market_step, market.STILL, market.AT.market_return_1
+_market_step, MARKET_RETURN = market.market_step, market.AT.market_return_1
 
 INSTRUMENT_STATE = np.dtype([*SHARED, *(field for family in FAMILIES for field in family.STATE)], align=True)
 
@@ -32,6 +33,7 @@ def _needs(features: Sequence[Feature]) -> np.ndarray:
 
 
 NEEDS, MARKET_NEEDS = _needs(CATALOGUE), _needs(market.FEATURES)[:1]
+LONGEST, MARKET_LONGEST = NEEDS.max(axis=1), MARKET_NEEDS.max(axis=1)
 
 
 def new_states(count: int, kind: np.dtype = INSTRUMENT_STATE) -> np.ndarray:
@@ -49,18 +51,67 @@ def _remember(s, bar, market_return):
     if s.count == 1 or bar[IN.session] != s.session:
         _begin_session(s, bar, before)
     s.session_bars += 1.0
-    s.open_now = bar[IN.open]
+    s.session_high, s.session_low = max(s.session_high, high), min(s.session_low, low)
+    push(s.open, end, bar[IN.open])
     push(s.high, end, high)
     push(s.low, end, low)
     push(s.close, end, close)
     push(s.volume, end, bar[IN.volume])
     push(s.typical, end, (high + low + close) / 3.0)
-    push(s.log_return, end, math.log(close / before))
     push(s.market_return, end, market_return)
+    s.change = close - before
+    s.true_range = max(high, before) - min(low, before)
     if s.count > 1:
-        s.atr = wilder(s.atr, max(high, before) - min(low, before), 14, s.count - 1)
-    spread = deviation(s.log_return[end - 24 : end])
+        s.atr = wilder(s.atr, s.true_range, 14, s.count - 1)
+    s.per_atr = 1.0 / s.atr if s.atr > 0.0 else math.nan
+    _remember_logs(s, bar)
+    _remember_returns(s, market_return)
+    _remember_channels(s, high, low)
+    s.mean_20, spread, _ = slide_line(s.closes_20, close, s.count)
+    s.spread_20 = math.sqrt(spread / 20.0)
+
+
+@compiled
+def _remember_logs(s, bar):
+    end = s.end
+    s.log_open, s.log_high, s.log_low = math.log(bar[IN.open]), math.log(bar[IN.high]), math.log(bar[IN.low])
+    log_close = math.log(bar[IN.close])
+    push(s.log_return, end, log_close - s.log_close[end - 2] if s.count > 1 else 0.0)
+    push(s.log_close, end, log_close)
+
+
+@compiled
+def _remember_returns(s, market_return):
+    """Powers and products of the returns, summed over 24 and 48 bars; the spread of 24 is the volatility."""
+    own, size_before = s.log_return[s.end - 1], abs(s.log_return[s.end - 2])
+    square = own * own
+    short, long = s.returns_24, s.returns_48
+    short.now[OF_24.own] = long.now[OF_48.own] = own
+    short.now[OF_24.square] = long.now[OF_48.square] = square
+    short.now[OF_24.cube] = square * own
+    short.now[OF_24.fourth] = square * square
+    short.now[OF_24.down] = square if own < 0.0 else 0.0
+    short.now[OF_24.bipower] = abs(own) * size_before
+    short.now[OF_24.rise] = 1.0 if own > 0.0 else 0.0
+    long.now[OF_48.market] = market_return
+    long.now[OF_48.market_square] = market_return * market_return
+    long.now[OF_48.product] = own * market_return
+    slide(short, s.count)
+    slide(long, s.count)
+    spread = math.sqrt(scatter(short.total[OF_24.own], short.total[OF_24.square], 24) / 23.0)
     s.volatility = spread if spread > STILL else 0.0
+
+
+@compiled
+def _remember_channels(s, high, low):
+    s.earlier_top_20, s.earlier_bottom_20 = s.top_20, s.bottom_20
+    s.earlier_top_55, s.earlier_bottom_55 = s.top_55, s.bottom_55
+    s.extremes_20.now[0] = s.extremes_55.now[0] = high
+    s.extremes_20.now[1] = s.extremes_55.now[1] = -low
+    slide_highest(s.extremes_20, s.count)
+    slide_highest(s.extremes_55, s.count)
+    s.top_20, s.bottom_20 = s.extremes_20.total[0], -s.extremes_20.total[1]
+    s.top_55, s.bottom_55 = s.extremes_55.total[0], -s.extremes_55.total[1]
 
 
 @compiled
@@ -68,19 +119,22 @@ def _begin_session(s, bar, before):
     """A bar of another day is the first of its session, and the session before is over."""
     if s.count > 1:
         s.sessions += 1
+    s.last_high, s.last_low, s.last_close = s.session_high, s.session_low, before
     s.session = bar[IN.session]
     s.session_bars = 0.0
     s.session_open = bar[IN.open]
+    s.session_high, s.session_low = bar[IN.high], bar[IN.low]
     s.gap_rupees = bar[IN.open] - before if s.count > 1 else 0.0
 
 
 @compiled
-def _mask(out, needs, done):
-    """NaN where less is over than a feature needs."""
+def _mask(out, needs, longest, done):
+    """NaN where less is over than a feature needs; nothing to do once there is more than any of them needs."""
     for k in range(needs.shape[0]):
-        for i in range(out.shape[0]):
-            if done[k] < needs[k, i]:
-                out[i] = math.nan
+        if done[k] < longest[k]:
+            for i in range(out.shape[0]):
+                if done[k] < needs[k, i]:
+                    out[i] = math.nan
 
 
 def _joined(families: Sequence[ModuleType], place: int = 0):
@@ -115,20 +169,20 @@ def _loops(fingerprint: int):
     write_all = _joined(FAMILIES)
 
     @njit(cache=True, error_model="numpy")
-    def run_bars(states, bars, market_rows, needs, out):
+    def run_bars(states, bars, market_rows, needs, longest, out):
         s = states[0]
         for i in range(bars.shape[0]):
             _remember(s, bars[i], market_rows[i, MARKET_RETURN])
             write_all(s, bars[i], market_rows[i], out[i])
-            _mask(out[i], needs, (s.count - 1, s.quarters, s.hours, s.sessions))
+            _mask(out[i], needs, longest, (s.count - 1, s.quarters, s.hours, s.sessions))
         return fingerprint
 
     @njit(cache=True, error_model="numpy")
-    def run_market(states, summed, stocks, rose, needs, out):
+    def run_market(states, summed, stocks, rose, needs, longest, out):
         m = states[0]
         for i in range(summed.shape[0]):
             _market_step(m, summed[i], stocks[i], rose[i], out[i])
-            _mask(out[i], needs, (m.count - 1,))
+            _mask(out[i], needs, longest, (m.count - 1,))
         return fingerprint
 
     @njit(cache=True, error_model="numpy")
@@ -160,14 +214,14 @@ def step_bars(state: np.ndarray, bars: np.ndarray, market_rows: np.ndarray) -> n
     Array of shape (n, features) in the catalogue's order; NaN while a feature warms up.
     """
     out = np.empty((len(bars), NEEDS.shape[1]))
-    _compiled_loops()[0](state, bars, market_rows, NEEDS, out)
+    _compiled_loops()[0](state, bars, market_rows, NEEDS, LONGEST, out)
     return out
 
 
 def step_market(state: np.ndarray, summed: np.ndarray, stocks: np.ndarray, rose: np.ndarray) -> np.ndarray:
     """Market rows of the next closes, shape (n, market features); `state` (1,) of MARKET_STATE moves on."""
     out = np.empty((len(summed), MARKET_NEEDS.shape[1]))
-    _compiled_loops()[1](state, summed, stocks, rose, MARKET_NEEDS, out)
+    _compiled_loops()[1](state, summed, stocks, rose, MARKET_NEEDS, MARKET_LONGEST, out)
     return out
 
 

@@ -12,6 +12,8 @@ from numba import njit
 compiled = njit(error_model="numpy")
 
 
+#: Log returns per bar under this spread count as no movement at all: prices move in ticks, this is rounding
+STILL = 1e-9
 #: Differences under this share of the price are rounding: on a grid of ticks equal sums may differ in the last bit
 SAME = 1e-9
 
@@ -20,6 +22,13 @@ SAME = 1e-9
 def ratio(numerator, denominator):
     """The quotient; NaN where the denominator is not above zero."""
     return numerator / denominator if denominator > 0.0 else math.nan
+
+
+@compiled
+def scatter(total, squares, n):
+    """Sum of squared deviations of n values, from their sum and sum of squares; rounding alone gives an exact zero."""
+    spread = squares - total * total / n
+    return spread if spread > 1e-13 * squares else 0.0
 
 
 @compiled
@@ -139,3 +148,33 @@ def exponential(before, value, span, count):
 def wilder(before, value, span, count):
     """Next mean in Wilder's smoothing, weight 1/span; the first `span` values are averaged."""
     return before + (value - before) / min(count, span)
+
+
+@compiled
+def newest_highest(ring, end, count, window, best, at):
+    """Highest of the last `window` values and the bar it stood at, the newest of equals; both from those before."""
+    value = ring[end - 1]
+    if count == 1 or value >= best:
+        return value, 1.0 * count
+    if count - at < window:
+        return best, at
+    best, place = ring[end - window], 0
+    for i in range(1, window):
+        if ring[end - window + i] >= best:
+            best, place = ring[end - window + i], i
+    return best, 1.0 * (count - window + 1 + place)
+
+
+@compiled
+def newest_lowest(ring, end, count, window, best, at):
+    """As `newest_highest`, of the lowest."""
+    value = ring[end - 1]
+    if count == 1 or value <= best:
+        return value, 1.0 * count
+    if count - at < window:
+        return best, at
+    best, place = ring[end - window], 0
+    for i in range(1, window):
+        if ring[end - window + i] <= best:
+            best, place = ring[end - window + i], i
+    return best, 1.0 * (count - window + 1 + place)

@@ -1,0 +1,85 @@
+"""Levels: pivots and extremes of the session before, and the last confirmed swings; distances in ATR."""
+
+from pipelines.features.definition import OWN, family, places
+from pipelines.features.state import figures
+from pipelines.features.windows import compiled
+
+_PIVOT = "Person (2004), A Complete Guide to Technical Trading Tactics"
+_SWING = "Williams (1995), Trading Chaos: the highest (lowest) of 7 bars, known 3 bars later"
+
+FEATURES = family(
+    "levels",
+    [
+        ("pivot_distance", 14, "ATR", _PIVOT, "close over the pivot: the mean of high, low and close"),
+        ("resistance_1_distance", 14, "ATR", _PIVOT, "close over twice the pivot less the low"),
+        ("support_1_distance", 14, "ATR", _PIVOT, "close over twice the pivot less the high"),
+        ("resistance_2_distance", 14, "ATR", _PIVOT, "close over the pivot and the range"),
+        ("support_2_distance", 14, "ATR", _PIVOT, "close over the pivot less the range"),
+        ("last_high_distance", 14, "ATR", OWN, "close over the high of the session before"),
+        ("last_low_distance", 14, "ATR", OWN, "close over the low of the session before"),
+        ("last_close_distance", 14, "ATR", OWN, "close over the close of the session before"),
+        ("last_range_place", 0, "half widths of the range before", OWN, "close in the range of the session before"),
+    ],
+    sessions=1,
+) + family(
+    "levels",
+    [
+        ("swing_high_distance", 14, "ATR", _SWING, "close over the last swing high (the highest high, before one)"),
+        ("swing_low_distance", 14, "ATR", _SWING, "close over the last swing low (the lowest low, before one)"),
+        ("swing_high_age", 6, "bars", _SWING, "bars since that high"),
+        ("swing_low_age", 6, "bars", _SWING, "bars since that low"),
+        ("swing_place", 6, "half widths between the swings", _SWING, "close between the last swings"),
+    ],
+)
+AT = places(FEATURES)
+STATE = figures("swing_high", "swing_high_at", "swing_highs", "swing_low", "swing_low_at", "swing_lows")
+
+SIDE = 3  #: bars on either side of a swing
+
+
+@compiled
+def write(s, bar, market, out):
+    close, per_atr = s.close[s.end - 1], s.per_atr
+    _session_before(s, close, per_atr, out)
+    _remember_swings(s)
+    out[AT.swing_high_distance] = (close - s.swing_high) * per_atr
+    out[AT.swing_low_distance] = (close - s.swing_low) * per_atr
+    out[AT.swing_high_age] = s.count - s.swing_high_at
+    out[AT.swing_low_age] = s.count - s.swing_low_at
+    apart = s.swing_high - s.swing_low
+    out[AT.swing_place] = (2.0 * close - s.swing_high - s.swing_low) / apart if apart > 0.0 else 0.0
+
+
+@compiled
+def _session_before(s, close, per_atr, out):
+    width, pivot = s.last_high - s.last_low, (s.last_high + s.last_low + s.last_close) / 3.0
+    out[AT.pivot_distance] = (close - pivot) * per_atr
+    out[AT.resistance_1_distance] = (close - 2.0 * pivot + s.last_low) * per_atr
+    out[AT.support_1_distance] = (close - 2.0 * pivot + s.last_high) * per_atr
+    out[AT.resistance_2_distance] = (close - pivot - width) * per_atr
+    out[AT.support_2_distance] = (close - pivot + width) * per_atr
+    out[AT.last_high_distance] = (close - s.last_high) * per_atr
+    out[AT.last_low_distance] = (close - s.last_low) * per_atr
+    out[AT.last_close_distance] = (close - s.last_close) * per_atr
+    out[AT.last_range_place] = (2.0 * close - s.last_high - s.last_low) / width if width > 0.0 else 0.0
+
+
+@compiled
+def _remember_swings(s):
+    """A swing is known `SIDE` bars later: higher than the bars before it, not lower than those after it."""
+    high, low = s.high[s.end - 1], s.low[s.end - 1]
+    if s.swing_highs == 0.0 and (s.count == 1 or high >= s.swing_high):
+        s.swing_high, s.swing_high_at = high, 1.0 * s.count
+    if s.swing_lows == 0.0 and (s.count == 1 or low <= s.swing_low):
+        s.swing_low, s.swing_low_at = low, 1.0 * s.count
+    if s.count <= 2 * SIDE:
+        return
+    middle = s.end - 1 - SIDE
+    top = bottom = True
+    for i in range(1, SIDE + 1):
+        top = top and s.high[middle] > s.high[middle - i] and s.high[middle] >= s.high[middle + i]
+        bottom = bottom and s.low[middle] < s.low[middle - i] and s.low[middle] <= s.low[middle + i]
+    if top:
+        s.swing_high, s.swing_high_at, s.swing_highs = s.high[middle], 1.0 * (s.count - SIDE), 1.0
+    if bottom:
+        s.swing_low, s.swing_low_at, s.swing_lows = s.low[middle], 1.0 * (s.count - SIDE), 1.0

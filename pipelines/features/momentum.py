@@ -26,7 +26,7 @@ FEATURES = family(
         ("rsi_14", 14, "percent", WILDER, "share of rises in the smoothed moves, span 14"),
         ("rsi_28", 28, "percent", WILDER, "share of rises in the smoothed moves, span 28"),
         ("stochastic_rsi_14", 27, "percent", _CHANDE, "RSI in its own range of 14 bars"),
-        ("roc_12", 12, "share", KAUFMAN, "change of the close over 12 bars"),
+        ("roc_12", 12, "share of the earlier close", KAUFMAN, "change of the close over 12 bars"),
         ("stochastic_k_14", 13, "percent", LANE, "close in the range of 14 bars"),
         ("stochastic_d_3", 15, "percent", LANE, "mean of 3 stochastic values"),
         ("stochastic_k_55", 54, "percent", LANE, "close in the range of 55 bars"),

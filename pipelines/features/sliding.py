@@ -82,8 +82,8 @@ def sliding_line(name: str, window: int) -> tuple:
 def slide_line(block, value, count):
     """Mean, sum of squared deviations, and sum of the products with the time from its middle.
 
-    Sums are taken of the distance to one of the values they sum: what a level price leaves is an exact zero, and a small
-    spread is not lost in a high price.
+    Sums are taken of the distance to one of the values they sum: what a level price leaves is an exact zero, and a
+    small spread is not lost in a high price.
     """
     window = block.tail.shape[0]
     place = (count - 1) % window

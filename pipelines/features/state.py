@@ -56,7 +56,7 @@ SHARED: tuple[tuple, ...] = (
     ("sessions", np.int64),  # finished sessions
     *rings("open", "high", "low", "close", "log_close", "log_return", "volume", "typical", "market_return"),
     *figures("log_open", "log_high", "log_low", "true_range", "change"),
-    *figures("atr", "per_atr", "volatility"),  # per_atr is 1/ATR, NaN for an ATR of zero
+    *figures("atr", "per_atr", "volatility"),  # per_atr is 1/ATR, NaN where nothing moves
     *figures("mean_20", "spread_20"),  # of 20 closes: mean and standard deviation
     *figures("top_20", "bottom_20", "top_55", "bottom_55"),  # highest high and lowest low, this bar included
     *figures("earlier_top_20", "earlier_bottom_20", "earlier_top_55", "earlier_bottom_55"),  # up to the bar before

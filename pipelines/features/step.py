@@ -19,7 +19,7 @@ from pipelines.features.catalogue import CATALOGUE, FAMILIES
 from pipelines.features.definition import Feature
 from pipelines.features.sliding import slide, slide_highest, slide_line
 from pipelines.features.state import IN, OF_24, OF_48, SHARED, advance, push
-from pipelines.features.windows import STILL, compiled, scatter, wilder
+from pipelines.features.windows import STILL, STILL_RANGE, compiled, scatter, wilder
 
 _market_step, MARKET_RETURN = market.market_step, market.AT.market_return_1
 
@@ -63,7 +63,7 @@ def _remember(s, bar, market_return):
     s.true_range = max(high, before) - min(low, before)
     if s.count > 1:
         s.atr = wilder(s.atr, s.true_range, 14, s.count - 1)
-    s.per_atr = 1.0 / s.atr if s.atr > 0.0 else math.nan
+    s.per_atr = 1.0 / s.atr if s.atr > STILL_RANGE * close else math.nan
     _remember_logs(s, bar)
     _remember_returns(s, market_return)
     _remember_channels(s, high, low)

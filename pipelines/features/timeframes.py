@@ -1,7 +1,7 @@
 """Longer times: figures on bars of 15 minutes, of an hour and of a session, joined from the bars seen so far.
 
-A longer bar counts when it is over: when a bar of the run closes on its end, or when a later one begins. The bar that is
-still forming is used by the features that say so. Where the run's own bars are as long, each is a longer bar by itself.
+A longer bar counts when it is over: when a bar of the run closes on its end, or when a later one begins. The one that
+is still forming is used by the features that say so. Where the run's own bars are as long, each is a longer one itself.
 """
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.features.definition import KAUFMAN, OWN, WILDER, Feature, family, places
 from pipelines.features.state import IN
-from pipelines.features.windows import compiled, exponential, wilder
+from pipelines.features.windows import STILL_RANGE, compiled, exponential, wilder
 
 SPANS = {"quarter": 14, "hour": 14, "day": 5}  #: bars of RSI and ATR; the means take a half and the whole
 KEPT = 16  #: finished bars a longer time remembers
@@ -100,7 +100,7 @@ def _finish(longer, span):
         longer.loss = wilder(longer.loss, max(before - close, 0.0), span, changes)
         longer.atr = wilder(longer.atr, max(longer.high, before) - min(longer.low, before), span, changes)
         longer.square = wilder(longer.square, own * own, span, changes)
-    longer.per_atr = 1.0 / longer.atr if longer.atr > 0.0 else math.nan
+    longer.per_atr = 1.0 / longer.atr if longer.atr > STILL_RANGE * close else math.nan
 
 
 @compiled

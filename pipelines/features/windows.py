@@ -14,6 +14,8 @@ compiled = njit(error_model="numpy")
 
 #: Log returns per bar under this spread count as no movement at all: prices move in ticks, this is rounding
 STILL = 1e-9
+#: A range under this share of the price is none: what the mean of earlier ranges leaves after a long stand-still
+STILL_RANGE = 1e-6
 #: Differences under this share of the price are rounding: on a grid of ticks equal sums may differ in the last bit
 SAME = 1e-9
 

@@ -127,8 +127,8 @@ def _of_returns(bar: pd.DataFrame) -> dict[str, pd.Series]:
         smooth[i] = smooth[i - 1] + (returns[i] ** 2 - smooth[i - 1]) * max(1 / i, 0.06)
     moved = _ema(_ema(change.to_numpy(), 25), 13)
     drop = (close / close.rolling(20).max() - 1.0) ** 2
-    sizes = np.select([returns / spread < -1.5, returns / spread < -0.5, returns / spread <= 0.5, returns / spread <= 1.5],
-                      [0, 1, 2, 3], 4)  # fmt: skip
+    in_spreads = returns / spread
+    sizes = np.select([in_spreads < -1.5, in_spreads < -0.5, in_spreads <= 0.5, in_spreads <= 1.5], [0, 1, 2, 3], 4)
     orders = pd.Series(np.nan, index=bar.index)
     for i in range(2, len(bar)):
         rank = np.argsort(close[i - 2 : i + 1].to_numpy(), kind="stable")

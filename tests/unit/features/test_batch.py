@@ -46,17 +46,6 @@ def test_features_of_the_past_stay_when_later_bars_and_news_arrive(market):
         assert_frame_equal(now[symbol].iloc[: len(table)], table, check_exact=True)
 
 
-@pytest.mark.parametrize("interval", list(Interval))
-def test_a_feature_is_nan_for_its_look_back_and_known_from_there(interval):
-    _, tables = build(random_market(bars=300, seed=2, interval=interval), interval=interval)
-
-    for table in tables.values():
-        for feature in CATALOGUE:
-            known = table[feature.name].notna().to_numpy()
-            assert not known[: feature.look_back].any(), feature.name
-            assert known[feature.look_back :].all(), feature.name
-
-
 def test_the_market_is_nan_for_its_look_back_and_known_from_there():
     market, _ = build(random_market(bars=200, seed=2))
 
@@ -65,22 +54,6 @@ def test_the_market_is_nan_for_its_look_back_and_known_from_there():
             known = market[feature.name].notna().to_numpy()
             assert not known[: feature.look_back].any()
             assert known[feature.look_back :].all()
-
-
-@QUICK
-@given(market=bar_histories())
-def test_prices_and_volumes_of_another_scale_give_the_same_features(market):
-    scaled = {}
-    for symbol, frame in market.items():
-        scaled[symbol] = frame.copy()
-        scaled[symbol][["open", "high", "low", "close"]] *= 10.0
-        scaled[symbol]["volume"] *= 7
-
-    _, plain = build(market)
-    _, larger = build(scaled)
-
-    for symbol, table in plain.items():
-        np.testing.assert_allclose(larger[symbol][COLUMNS], table[COLUMNS], rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
 def test_without_volume_its_features_are_unknown_and_the_others_are_not():
@@ -126,23 +99,6 @@ def test_a_stock_listed_later_warms_up_from_its_own_first_bar():
 
     assert len(tables["TCS"]) == 150
     assert tables["TCS"]["rsi_14"].notna().to_numpy().tolist() == [False] * 14 + [True] * 136
-
-
-def test_a_drift_of_rounding_does_not_build_up():
-    """Far from the start a window's figure equals that of a history that begins shortly before it."""
-    long = {"TCS": random_bars("TCS", 30_000, seed=4)}
-    short = {"TCS": long["TCS"].iloc[-200:].reset_index(drop=True)}
-    of = instruments(("TCS",))
-    finite = [
-        feature.name
-        for feature in CATALOGUE
-        if "ATR" not in feature.unit
-        and feature.name not in {"adx_14", "rsi_14", "atr_pct_14", "di_spread_14", "streak"}
-    ]
-
-    far, near = build(long, of=of)[1]["TCS"], build(short, of=of)[1]["TCS"]
-
-    np.testing.assert_array_equal(far[finite].iloc[-50:], near[finite].iloc[-50:])
 
 
 def test_news_counts_from_the_first_bar_that_closes_at_or_after_it():

@@ -102,14 +102,16 @@ def test_the_hash_tells_intervals_apart_and_stays_otherwise():
 def test_no_feature_knows_the_price_level(tmp_path):
     """A share of 500 and one of 50,000 rupees have features of the same size."""
     cheap, dear = (random_bars("TCS", 300, start_price=price) for price in (500.0, 50_000.0))
-    of_cheap, of_dear = (_last_row(tmp_path / name, frame) for name, frame in (("a", cheap), ("b", dear)))
+    of_cheap, of_dear = (_last_rows(tmp_path / name, frame) for name, frame in (("a", cheap), ("b", dear)))
 
     apart = (of_cheap - of_dear).abs()
 
-    assert (apart <= 0.2 + 0.2 * of_cheap.abs()).mean() > 0.95  # the grid of ticks is finer for the dear one
+    smooth = [feature.name for feature in CATALOGUE if feature.unit not in ("yes or no", "pattern")]
+    near = apart <= 0.2 + 0.2 * of_cheap.abs()
+    assert near[smooth].to_numpy().mean() > 0.95  # the grid of ticks is finer for the dear one
 
 
-def _last_row(folder, frame) -> pd.Series:
+def _last_rows(folder, frame) -> pd.DataFrame:
     paths, params = validated_workspace(folder, {"TCS": frame})
     stage.run(params, paths)
-    return read_table(paths.features / "TCS.parquet").iloc[-1][list(FEATURE_NAMES)].astype(float)
+    return read_table(paths.features / "TCS.parquet").iloc[-50:][list(FEATURE_NAMES)]

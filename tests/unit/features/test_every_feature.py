@@ -1,0 +1,199 @@
+"""What each feature of the catalogue owes: live as in training, no future, honest warm-up, no scale, its unit."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.domain.bars import Interval
+from pipelines.features.batch import build_features
+from pipelines.features.catalogue import CATALOGUE
+from pipelines.features.online import OnlineFeatures
+from tests.unit.features.bars import (
+    SYMBOLS,
+    closes_in_order,
+    instrument_table,
+    instruments,
+    news_items,
+    random_bars,
+    random_news,
+)
+
+EVERY = pytest.mark.parametrize("feature", CATALOGUE, ids=lambda feature: feature.name)
+
+#: How the random markets differ: missing bars, stretches without a move, price level, bars
+MARKETS = {
+    "plain": {"bars": 420},
+    "gaps": {"bars": 420, "missing": 0.1, "flat": 0.2},
+    "still": {"bars": 300, "missing": 0.02, "flat": 0.95},
+    "hours": {"bars": 300, "missing": 0.05, "interval": Interval.MIN_60},
+    "days": {"bars": 200, "missing": 0.02, "interval": Interval.DAY},
+    "minutes": {"bars": 800, "missing": 0.05, "flat": 0.1, "interval": Interval.MIN_1},
+    "cheap": {"bars": 300, "flat": 0.3, "start_price": 2.0},
+    "dear": {"bars": 300, "missing": 0.05, "start_price": 900_000.0},
+}
+#: Families that are known from their look-back on in any market with volume; the others wait for sources of their own
+OF_BARS = {
+    *("trend", "momentum", "volatility", "volume", "candles", "breakouts", "levels", "statistics", "timeframes"),
+    *("market", "relative", "calendar", "news"),
+}
+#: Range of a unit, where it has one
+RANGES = {
+    "percent": (0.0, 100.0),
+    "signed percent": (-100.0, 100.0),
+    "share": (0.0, 1.0),
+    "share of the range": (0.0, 1.0),
+    "signed share": (-1.0, 1.0),
+    "share of the volume": (-1.0, 1.0),
+    "correlation": (-1.0, 1.0),
+    "yes or no": (0.0, 1.0),
+    "pattern": (-1.0, 1.0),
+    "share of the close": (0.0, np.inf),
+    "share of the mean close": (0.0, np.inf),
+    "log return per bar": (0.0, np.inf),
+    "items": (0.0, np.inf),
+    "of the day's circle": (-1.0, 1.0),
+    "of the week's circle": (-1.0, 1.0),
+    "of the year's circle": (-1.0, 1.0),
+}
+WHOLE = {"yes or no", "pattern", "bars", "items"}
+
+
+@cache
+def market(name: str) -> dict[str, pd.DataFrame]:
+    """Three stocks; from the middle on some bars are without volume, and one stretch is without any move."""
+    how = dict(MARKETS[name])
+    found = {
+        symbol: random_bars(symbol, how["bars"], 7, **{k: v for k, v in how.items() if k != "bars"})
+        for symbol in SYMBOLS
+    }
+    random = np.random.default_rng(3)
+    for frame in found.values():
+        if name != "plain":
+            frame.loc[random.random(len(frame)) < 0.05, "volume"] = 0
+        if name not in ("plain", "cheap"):
+            still = slice(len(frame) // 2, len(frame) // 2 + 60)
+            for price in ("open", "high", "low", "close"):
+                frame.loc[still, price] = frame["close"].iloc[still.start - 1]
+            frame.loc[len(frame) // 2 : len(frame) // 2 + 30, "volume"] = 0
+    return found
+
+
+def interval_of(name: str) -> Interval:
+    return MARKETS[name].get("interval", Interval.MIN_5)
+
+
+def build(bars: dict[str, pd.DataFrame], name: str, upto: pd.Timestamp | None = None) -> dict[str, pd.DataFrame]:
+    news = random_news(market(name), items=60, seed=5)
+    if upto is not None:
+        news = news[news["time"] <= upto]
+    return dict(build_features(bars, news, instrument_table(instruments()), interval_of(name)).rows)
+
+
+@cache
+def batch(name: str) -> dict[str, pd.DataFrame]:
+    return build(market(name), name)
+
+
+@cache
+def online(name: str) -> dict[str, pd.DataFrame]:
+    features = OnlineFeatures(instruments(), interval_of(name))
+    waiting = sorted(news_items(random_news(market(name), items=60, seed=5)), key=lambda item: item.time)
+    rows: dict[str, list[dict]] = {symbol: [] for symbol in SYMBOLS}
+    for close_time, bars in closes_in_order(market(name)):
+        due = [item for item in waiting if item.time <= close_time]
+        waiting = waiting[len(due) :]
+        for symbol, row in features.update(close_time, bars, due).rows.items():
+            rows[symbol].append(row)
+    return {symbol: pd.DataFrame(found) for symbol, found in rows.items()}
+
+
+@cache
+def cut_short(name: str) -> dict[str, pd.DataFrame]:
+    cut = sorted(market(name)["TCS"]["close_time"])[-90]
+    past = {symbol: frame[frame["close_time"] <= cut].reset_index(drop=True) for symbol, frame in market(name).items()}
+    return build(past, name, cut)
+
+
+@cache
+def scaled(name: str) -> dict[str, pd.DataFrame]:
+    larger = {symbol: frame.copy() for symbol, frame in market(name).items()}
+    for frame in larger.values():
+        frame[["open", "high", "low", "close"]] *= 7.3
+        frame["volume"] *= 11
+    return build(larger, name)
+
+
+def over(frame: pd.DataFrame, minutes: int | None) -> np.ndarray:
+    """How many longer bars (sessions, without `minutes`) are over at each bar."""
+    close = frame["close_time"]
+    of_day = close.dt.hour * 60 + close.dt.minute - 555
+    part = (of_day - 1) // minutes if minutes else of_day * 0
+    begun = (close.dt.normalize() + pd.to_timedelta(part, unit="min")).rank(method="dense").to_numpy().astype(int)
+    return begun - 1 + ((of_day % minutes == 0).to_numpy() if minutes else 0)
+
+
+def tables():
+    return [(name, symbol, table) for name in MARKETS for symbol, table in batch(name).items()]
+
+
+@EVERY
+def test_live_it_is_what_it_was_in_training(feature):
+    for name, symbol, table in tables():
+        live = online(name)[symbol][feature.name]
+
+        np.testing.assert_allclose(live, table[feature.name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@EVERY
+def test_later_bars_and_news_leave_it_as_it_was(feature):
+    for name in ("gaps", "days"):
+        for symbol, table in cut_short(name).items():
+            now = batch(name)[symbol][feature.name].iloc[: len(table)]
+
+            np.testing.assert_array_equal(now, table[feature.name], err_msg=name)
+
+
+@EVERY
+def test_it_is_unknown_until_its_look_back_is_over(feature):
+    for name, symbol, table in tables():
+        frame = market(name)[symbol]
+        warm = np.arange(len(frame)) >= feature.look_back
+        warm &= over(frame, 15) >= feature.quarters
+        warm &= over(frame, 60) >= feature.hours
+        warm &= over(frame, None) >= feature.sessions
+        known = table[feature.name].notna().to_numpy()
+
+        assert not known[~warm].any(), name
+        if name == "plain" and feature.family in OF_BARS:
+            assert known[warm].all()
+
+
+@EVERY
+def test_prices_and_volumes_of_another_scale_leave_it_as_it_was(feature):
+    for name, symbol, table in tables():
+        larger = scaled(name)[symbol][feature.name]
+
+        np.testing.assert_allclose(larger, table[feature.name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@EVERY
+def test_it_keeps_to_the_range_of_its_unit(feature):
+    low, high = RANGES.get(feature.unit, (-np.inf, np.inf))
+
+    values = np.concatenate([batch(name)["TCS"][feature.name].dropna().to_numpy() for name in MARKETS])
+
+    assert np.isfinite(values).all()
+    assert (values >= low - 1e-9).all()
+    assert (values <= high + 1e-9).all()
+    if feature.unit in WHOLE:
+        np.testing.assert_array_equal(values, np.round(values))
+
+
+@EVERY
+def test_it_says_what_it_is(feature):
+    assert feature.unit
+    assert feature.source
+    assert feature.meaning
+    assert len(feature.meaning) <= 70

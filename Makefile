@@ -8,7 +8,7 @@ export BENTOML_DO_NOT_TRACK := true
 # Compiled modules are kept even where the shell says not to: every process of ours would compile them anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint format bench torture up down status clean
+.PHONY: help setup demo test lint format listing bench torture up down status clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ lint: $(READY)   ## ruff and mypy
 
 format: $(READY) ## let ruff lay out the code
 	@ruff check --fix . && ruff format .
+
+listing: $(READY) ## docs/features.md from the catalogue
+	@python -m pipelines.features.listing
 
 bench: $(READY)  ## measured ratios against named peers, to reports/bench.json
 	@python -m tests.bench

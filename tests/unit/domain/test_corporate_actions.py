@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.domain.bars import TIME_DTYPE
@@ -110,6 +110,7 @@ def test_unreadable_rows_neither_decide_nor_disturb():
     assert found.factors[::-1].tolist() == [1.0] * 5 + [2.0] * 3 + [1.0] + [2.0]
 
 
+@settings(deadline=None)  # a busy machine is no fault of the factor
 @given(
     moves=st.lists(st.floats(-0.05, 0.05), min_size=9, max_size=9),
     ratio=st.sampled_from([1.5, 2.0, 5.0, 10.0]),

@@ -20,7 +20,8 @@ from tests.unit.features.bars import (
     random_news,
 )
 
-EVERY = pytest.mark.parametrize("feature", CATALOGUE, ids=lambda feature: feature.name)
+FAMILIES = tuple(dict.fromkeys(feature.family for feature in CATALOGUE))
+EVERY = pytest.mark.parametrize("family", FAMILIES)
 
 #: How the random markets differ: missing bars, stretches without a move, price level, bars
 MARKETS = {
@@ -57,6 +58,7 @@ RANGES = {
     "of the week's circle": (-1.0, 1.0),
     "of the year's circle": (-1.0, 1.0),
 }
+CUT = ("gaps", "days")  #: markets that are also built from a part of their bars
 WHOLE = {"yes or no", "pattern", "bars", "items"}
 
 
@@ -125,75 +127,85 @@ def scaled(name: str) -> dict[str, pd.DataFrame]:
     return build(larger, name)
 
 
-def over(frame: pd.DataFrame, minutes: int | None) -> np.ndarray:
-    """How many longer bars (sessions, without `minutes`) are over at each bar."""
-    close = frame["close_time"]
-    of_day = close.dt.hour * 60 + close.dt.minute - 555
-    part = (of_day - 1) // minutes if minutes else of_day * 0
-    begun = (close.dt.normalize() + pd.to_timedelta(part, unit="min")).rank(method="dense").to_numpy().astype(int)
-    return begun - 1 + ((of_day % minutes == 0).to_numpy() if minutes else 0)
+@cache
+def over(name: str, symbol: str) -> tuple[np.ndarray, ...]:
+    """How many earlier bars, quarters of an hour, hours and sessions are over at each bar."""
+    close = market(name)[symbol]["close_time"]
+    minute = close.dt.hour * 60 + close.dt.minute - 555
+    found = [np.arange(len(close))]
+    for width in (15, 60, None):
+        part = (minute - 1) // width if width else minute * 0
+        begun = (close.dt.normalize() + pd.to_timedelta(part, unit="min")).rank(method="dense").to_numpy().astype(int)
+        found.append(begun - 1 + ((minute % width == 0).to_numpy() if width else 0))
+    return tuple(found)
 
 
-def tables():
-    return [(name, symbol, table) for name in MARKETS for symbol, table in batch(name).items()]
+def cases(family: str):
+    """Each feature of the family in each market and symbol."""
+    for feature in CATALOGUE:
+        if feature.family == family:
+            for name in MARKETS:
+                for symbol, table in batch(name).items():
+                    yield feature, name, symbol, table
 
 
 @EVERY
-def test_live_it_is_what_it_was_in_training(feature):
-    for name, symbol, table in tables():
+def test_live_it_is_what_it_was_in_training(family):
+    for feature, name, symbol, table in cases(family):
         live = online(name)[symbol][feature.name]
 
-        np.testing.assert_allclose(live, table[feature.name], rtol=1e-9, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(live, table[feature.name], rtol=1e-9, atol=1e-9, err_msg=f"{feature.name} in {name}")
 
 
 @EVERY
-def test_later_bars_and_news_leave_it_as_it_was(feature):
-    for name in ("gaps", "days"):
-        for symbol, table in cut_short(name).items():
-            now = batch(name)[symbol][feature.name].iloc[: len(table)]
+def test_later_bars_and_news_leave_it_as_it_was(family):
+    for feature, name, symbol, table in cases(family):
+        if name in CUT:
+            then = cut_short(name)[symbol][feature.name]
 
-            np.testing.assert_array_equal(now, table[feature.name], err_msg=name)
+            np.testing.assert_array_equal(
+                table[feature.name].iloc[: len(then)], then, err_msg=f"{feature.name} in {name}"
+            )
 
 
 @EVERY
-def test_it_is_unknown_until_its_look_back_is_over(feature):
-    for name, symbol, table in tables():
-        frame = market(name)[symbol]
-        warm = np.arange(len(frame)) >= feature.look_back
-        warm &= over(frame, 15) >= feature.quarters
-        warm &= over(frame, 60) >= feature.hours
-        warm &= over(frame, None) >= feature.sessions
+def test_it_is_unknown_until_its_look_back_is_over(family):
+    for feature, name, symbol, table in cases(family):
+        bars, quarters, hours, sessions = over(name, symbol)
+        warm = (bars >= feature.look_back) & (quarters >= feature.quarters)
+        warm &= (hours >= feature.hours) & (sessions >= feature.sessions)
         known = table[feature.name].notna().to_numpy()
 
-        assert not known[~warm].any(), name
-        if name == "plain" and feature.family in OF_BARS:
-            assert known[warm].all()
+        assert not known[~warm].any(), f"{feature.name} in {name}"
+        if name == "plain" and family in OF_BARS:
+            assert known[warm].all(), feature.name
 
 
 @EVERY
-def test_prices_and_volumes_of_another_scale_leave_it_as_it_was(feature):
-    for name, symbol, table in tables():
+def test_prices_and_volumes_of_another_scale_leave_it_as_it_was(family):
+    for feature, name, symbol, table in cases(family):
         larger = scaled(name)[symbol][feature.name]
 
-        np.testing.assert_allclose(larger, table[feature.name], rtol=1e-9, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            larger, table[feature.name], rtol=1e-9, atol=1e-9, err_msg=f"{feature.name} in {name}"
+        )
 
 
 @EVERY
-def test_it_keeps_to_the_range_of_its_unit(feature):
-    low, high = RANGES.get(feature.unit, (-np.inf, np.inf))
+def test_it_keeps_to_the_range_of_its_unit(family):
+    for feature, name, _, table in cases(family):
+        low, high = RANGES.get(feature.unit, (-np.inf, np.inf))
+        values = table[feature.name].dropna().to_numpy()
 
-    values = np.concatenate([batch(name)["TCS"][feature.name].dropna().to_numpy() for name in MARKETS])
-
-    assert np.isfinite(values).all()
-    assert (values >= low - 1e-9).all()
-    assert (values <= high + 1e-9).all()
-    if feature.unit in WHOLE:
-        np.testing.assert_array_equal(values, np.round(values))
+        assert np.isfinite(values).all(), f"{feature.name} in {name}"
+        assert (values >= low - 1e-9).all(), f"{feature.name} in {name}"
+        assert (values <= high + 1e-9).all(), f"{feature.name} in {name}"
+        if feature.unit in WHOLE:
+            np.testing.assert_array_equal(values, np.round(values), err_msg=feature.name)
 
 
-@EVERY
+@pytest.mark.parametrize("feature", CATALOGUE, ids=lambda feature: feature.name)
 def test_it_says_what_it_is(feature):
     assert feature.unit
     assert feature.source
-    assert feature.meaning
-    assert len(feature.meaning) <= 70
+    assert 0 < len(feature.meaning) <= 70

@@ -16,7 +16,7 @@ from rich.table import Table
 from pipelines.journal.postgres import stop_embedded
 from pipelines.paths import Paths
 from pipelines.tables import read_json, write_json
-from tests.bench import month, session, stream, validation
+from tests.bench import features, month, session, stream, validation
 from tests.conftest import ROOT, run_stages, workspace_at
 
 REPEATS = 5
@@ -42,61 +42,6 @@ def median_seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
 
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def features_batch(paths: Paths) -> dict[str, Any]:
-    """All features of one instrument against TA-Lib called function by function on the same bars."""
-    import talib
-
-    from pipelines.domain.bars import Interval
-    from pipelines.features.batch import build_features
-    from pipelines.features.catalogue import FEATURE_NAMES
-    from pipelines.tables import read_table
-
-    symbol = sorted(path.stem for path in paths.validated_bars.glob("*.parquet"))[0]
-    bars = {symbol: read_table(paths.validated_bars / f"{symbol}.parquet")}
-    news, instruments = read_table(paths.news), read_table(paths.instruments)
-    o, h, low, c, v = (bars[symbol][name].to_numpy(float) for name in ("open", "high", "low", "close", "volume"))
-    peers = (
-        lambda: talib.EMA(c, 12), lambda: talib.EMA(c, 26), lambda: talib.MACD(c), lambda: talib.ADX(h, low, c),
-        lambda: talib.RSI(c), lambda: talib.ROC(c), lambda: talib.STOCH(h, low, c), lambda: talib.ATR(h, low, c),
-        lambda: talib.STDDEV(c, 20), lambda: talib.BBANDS(c), lambda: talib.OBV(c, v), lambda: talib.MFI(h, low, c, v),
-        lambda: talib.MAX(h, 20), lambda: talib.MIN(low, 20), lambda: talib.LINEARREG_SLOPE(c),
-        lambda: talib.CORREL(c, v), lambda: talib.BOP(o, h, low, c),
-    )  # fmt: skip
-    outputs = sum(len(out) if isinstance(out, tuple) else 1 for out in (peer() for peer in peers))
-    ours = median_seconds(lambda: list(build_features(bars, news, instruments, Interval.MIN_5).rows))
-    theirs = median_seconds(lambda: [peer() for peer in peers])
-    ours_ns = ours / (len(c) * len(FEATURE_NAMES)) * 1e9
-    theirs_ns = theirs / (len(c) * outputs) * 1e9
-    return {"value_ns": ours_ns, "peer": "TA-Lib, 17 functions one by one", "peer_value_ns": theirs_ns,
-            "times_as_fast_as_peer": theirs_ns / ours_ns}  # fmt: skip
-
-
-def features_online(paths: Paths) -> dict[str, Any]:
-    """All features of all instruments at one close."""
-    from pipelines.domain.bars import Bar, Interval
-    from pipelines.features.online import OnlineFeatures
-    from pipelines.policy.panel import read_panel
-    from pipelines.tables import read_table
-
-    instruments = list(read_panel(paths).instruments.values())
-    frames = {p.stem: read_table(p) for p in paths.validated_bars.glob("*.parquet")}
-    online, taken = OnlineFeatures(instruments, Interval.MIN_5), []
-    for rows in zip(*(frame.head(1500).itertuples(index=False) for frame in frames.values()), strict=False):
-        closes = {row.close_time for row in rows}
-        if len(closes) != 1:
-            continue
-        bars = {
-            row.symbol: Bar(
-                row.symbol, row.open_time, row.close_time, row.open, row.high, row.low, row.close, row.volume
-            )
-            for row in rows
-        }
-        started = time.perf_counter()
-        online.update(closes.pop(), bars)
-        taken.append((time.perf_counter() - started) / len(bars))
-    return {"bar_us": statistics.median(taken[100:]) * 1e6, "target_us": 1000}
 
 
 def backtest(paths: Paths, params: Any) -> dict[str, Any]:
@@ -227,8 +172,7 @@ def main() -> None:
         paths, params = workspace_at(Path(folder) / "run", MARKET)
         run_stages(paths, params)
         measurements: tuple[tuple[str, Callable[[], dict[str, Any]]], ...] = (
-            ("features, batch", lambda: features_batch(paths)),
-            ("features, online", lambda: features_online(paths)),
+            ("features", lambda: features.measure(paths)),
             ("validation", lambda: validation.measure(params.validate_)),
             ("backtest", lambda: backtest(paths, params)),
             ("decide, in process", lambda: decide_in_process(paths)),

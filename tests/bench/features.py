@@ -1,0 +1,197 @@
+"""Features: the batch against TA-Lib and pandas called one by one, each family, one bar live, first compilation."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.paths import Paths
+
+REPEATS = 7
+ALPHA158_VALUE_NS = 154.0  #: Qlib's Alpha158 builder, measured on the design's machine; not measured here
+
+
+def best_seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
+    """Least time of `work` after one call that is not counted: the machine's other work is not the code's."""
+    work()
+    taken = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def measure(paths: Paths) -> dict[str, dict[str, Any]]:
+    return {
+        "features, batch": batch(paths),
+        "features, by family": by_family(paths),
+        "features, online": online(paths),
+        "features, first compilation": compilation(),
+    }
+
+
+def one_stock(paths: Paths) -> tuple[str, pd.DataFrame]:
+    from pipelines.tables import read_table
+
+    path = sorted(paths.validated_bars.glob("*.parquet"))[0]
+    return path.stem, read_table(path)
+
+
+def batch(paths: Paths) -> dict[str, Any]:
+    """All features of one instrument in one thread, per value; the same set by TA-Lib and pandas, one by one."""
+    from pipelines.domain.bars import Interval
+    from pipelines.features.batch import build_features
+    from pipelines.features.catalogue import FEATURE_NAMES
+    from pipelines.tables import read_table
+    from tests.unit.features.references import pandas_figures
+
+    symbol, bars = one_stock(paths)
+    news, instruments = read_table(paths.news), read_table(paths.instruments)
+    per_value = 1e9 / len(bars)
+    whole = best_seconds(lambda: list(build_features({symbol: bars}, news, instruments, Interval.MIN_5).rows))
+    peers = _talib(bars)
+    by_talib = [best_seconds(peer) / (len(out) if isinstance(out := peer(), tuple) else 1) for peer in peers]
+    few = bars.head(2_000).reset_index(drop=True)
+    moves = np.log(few["close"]).diff()
+    started = time.perf_counter()
+    others = pandas_figures(few, moves, (moves > 0).astype(float))
+    by_pandas = (time.perf_counter() - started) / len(others) / len(few) * 1e9
+    ours, theirs = whole * per_value / len(FEATURE_NAMES), statistics.mean(by_talib) * per_value
+    return {
+        "threads": 1, "features": len(FEATURE_NAMES), "bars": len(bars), "value_ns": ours,
+        "peer": f"TA-Lib, {len(peers)} functions one by one", "peer_value_ns": theirs,
+        "times_as_fast_as_peer": theirs / ours,
+        "pandas_value_ns": by_pandas, "times_as_fast_as_pandas": by_pandas / ours,
+        "times_as_fast_as_alpha158": ALPHA158_VALUE_NS / ours,
+    }  # fmt: skip
+
+
+def _talib(bars: pd.DataFrame) -> list[Callable[[], Any]]:
+    """The functions that give the classical features, each called for itself."""
+    import talib
+
+    o, h, low, c, v = (bars[name].to_numpy(float) for name in ("open", "high", "low", "close", "volume"))
+    median = (h + low) / 2
+    return [
+        *(lambda n=n: talib.EMA(c, n) for n in (5, 12, 20, 26, 50)),
+        *(lambda n=n: talib.RSI(c, n) for n in (7, 14, 28)),
+        *(lambda n=n: talib.LINEARREG_SLOPE(c, n) for n in (12, 24)),
+        *(lambda n=n: talib.STDDEV(c, n) for n in (20, 48)),
+        *(lambda n=n: talib.SMA(median, n) for n in (5, 34)),
+        *(lambda n=n: talib.MAX(h, n) for n in (9, 20, 26, 55)),
+        *(lambda n=n: talib.MIN(low, n) for n in (9, 20, 26, 55)),
+        *(lambda n=n: talib.ROC(c, n) for n in (1, 3, 6, 12, 24, 48, 72)),
+        lambda: talib.MACD(c), lambda: talib.ADX(h, low, c), lambda: talib.PLUS_DI(h, low, c),
+        lambda: talib.MINUS_DI(h, low, c), lambda: talib.ATR(h, low, c), lambda: talib.NATR(h, low, c),
+        lambda: talib.TEMA(c, 12), lambda: talib.KAMA(c, 10), lambda: talib.TRIX(c, 15),
+        lambda: talib.AROONOSC(h, low, 25), lambda: talib.LINEARREG(c, 24), lambda: talib.STOCHF(h, low, c, 14, 3),
+        lambda: talib.STOCHRSI(c, 14, 14, 1), lambda: talib.CCI(h, low, c, 20),
+        lambda: talib.ULTOSC(h, low, c, 7, 14, 28), lambda: talib.BOP(o, h, low, c), lambda: talib.BBANDS(c, 20, 2, 2),
+        lambda: talib.OBV(c, v), lambda: talib.MFI(h, low, c, v), lambda: talib.ADOSC(h, low, c, v),
+        lambda: talib.CORREL(c, v, 20), lambda: talib.BETA(h, low, 20), lambda: talib.MAXINDEX(h, 55),
+        lambda: talib.MININDEX(low, 55), lambda: talib.CDLENGULFING(o, h, low, c), lambda: talib.CDLDOJI(o, h, low, c),
+        lambda: talib.CDLHAMMER(o, h, low, c), lambda: talib.CDLHARAMI(o, h, low, c),
+    ]  # fmt: skip
+
+
+def by_family(paths: Paths) -> dict[str, Any]:
+    """Nanoseconds a value of each family that the step computes, and of what they share, a bar."""
+    from numba import njit
+
+    from pipelines.features import step
+    from pipelines.features.catalogue import FAMILIES
+    from pipelines.features.market import AT as MARKET_AT
+    from pipelines.features.market import FEATURES as MARKET
+    from pipelines.features.state import IN, INPUTS
+
+    _, bars = one_stock(paths)
+    inputs, market = np.zeros((len(bars), len(INPUTS))), np.zeros((len(bars), len(MARKET)))
+    for name in ("open", "high", "low", "close", "volume"):
+        inputs[:, getattr(IN, name)] = bars[name].to_numpy(float)
+    local = bars["close_time"].dt
+    inputs[:, IN.session] = local.normalize().rank(method="dense")
+    inputs[:, IN.minute], inputs[:, IN.weekday] = local.hour * 60 + local.minute, local.dayofweek
+    inputs[:, IN.month] = local.month
+    remember, market_return = step._remember, MARKET_AT.market_return_1
+
+    def seconds(write: Any, places: int) -> float:
+        @njit(error_model="numpy")
+        def run(states, inputs, market, out):
+            s = states[0]
+            for i in range(inputs.shape[0]):
+                remember(s, inputs[i], market[i, market_return])
+                write(s, inputs[i], market[i], out[i % 64])
+
+        out = np.empty((64, places))
+        return best_seconds(lambda: run(step.new_states(1), inputs, market, out), repeats=30)
+
+    @njit(error_model="numpy")
+    def nothing(s, bar, market, out):
+        return
+
+    shared = seconds(nothing, 1)
+    figures = {"shared_bar_ns": shared / len(bars) * 1e9}
+    for family in FAMILIES:
+        if not hasattr(family, "write"):
+            continue  # not of the step
+        places = len(family.FEATURES)
+        taken = seconds(family.write, places) - shared
+        figures[family.FEATURES[0].family] = taken / len(bars) / places * 1e9
+    return figures
+
+
+def online(paths: Paths) -> dict[str, Any]:
+    """All features of all instruments at one close."""
+    from pipelines.domain.bars import Bar, Interval
+    from pipelines.features.online import OnlineFeatures
+    from pipelines.policy.panel import read_panel
+    from pipelines.tables import read_table
+
+    instruments = list(read_panel(paths).instruments.values())
+    frames = {p.stem: read_table(p) for p in paths.validated_bars.glob("*.parquet")}
+    online, taken = OnlineFeatures(instruments, Interval.MIN_5), []
+    for rows in zip(*(frame.head(1500).itertuples(index=False) for frame in frames.values()), strict=False):
+        closes = {row.close_time for row in rows}
+        if len(closes) != 1:
+            continue
+        bars = {
+            row.symbol: Bar(
+                row.symbol, row.open_time, row.close_time, row.open, row.high, row.low, row.close, row.volume
+            )
+            for row in rows
+        }
+        started = time.perf_counter()
+        online.update(closes.pop(), bars)
+        taken.append((time.perf_counter() - started) / len(bars))
+    return {"bar_us": statistics.median(taken[100:]) * 1e6, "target_us": 1000}
+
+
+def compilation() -> dict[str, Any]:
+    """Processor time of the first rows on a machine that has no compiled code yet, and the size of that code."""
+    program = (
+        "import time; from pipelines.domain.bars import Interval; from pipelines.features.batch import build_features; "
+        "from tests.unit.features.bars import instrument_table, instruments, no_news, random_market; "
+        "market = random_market(bars=5); t = time.process_time(); "
+        "list(build_features(market, no_news(), instrument_table(instruments()), Interval.MIN_5).rows); "
+        "print('seconds', time.process_time() - t)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        told = [
+            subprocess.run(
+                [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+            ).stdout
+            for _ in range(2)
+        ]
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    first, again = (float(line.split("seconds")[-1]) for line in told)
+    return {"cpu_seconds": first, "target_seconds": 60, "again_cpu_seconds": again, "cache_mb": size / 1e6}

@@ -1,19 +1,34 @@
-"""Features of a whole history: the compiled step, looped over each instrument in turn."""
+"""Features of a whole history, instrument by instrument.
 
-from collections.abc import Iterator, Mapping
+Two passes read the bars. The first surveys each stock: its figures wait on disk, and sums over the stocks are kept per
+close. Then the market's rows are made, and the figures of a block of closes at a time are ranked. The second pass makes
+each instrument's rows, one instrument in memory at a time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipelines.domain.bars import IST, TIME_DTYPE, Interval
-from pipelines.domain.corporate_actions import adjustments
+from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.instruments import Kind
-from pipelines.features.catalogue import FEATURE_NAMES, MARKET_NAMES
-from pipelines.features.state import IN, INPUTS, MARKET_STATE
-from pipelines.features.step import new_states, step_bars, step_market, step_returns
+from pipelines.features.catalogue import COMPARED, FEATURE_NAMES, MARKET_NAMES
+from pipelines.features.closes import CLOSE_STATE, compare_stocks, finished_rows, market_rows, survey_bars
+from pipelines.features.events import announced, event_rows
+from pipelines.features.indices import INDICES, STALE_DAYS, VIX
+from pipelines.features.inputs import MICROSECONDS_PER_DAY, bar_inputs, microseconds
+from pipelines.features.market import FEATURES as MARKET_STEP
+from pipelines.features.outcomes import Ended, Tallies, own_rows
+from pipelines.features.spill import Spill
+from pipelines.features.state import IN
+from pipelines.features.step import new_states, step_bars
+from pipelines.features.survey import COUNTS, FIGURES, SUM, SURVEY_STATE
 
-MICROSECONDS_PER_DAY = 86_400_000_000
+BLOCK_BYTES = 8_000_000  #: of figures that are ranked at once
+NIFTY_RETURN = MARKET_NAMES.index("nifty_return_1")
+_SECTOR_COUNTS = (SUM.returns, SUM.known)
 
 
 @dataclass(frozen=True)
@@ -24,34 +39,70 @@ class FeatureTables:
     rows: Iterator[tuple[str, pd.DataFrame]]
 
 
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What of a stock's nature its features need."""
+
+    has_volume: bool
+    sector: str  #: empty where unknown
+
+
 @dataclass(frozen=True)
-class Market:
-    """The market at every close at which a stock has a bar."""
+class Asides:
+    """What is known beside bars; tables without rows where there is nothing."""
+
+    news: pd.DataFrame  #: symbol, time, sentiment
+    actions: pd.DataFrame | None = None  #: symbol, ex_date, known_at
+    outcomes: Sequence[Ended] = ()  #: in the order in which they were known
+
+    def of(self, symbol: str) -> tuple[pd.DataFrame, np.ndarray, Tallies]:
+        """News, announced ex-dates and outcomes of one instrument."""
+        news = self.news[self.news["symbol"] == symbol]
+        none = self.actions is None or not len(self.actions)
+        dates = (
+            np.empty((0, 2), dtype=np.int64) if none else announced(self.actions[self.actions["symbol"] == symbol])  # type: ignore[index]
+        )
+        return news, dates, Tallies.of(ended for ended in self.outcomes if ended.symbol == symbol)
+
+
+@dataclass(frozen=True)
+class Closes:
+    """What is the same for all instruments at every close at which a stock has a bar."""
 
     times: np.ndarray  #: microseconds since 1970, shape (n,), ascending
-    values: np.ndarray  #: shape (n, market features)
+    values: np.ndarray  #: rows of `catalogue.MARKET`, shape (n, features)
+    sectors: Mapping[str, np.ndarray]  #: by sector the summed returns and their number, shape (n, 2)
     state: np.ndarray  #: after the last close, shape (1,)
 
     def at(self, times: np.ndarray) -> np.ndarray:
-        """Rows of the closes `times`, each of which must be one of the market's."""
-        return self.values[np.searchsorted(self.times, times)]
+        """Places of the closes `times`, each of which must be one of these."""
+        return np.searchsorted(self.times, times)
 
 
 def build_features(
-    bars: Mapping[str, pd.DataFrame], news: pd.DataFrame, instruments: pd.DataFrame, interval: Interval
+    bars: Mapping[str, pd.DataFrame],
+    news: pd.DataFrame,
+    instruments: pd.DataFrame,
+    interval: Interval,
+    actions: pd.DataFrame | None = None,
+    outcomes: Sequence[Ended] = (),
+    scratch: Path | None = None,
 ) -> FeatureTables:
     """Features of every stock at every bar's close, from what was known then.
 
     Parameters
     ----------
     bars : mapping of symbol to DataFrame of shape (n_bars, 9)
-        Validated columns, sorted by `open_time`; may read lazily, each is asked for two or three times.
+        Validated columns, sorted by `open_time`; may read lazily, each stock is asked for twice.
     news : DataFrame with `symbol, time, sentiment`
         An item counts from the first bar that closes at or after its time.
-    instruments : DataFrame with `symbol, kind, has_volume`
-        Indices get no rows.
+    instruments : DataFrame with `symbol, kind, has_volume`, and `sector` where known
+        Indices get no rows; those of `indices.INDICES` are context.
     interval : Interval
         Of the bars. The features are the same for all; the catalogue's hash is not.
+    actions : DataFrame with `symbol, ex_date, known_at`
+    outcomes : closed trades, as of `outcomes.ended_in`
+    scratch : folder for what waits on disk until the last row is made
 
     Returns
     -------
@@ -59,99 +110,164 @@ def build_features(
         `market` with `close_time` and the market features, `rows` with `symbol, close_time` and one float64 column a
         feature, in the catalogue's order; NaN for the first `look_back` bars of an instrument.
     """
-    Interval(interval)
-    volumes = stocks_with_volume(instruments)
-    symbols = sorted(set(bars) & set(volumes))
-    market = market_history(bars, symbols)
-    return FeatureTables(market_table(market), _tables(bars, news, symbols, volumes, market))
+    interval = Interval(interval)
+    stocks = stocks_of(instruments)
+    symbols = sorted(set(bars) & set(stocks))
+    asides = Asides(news, actions, outcomes)
+    spill = Spill(1 + max(len(FIGURES), len(COMPARED)), scratch)
+    states = {symbol: new_states(1, SURVEY_STATE) for symbol in symbols}
+    closes = survey_closes(bars, symbols, stocks, asides, interval, states, spill)
+    _compare_all(spill, symbols, closes.times)
+    return FeatureTables(market_table(closes), _tables(bars, symbols, stocks, asides, closes, spill))
 
 
-def stocks_with_volume(instruments: pd.DataFrame) -> dict[str, bool]:
-    """The stocks by symbol, and whether their source has volume."""
-    stocks = instruments[instruments["kind"] == Kind.STOCK.value]
-    return {str(symbol): bool(known) for symbol, known in zip(stocks["symbol"], stocks["has_volume"], strict=True)}
+def stocks_of(instruments: pd.DataFrame) -> dict[str, Stock]:
+    """The stocks by symbol."""
+    rows = instruments[instruments["kind"] == Kind.STOCK.value]
+    sectors = rows["sector"].fillna("") if "sector" in rows else pd.Series("", index=rows.index)
+    return {
+        str(symbol): Stock(bool(known), str(sector))
+        for symbol, known, sector in zip(rows["symbol"], rows["has_volume"], sectors, strict=True)
+    }
 
 
-def market_history(bars: Mapping[str, pd.DataFrame], symbols: list[str]) -> Market:
-    """The equal-weighted market of `symbols`; sums run in the order of `symbols`, as they do online."""
-    times = np.empty(0, dtype=np.int64)
+def survey_closes(
+    bars: Mapping[str, pd.DataFrame],
+    symbols: Sequence[str],
+    stocks: Mapping[str, Stock],
+    asides: Asides,
+    interval: Interval,
+    states: Mapping[str, np.ndarray],
+    spill: Spill | None = None,
+) -> Closes:
+    """The first pass: the market at every close, of the stocks in the order of `symbols`, as they are online.
+
+    Their survey states move on; their close times and figures are appended to `spill`.
+    """
+    times, sums = np.empty(0, dtype=np.int64), np.empty((0, len(COUNTS)))
+    sectors: dict[str, np.ndarray] = {}
     for symbol in symbols:
-        times = np.union1d(times, microseconds(bars[symbol]["close_time"]))
-    summed, stocks, rose = np.zeros(len(times)), np.zeros(len(times)), np.zeros(len(times))
-    for symbol in symbols:
-        frame = bars[symbol]
-        if len(frame) < 2:
-            continue
-        at = np.searchsorted(times, microseconds(frame["close_time"])[1:])
-        closes = frame["close"].to_numpy(np.float64) * adjustments(frame)
-        returns = step_returns(closes[1:], closes[0])
-        summed[at] += returns
-        stocks[at] += 1.0
-        rose[at] += rises(returns)
-    state = new_states(1, MARKET_STATE)
-    return Market(times, step_market(state, summed, stocks, rose), state)
+        frame, stock = bars[symbol], stocks[symbol]
+        own_times = microseconds(frame["close_time"])
+        news = asides.news[asides.news["symbol"] == symbol]
+        inputs = bar_inputs(frame, own_times, news, stock.has_volume)
+        figures, counts = survey_bars(states[symbol], np.zeros(len(inputs), dtype=np.int64), inputs)
+        if spill is not None:
+            spill.append(symbol, _wide(own_times, figures, spill.width))
+        if not (len(times) == len(own_times) and np.array_equal(times, own_times)):
+            joined = np.union1d(times, own_times)
+            places = np.searchsorted(joined, times)
+            sums = _spread(sums, places, len(joined))
+            sectors = {sector: _spread(values, places, len(joined)) for sector, values in sectors.items()}
+            times = joined
+        at = np.searchsorted(times, own_times)
+        sums[at] += counts
+        if stock.sector:
+            of_sector = sectors.setdefault(stock.sector, np.zeros((len(times), 2)))
+            of_sector[at] += counts[:, _SECTOR_COUNTS]
+    levels = np.column_stack([index_levels(bars, name, times, interval) for name in INDICES])
+    state = new_states(1, CLOSE_STATE)
+    tallies = Tallies.of(asides.outcomes).at(times)
+    return Closes(times, market_rows(state, times, sums, levels, tallies, interval), sectors, state)
 
 
-def rises(returns: np.ndarray) -> np.ndarray:
-    """1 where a return is above zero, a half where it is zero: their mean over the stocks is the breadth."""
-    return np.where(returns > 0.0, 1.0, np.where(returns == 0.0, 0.5, 0.0))
+def _spread(values: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
+    """The rows at their places among more rows, the others zero."""
+    out = np.zeros((length, values.shape[1]))
+    out[places] = values
+    return out
 
 
-def market_table(market: Market) -> pd.DataFrame:
-    frame = pd.DataFrame(market.values, columns=list(MARKET_NAMES))
-    frame.insert(0, "close_time", _close_times(market.times))
+def _wide(times: np.ndarray, values: np.ndarray, width: int) -> np.ndarray:
+    """Close times and values side by side; a time in microseconds is exact in a float64."""
+    out = np.zeros((len(values), width))
+    out[:, 0] = times
+    out[:, 1 : 1 + values.shape[1]] = values
+    return out
+
+
+def index_levels(bars: Mapping[str, pd.DataFrame], name: str, times: np.ndarray, interval: Interval) -> np.ndarray:
+    """Where an index stood at closes, shape (n,); NaN before its first bar and where its last one is stale."""
+    if name not in bars or not len(bars[name]):
+        return np.full(len(times), np.nan)
+    frame = bars[name]
+    known, levels = microseconds(frame["close_time"]), frame["close"].to_numpy(np.float64)
+    at = np.searchsorted(known, times, side="left" if published_later(name, interval) else "right") - 1
+    found = levels[np.maximum(at, 0)]
+    fresh = (at >= 0) & (times - known[np.maximum(at, 0)] <= STALE_DAYS * MICROSECONDS_PER_DAY)
+    return np.where(fresh, found, np.nan)
+
+
+def published_later(name: str, interval: Interval) -> bool:
+    """Whether a bar's value is known only after its close."""
+    return name == VIX and not interval.intraday
+
+
+def _compare_all(spill: Spill, symbols: Sequence[str], times: np.ndarray) -> None:
+    """Put the comparisons of each bar in place of its figures, a block of closes after another."""
+    figures, closes = len(FIGURES), max(1, BLOCK_BYTES // (8 * max(len(symbols), 1) * (len(FIGURES) + len(COMPARED))))
+    read = dict.fromkeys(symbols, 0)
+    for first in range(0, len(times), closes):
+        block = times[first : first + closes]
+        values = np.full((len(block), len(symbols), figures), np.nan)
+        found: list[tuple[int, str, np.ndarray]] = []
+        for i, symbol in enumerate(symbols):
+            rows = spill.read(symbol, read[symbol], read[symbol] + len(block))
+            rows = rows[rows[:, 0] <= block[-1]]
+            at = np.searchsorted(block, rows[:, 0].astype(np.int64))
+            values[at, i] = rows[:, 1 : 1 + figures]
+            found.append((i, symbol, at))
+        compared = compare_stocks(values)
+        for i, symbol, at in found:
+            spill.write(symbol, read[symbol], _wide(block[at], compared[at, i], spill.width))
+            read[symbol] += len(at)
+
+
+def market_table(closes: Closes) -> pd.DataFrame:
+    frame = pd.DataFrame(closes.values, columns=list(MARKET_NAMES))
+    frame.insert(0, "close_time", _close_times(closes.times))
     return frame
 
 
-def instrument_rows(
-    frame: pd.DataFrame, news: pd.DataFrame, has_volume: bool, market: Market, state: np.ndarray
-) -> np.ndarray:
-    """Feature rows of one instrument, shape (n_bars, features); `state` (1,) moves on."""
+def step_history(
+    frame: pd.DataFrame, news: pd.DataFrame, stock: Stock, closes: Closes, state: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the step makes of an instrument's bars, shape (n, `STEP`), and the times and places of their closes.
+
+    `state` (1,) moves on.
+    """
     times = microseconds(frame["close_time"])
-    return step_bars(state, step_inputs(frame, times, news, has_volume), market.at(times))
-
-
-def step_inputs(frame: pd.DataFrame, times: np.ndarray, news: pd.DataFrame, has_volume: bool) -> np.ndarray:
-    """What the step is given for each bar, adjusted for corporate actions, shape (n_bars, inputs)."""
-    local = frame["close_time"].dt.tz_convert(IST).dt
-    inputs = np.zeros((len(frame), len(INPUTS)))
-    factors = adjustments(frame)
-    for name in ("open", "high", "low", "close"):
-        inputs[:, getattr(IN, name)] = frame[name].to_numpy(np.float64) * factors
-    inputs[:, IN.volume] = frame["volume"].to_numpy(np.float64) / factors if has_volume else np.nan
-    inputs[:, IN.session] = microseconds(local.tz_localize(None)) // MICROSECONDS_PER_DAY
-    inputs[:, IN.minute] = local.hour * 60 + local.minute
-    inputs[:, IN.weekday] = local.dayofweek
-    inputs[:, IN.month] = local.month
-    _add_news(inputs, times, news)
-    return inputs
-
-
-def _add_news(inputs: np.ndarray, times: np.ndarray, news: pd.DataFrame) -> None:
-    """Each item goes to the first bar that closes at or after it; items after the last bar are not known yet."""
-    known = news[news["sentiment"].notna()].sort_values(["time", "sentiment"], kind="stable")
-    at = np.searchsorted(times, microseconds(known["time"]), side="left")
-    for bar, sentiment in zip(at, known["sentiment"], strict=True):
-        if bar < len(times):
-            inputs[bar, IN.news_sentiment] += sentiment
-            inputs[bar, IN.news_items] += 1.0
+    at = closes.at(times)
+    inputs = bar_inputs(frame, times, news, stock.has_volume)
+    inputs[:, IN.nifty_return] = closes.values[at, NIFTY_RETURN]
+    if stock.sector:
+        inputs[:, [IN.sector_sum, IN.sector_known]] = closes.sectors[stock.sector][at]
+    where = np.zeros(len(times), dtype=np.int64)
+    return step_bars(state, where, inputs, closes.values[at, : len(MARKET_STEP)]), times, at
 
 
 def _tables(
-    bars: Mapping[str, pd.DataFrame], news: pd.DataFrame, symbols: list[str], volumes: dict[str, bool], market: Market
+    bars: Mapping[str, pd.DataFrame],
+    symbols: Sequence[str],
+    stocks: Mapping[str, Stock],
+    asides: Asides,
+    closes: Closes,
+    spill: Spill,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    for symbol in symbols:
-        frame = bars[symbol]
-        values = instrument_rows(frame, news[news["symbol"] == symbol], volumes[symbol], market, new_states(1))
-        table = pd.DataFrame(values, columns=list(FEATURE_NAMES))
-        table.insert(0, "close_time", _close_times(microseconds(frame["close_time"])))
-        table.insert(0, "symbol", symbol)
-        yield symbol, table
-
-
-def microseconds(times: pd.Series) -> np.ndarray:
-    """Times as microseconds since 1970 (UTC for times with a zone), shape (n,)."""
-    return times.dt.as_unit("us").astype("int64").to_numpy()
+    first_outcome = asides.outcomes[0].known_us if asides.outcomes else None
+    with spill:
+        for symbol in symbols:
+            news, dates, tallies = asides.of(symbol)
+            stepped, times, at = step_history(bars[symbol], news, stocks[symbol], closes, new_states(1))
+            heard = times >= first_outcome if first_outcome is not None else np.zeros(len(times), dtype=bool)
+            own = np.hstack([event_rows(dates, times), own_rows(tallies.at(times), times, heard)])
+            compared = spill.read(symbol)[:, 1 : 1 + len(COMPARED)]
+            counts = np.arange(1, len(times) + 1)
+            values = finished_rows(stepped, own, closes.values[at], compared, counts)
+            table = pd.DataFrame(values, columns=list(FEATURE_NAMES))
+            table.insert(0, "close_time", _close_times(times))
+            table.insert(0, "symbol", symbol)
+            yield symbol, table
 
 
 def _close_times(times: np.ndarray) -> pd.Series:

@@ -12,14 +12,23 @@ from types import ModuleType
 
 from pipelines.domain.bars import Interval
 from pipelines.features import (
+    breadth,
     breakouts,
     calendar,
     candles,
+    cross_section,
+    dates,
+    events,
+    indices,
     levels,
     market,
     momentum,
     news,
+    newsflow,
+    outcomes,
+    peers,
     relative,
+    sentiment,
     statistics,
     timeframes,
     trend,
@@ -31,6 +40,7 @@ from pipelines.features.definition import Feature
 #: Regime probabilities that a decision row carries beside the features; they are part of the hash.
 REGIME_COLUMNS = ("regime_bull", "regime_bear", "regime_range", "regime_high_volatility")
 
+#: What the compiled step writes of an instrument, in order
 FAMILIES: tuple[ModuleType, ...] = (
     trend,
     momentum,
@@ -43,13 +53,28 @@ FAMILIES: tuple[ModuleType, ...] = (
     timeframes,
     market,
     relative,
+    peers,
     calendar,
     news,
+    sentiment,
 )
+#: What the closes tell of the market beside `market`: the same for all instruments; see `closes`
+CLOSE_FAMILIES: tuple[ModuleType, ...] = (breadth, indices, newsflow)
+#: What is told beside the compiled steps: of an instrument, of a close, of an instrument among the others
+OTHER_FAMILIES: tuple[ModuleType, ...] = (events, outcomes, dates, cross_section)
 
-CATALOGUE: tuple[Feature, ...] = tuple(feature for family in FAMILIES for feature in family.FEATURES)
+STEP: tuple[Feature, ...] = tuple(feature for family in FAMILIES for feature in family.FEATURES)
+OWN: tuple[Feature, ...] = (*events.FEATURES, *outcomes.FEATURES)
+CLOSE: tuple[Feature, ...] = (
+    *(feature for family in CLOSE_FAMILIES for feature in family.FEATURES),
+    *dates.FEATURES,
+    *outcomes.PATTERN_FEATURES,
+)
+COMPARED: tuple[Feature, ...] = cross_section.FEATURES
+
+CATALOGUE: tuple[Feature, ...] = STEP + OWN + CLOSE + COMPARED
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE)
-MARKET: tuple[Feature, ...] = market.FEATURES
+MARKET: tuple[Feature, ...] = market.FEATURES + CLOSE
 MARKET_NAMES: tuple[str, ...] = tuple(feature.name for feature in MARKET)
 
 

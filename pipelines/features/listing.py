@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipelines.features.catalogue import CATALOGUE, FAMILIES, REGIME_COLUMNS
+from pipelines.features.catalogue import CATALOGUE, CLOSE_FAMILIES, FAMILIES, OTHER_FAMILIES, REGIME_COLUMNS
 from pipelines.features.definition import Feature
 
 LISTING = Path(__file__).parents[2] / "docs" / "features.md"
@@ -45,7 +45,8 @@ def _parts() -> Iterator[str]:
 
 def _about(family: str) -> str:
     """What the family's file says of itself."""
-    module = next(module for module in FAMILIES if module.FEATURES and module.FEATURES[0].family == family)
+    modules = (*FAMILIES, *CLOSE_FAMILIES, *OTHER_FAMILIES)
+    module = next(module for module in modules if module.FEATURES and module.FEATURES[0].family == family)
     return f"{(module.__doc__ or '').strip()}\n"
 
 

@@ -6,7 +6,7 @@ A bar's market return is the mean log return of the stocks with a bar at that cl
 import math
 
 from pipelines.features.definition import MOSKOWITZ, family, places
-from pipelines.features.state import advance, push
+from pipelines.features.state import advance, push, rings
 from pipelines.features.windows import STILL, compiled, deviation, mean, total
 
 FEATURES = family(
@@ -35,7 +35,8 @@ FEATURES = family(
     ],
 )
 AT = places(FEATURES)
-STATE = ()
+STATE = ()  # the step's families are given the market's row as it stands
+CLOSE_STATE = rings("log_return", "breadth")  # of `market_step`
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Features bar by bar: the same compiled step as the batch, on states that move with the market."""
+"""Features bar by bar: the same compiled steps as the batch, on states that move with the market."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,28 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import IST, Bar, Interval
-from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.news import News
-from pipelines.features.batch import instrument_rows, market_history, rises
+from pipelines.features.batch import (
+    NIFTY_RETURN,
+    Asides,
+    Stock,
+    market_table,
+    published_later,
+    step_history,
+    survey_closes,
+)
 from pipelines.features.catalogue import FEATURE_NAMES, MARKET_NAMES, catalogue_hash
-from pipelines.features.state import INPUTS, MARKET_STATE
-from pipelines.features.step import new_states, step_bars, step_market, step_returns
+from pipelines.features.closes import CLOSE_STATE, add_up, compare_stocks, finished_rows, market_rows, survey_bars
+from pipelines.features.events import announced, event_rows
+from pipelines.features.indices import INDICES, STALE_DAYS
+from pipelines.features.inputs import MICROSECONDS_PER_DAY, MICROSECONDS_PER_HOUR, add_item, microseconds, moment_us
+from pipelines.features.market import FEATURES as MARKET_STEP
+from pipelines.features.outcomes import Ended, Tally, own_rows
+from pipelines.features.state import IN, INPUTS
+from pipelines.features.step import new_states, step_bars
+from pipelines.features.survey import COUNTS, SUM, SURVEY_STATE
 
 _EPOCH = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001 - a day number, no moment
 
@@ -38,23 +52,36 @@ class OnlineFeatures:
     Parameters
     ----------
     instruments : sequence of Instrument
-        Indices are accepted and get no rows.
+        Indices get no rows; bars of those in `indices.INDICES` are context.
     interval : Interval
         Of the bars that will come.
+    actions : DataFrame with `symbol, ex_date, known_at`; each counts from the moment it was known
     """
 
-    def __init__(self, instruments: Sequence[Instrument], interval: Interval):
+    def __init__(self, instruments: Sequence[Instrument], interval: Interval, actions: pd.DataFrame | None = None):
         stocks = sorted((item for item in instruments if item.kind is Kind.STOCK), key=lambda item: item.symbol)
         self.catalogue_hash = catalogue_hash(interval)
-        self._has_volume = {item.symbol: item.has_volume for item in stocks}
-        self._states = {symbol: new_states(1) for symbol in self._has_volume}
-        self._last_close = dict.fromkeys(self._has_volume, math.nan)
-        self._market = new_states(1, MARKET_STATE)
-        self._news: dict[str, list[News]] = {symbol: [] for symbol in self._has_volume}
+        self._interval = Interval(interval)
+        self._symbols = [item.symbol for item in stocks]
+        self._stocks = {item.symbol: Stock(item.has_volume, item.sector) for item in stocks}
+        self._places = {symbol: i for i, symbol in enumerate(self._symbols)}
+        self._states, self._surveys = new_states(len(stocks)), new_states(len(stocks), SURVEY_STATE)
+        self._close_state = new_states(1, CLOSE_STATE)
+        self._news: dict[str, list[News]] = {}
+        self._levels: dict[str, list[tuple[int, float]]] = {name: [] for name in INDICES}
+        self._all_tally, self._tallies = Tally(), {symbol: Tally() for symbol in self._symbols}
+        self._waiting: list[Ended] = []
+        self._dates = _dates_of(actions, self._symbols)
         self._now: datetime | None = None
 
-    def replay(self, bars: Mapping[str, pd.DataFrame], news: pd.DataFrame) -> None:
+    def replay(
+        self, bars: Mapping[str, pd.DataFrame], news: pd.DataFrame, outcomes: Sequence[Ended] = ()
+    ) -> pd.DataFrame | None:
         """Take in a history, as `batch.build_features` does; only before the first update.
+
+        Returns
+        -------
+        The market's rows, as of `batch.market_table`; None where the history holds no stock.
 
         Raises
         ------
@@ -62,33 +89,49 @@ class OnlineFeatures:
         """
         if self._now is not None:
             raise BadInput(f"history must come before the first update, but {self._now} is known already; start anew")
-        symbols = [symbol for symbol in self._states if symbol in bars and len(bars[symbol])]
+        symbols = [symbol for symbol in self._symbols if symbol in bars and len(bars[symbol])]
+        self._take_index_history(bars)
         if not symbols:
-            return
-        market = market_history(bars, symbols)
-        self._market = market.state
-        for symbol in symbols:
-            frame = bars[symbol]
-            of_symbol = news[news["symbol"] == symbol]
-            instrument_rows(frame, of_symbol, self._has_volume[symbol], market, self._states[symbol])
-            self._last_close[symbol] = float(frame["close"].iloc[-1] * adjustments(frame)[-1])
-            waiting = of_symbol[of_symbol["time"] > frame["close_time"].iloc[-1]]
-            self._news[symbol] = [
-                News(symbol, time.to_pydatetime(), float(sentiment))
-                for time, sentiment in zip(waiting["time"], waiting["sentiment"], strict=True)
-            ]
+            self._waiting.extend(outcomes)
+            return None
         self._now = max(bars[symbol]["close_time"].iloc[-1] for symbol in symbols).to_pydatetime()
+        now = moment_us(self._now)
+        known = sorted(ended for ended in outcomes if ended.known_us <= now)
+        self._waiting.extend(ended for ended in outcomes if ended.known_us > now)
+        asides = Asides(news, None, known)
+        surveys = {symbol: self._surveys[self._places[symbol] :][:1] for symbol in symbols}
+        closes = survey_closes(bars, symbols, self._stocks, asides, self._interval, surveys)
+        self._close_state = closes.state
+        for symbol in symbols:
+            frame, of_symbol = bars[symbol], news[news["symbol"] == symbol]
+            state = self._states[self._places[symbol] :][:1]
+            step_history(frame, of_symbol, self._stocks[symbol], closes, state)
+            waiting = of_symbol[of_symbol["time"] > frame["close_time"].iloc[-1]]
+            for time, sentiment in zip(waiting["time"], waiting["sentiment"], strict=True):
+                self._news.setdefault(symbol, []).append(News(symbol, time.to_pydatetime(), float(sentiment)))
+        for ended in known:
+            self._take_outcome(ended)
+        return market_table(closes)
 
-    def update(self, close_time: datetime, bars: Mapping[str, Bar], news: Sequence[News] = ()) -> OnlineRows:
+    def update(
+        self,
+        close_time: datetime,
+        bars: Mapping[str, Bar],
+        news: Sequence[News] = (),
+        outcomes: Sequence[Ended] = (),
+    ) -> OnlineRows:
         """Features at one close.
 
         Parameters
         ----------
         close_time : datetime with a zone, later than the one before
         bars : mapping of symbol to Bar
-            The bars that close now; a symbol without trades is left out. Unknown symbols and indices are passed over.
+            The bars that close now; a symbol without trades is left out. Of an index of
+            `indices.INDICES` its level is kept; other indices and unknown symbols are passed over.
         news : sequence of News
             Items learnt since the update before; one with a later time waits for its bar.
+        outcomes : sequence of Ended
+            Trades that were closed since the update before; one with a later time waits for its close.
 
         Returns
         -------
@@ -98,21 +141,32 @@ class OnlineFeatures:
         ------
         BadInput : if time does not move on, or a bar closes at another time.
         """
-        present = [symbol for symbol in self._states if symbol in bars]
-        self._check(close_time, {symbol: bars[symbol] for symbol in present})
+        present = [symbol for symbol in self._symbols if symbol in bars]
+        self._check(close_time, {symbol: bars[symbol] for symbol in (*present, *INDICES) if symbol in bars})
         self._now = close_time
+        now = moment_us(close_time)
         for item in news:
-            if item.symbol in self._news:
-                self._news[item.symbol].append(item)
+            if item.symbol in self._places:
+                self._news.setdefault(item.symbol, []).append(item)
+        self._take_levels(bars, now)
+        self._waiting.extend(outcomes)
         if not present:
             return OnlineRows(close_time, {}, {})
-        market = self._step_market(present, bars)
-        local = close_time.astimezone(IST)
-        moment = (local.toordinal() - _EPOCH, local.hour * 60 + local.minute, local.weekday(), local.month)
-        rows = {}
-        for symbol in present:
-            values = step_bars(self._states[symbol], self._inputs(bars[symbol], moment, close_time), market)
-            rows[symbol] = dict(zip(FEATURE_NAMES, values[0].tolist(), strict=True))
+        self._take_due_outcomes(now)
+        where = np.array([self._places[symbol] for symbol in present])
+        inputs = self._inputs(present, bars, close_time, now)
+        figures, counts = survey_bars(self._surveys, where, inputs)
+        market = self._market_row(counts, now)
+        inputs[:, IN.nifty_return] = market[0, NIFTY_RETURN]
+        self._add_sectors(present, inputs, counts)
+        repeated = np.repeat(market, len(present), axis=0)
+        stepped = step_bars(self._states, where, inputs, np.ascontiguousarray(repeated[:, : len(MARKET_STEP)]))
+        compared = compare_stocks(figures[np.newaxis])[0]
+        values = finished_rows(stepped, self._own(present, now), repeated, compared, self._surveys["count"][where])
+        rows = {
+            symbol: dict(zip(FEATURE_NAMES, row, strict=True))
+            for symbol, row in zip(present, values.tolist(), strict=True)
+        }
         return OnlineRows(close_time, rows, dict(zip(MARKET_NAMES, market[0].tolist(), strict=True)))
 
     def _check(self, close_time: datetime, bars: Mapping[str, Bar]) -> None:
@@ -122,34 +176,103 @@ class OnlineFeatures:
             if bar.close_time != close_time:
                 raise BadInput(f"{symbol}: the bar closes at {bar.close_time}, but the update is for {close_time}")
 
-    def _step_market(self, present: list[str], bars: Mapping[str, Bar]) -> np.ndarray:
-        closes = np.array([bars[symbol].close * bars[symbol].adjustment for symbol in present])
-        returns = np.array(
-            [step_returns(closes[i : i + 1], self._last_close[symbol])[0] for i, symbol in enumerate(present)]
-        )
-        known = returns[~np.isnan(returns)]
-        summed = rose = 0.0
-        for moved, share in zip(known.tolist(), rises(known).tolist(), strict=True):  # one by one, as the batch adds
-            summed += moved
-            rose += share
-        self._last_close.update(zip(present, closes.tolist(), strict=True))
-        return step_market(self._market, np.array([summed]), np.array([float(len(known))]), np.array([rose]))
+    # --- what is given ---
 
-    def _inputs(self, bar: Bar, moment: tuple[int, int, int, int], close_time: datetime) -> np.ndarray:
-        factor = bar.adjustment
-        volume = float(bar.volume) / factor if self._has_volume[bar.symbol] else math.nan
-        sentiment, items = self._take_news(bar.symbol, close_time)
-        prices = (bar.open * factor, bar.high * factor, bar.low * factor, bar.close * factor)
-        said = (*prices, volume, *moment, sentiment, items)
-        return np.array(said, dtype=np.float64).reshape(1, len(INPUTS))
+    def _inputs(self, present: Sequence[str], bars: Mapping[str, Bar], close_time: datetime, now: int) -> np.ndarray:
+        local = close_time.astimezone(IST)
+        inputs = np.zeros((len(present), len(INPUTS)))
+        inputs[:, IN.session] = local.toordinal() - _EPOCH
+        inputs[:, IN.minute] = local.hour * 60 + local.minute
+        inputs[:, IN.weekday] = local.weekday()
+        inputs[:, IN.month] = local.month
+        inputs[:, IN.hour] = now / MICROSECONDS_PER_HOUR
+        of = [bars[symbol] for symbol in present]
+        for place, name in ((IN.open, "open"), (IN.high, "high"), (IN.low, "low"), (IN.close, "close")):
+            inputs[:, place] = [getattr(bar, name) * bar.adjustment for bar in of]
+        inputs[:, IN.volume] = [
+            float(bar.volume) / bar.adjustment if self._stocks[bar.symbol].has_volume else math.nan for bar in of
+        ]
+        for i, symbol in enumerate(present):
+            if self._news.get(symbol):
+                self._take_news(symbol, close_time, inputs[i])
+        return inputs
 
-    def _take_news(self, symbol: str, close_time: datetime) -> tuple[float, float]:
+    def _take_news(self, symbol: str, close_time: datetime, row: np.ndarray) -> None:
         waiting = self._news[symbol]
-        if not waiting:
-            return 0.0, 0.0
-        due = [item for item in waiting if item.time <= close_time and not math.isnan(item.sentiment)]
+        due = [item for item in waiting if item.time <= close_time]
         self._news[symbol] = [item for item in waiting if item.time > close_time]
-        sentiment = 0.0
-        for item in sorted(due, key=lambda item: (item.time, item.sentiment)):
-            sentiment += item.sentiment
-        return sentiment, float(len(due))
+        for item in sorted(due, key=_said_at):
+            add_item(row, moment_us(item.time), item.sentiment)
+
+    def _add_sectors(self, present: Sequence[str], inputs: np.ndarray, counts: np.ndarray) -> None:
+        """The sums of each sector, stock after stock, as the batch adds them."""
+        sums: dict[str, np.ndarray] = {}
+        sectors = [self._stocks[symbol].sector for symbol in present]
+        for sector, row in zip(sectors, counts[:, (SUM.returns, SUM.known)], strict=True):
+            if sector:
+                sums[sector] = sums[sector] + row if sector in sums else 0.0 + row
+        for i, sector in enumerate(sectors):
+            if sector:
+                inputs[i, IN.sector_sum], inputs[i, IN.sector_known] = sums[sector]
+
+    # --- the market ---
+
+    def _market_row(self, counts: np.ndarray, now: int) -> np.ndarray:
+        sums = np.zeros((1, len(COUNTS)))
+        add_up(counts, sums[0])
+        levels = np.array([[self._level(name, now) for name in INDICES]])
+        tallies = self._all_tally.values[np.newaxis]
+        return market_rows(self._close_state, np.array([now]), sums, levels, tallies, self._interval)
+
+    def _take_index_history(self, bars: Mapping[str, pd.DataFrame]) -> None:
+        for name in INDICES:
+            if name in bars and len(bars[name]):
+                last = bars[name].iloc[-2:]
+                levels = last["close"].astype("float64").tolist()
+                self._levels[name] = list(zip(microseconds(last["close_time"]).tolist(), levels, strict=True))
+
+    def _take_levels(self, bars: Mapping[str, Bar], now: int) -> None:
+        """Two are kept: one that closes now may be known only later."""
+        for name in INDICES:
+            if name in bars:
+                self._levels[name] = [*self._levels[name][-1:], (now, float(bars[name].close))]
+
+    def _level(self, name: str, now: int) -> float:
+        later = published_later(name, self._interval)
+        known = [(at, level) for at, level in self._levels[name] if at < now or (at == now and not later)]
+        if not known or now - known[-1][0] > STALE_DAYS * MICROSECONDS_PER_DAY:
+            return math.nan
+        return known[-1][1]
+
+    # --- outcomes and events ---
+
+    def _take_due_outcomes(self, now: int) -> None:
+        due = sorted(ended for ended in self._waiting if ended.known_us <= now)
+        self._waiting = [ended for ended in self._waiting if ended.known_us > now]
+        for ended in due:
+            self._take_outcome(ended)
+
+    def _take_outcome(self, ended: Ended) -> None:
+        self._all_tally.take(ended)
+        if ended.symbol in self._tallies:
+            self._tallies[ended.symbol].take(ended)
+
+    def _own(self, present: Sequence[str], now: int) -> np.ndarray:
+        times = np.full(len(present), now)
+        tallies = np.array([self._tallies[symbol].values for symbol in present])
+        heard = np.full(len(present), not math.isnan(self._all_tally.values[0]))
+        events = [event_rows(self._dates[symbol], times[:1]) for symbol in present]
+        return np.hstack([np.concatenate(events), own_rows(tallies, times, heard)])
+
+
+def _dates_of(actions: pd.DataFrame | None, symbols: Sequence[str]) -> dict[str, np.ndarray]:
+    none = np.empty((0, 2), dtype=np.int64)
+    if actions is None or not len(actions):
+        return dict.fromkeys(symbols, none)
+    known = {str(symbol): announced(rows) for symbol, rows in actions.groupby("symbol")}
+    return {symbol: known.get(symbol, none) for symbol in symbols}
+
+
+def _said_at(item: News) -> tuple[datetime, bool, float]:
+    """By time, then by sentiment; those without one come last."""
+    return item.time, math.isnan(item.sentiment), item.sentiment

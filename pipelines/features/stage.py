@@ -22,6 +22,9 @@ class BarFolder(Mapping[str, pd.DataFrame]):
     def __getitem__(self, symbol: str) -> pd.DataFrame:
         return read_table(self.folder / f"{symbol}.parquet")
 
+    def __contains__(self, symbol: object) -> bool:
+        return (self.folder / f"{symbol}.parquet").exists()
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.stem for path in self.folder.glob("*.parquet")))
 
@@ -30,13 +33,20 @@ class BarFolder(Mapping[str, pd.DataFrame]):
 
 
 def run(params: Params, paths: Paths) -> StageReport:
-    """Read `02_validated`, write `03_features`."""
+    """Read `02_validated` and what was pinned of actions and outcomes, write `03_features`."""
     from pipelines.features.batch import build_features
     from pipelines.features.catalogue import CATALOGUE, catalogue_content
+    from pipelines.features.outcomes import ended_in
 
     interval = Interval(read_json(paths.snapshot)["interval"])
     tables = build_features(
-        BarFolder(paths.validated_bars), read_table(paths.news), read_table(paths.instruments), interval
+        BarFolder(paths.validated_bars),
+        read_table(paths.news),
+        read_table(paths.instruments),
+        interval,
+        actions=read_table(paths.raw_actions),
+        outcomes=ended_in(read_table(paths.raw_outcomes)),
+        scratch=paths.data,
     )
     rows = 0
     with fresh_folder(paths.features) as folder:

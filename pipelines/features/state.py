@@ -25,8 +25,15 @@ INPUTS = (
     "minute",  # of the day, at the close
     "weekday",  # Monday is 0
     "month",  # 1 to 12
-    "news_sentiment",  # sum over the items since the bar before
+    "hour",  # hours since 1970, at the close
+    "news_sentiment",  # sum over the items since the bar before, as far as they have one
+    "news_squares",  # sum of their squares
+    "news_levels",  # items that have a sentiment
     "news_items",
+    "news_hour",  # of the last item, hours since 1970
+    "nifty_return",  # log return of NIFTY 50 since the market's close before; NaN where unknown
+    "sector_sum",  # of the log returns of the sector's stocks, the instrument's own one among them
+    "sector_known",  # how many these are
 )
 IN: Any = namedtuple("IN", INPUTS)(*range(len(INPUTS)))  # type: ignore[misc]
 
@@ -68,7 +75,6 @@ SHARED: tuple[tuple, ...] = (
     HIGHS_55,
     sliding_line("closes_20", 20),
 )
-MARKET_STATE = np.dtype([("count", np.int64), ("end", np.int64), *rings("log_return", "breadth")], align=True)
 
 
 @compiled

@@ -15,13 +15,13 @@ import numpy as np
 from numba import njit
 
 from pipelines.features import market
-from pipelines.features.catalogue import CATALOGUE, FAMILIES
+from pipelines.features.catalogue import FAMILIES, STEP
 from pipelines.features.definition import Feature
 from pipelines.features.sliding import slide, slide_highest, slide_line
 from pipelines.features.state import IN, OF_24, OF_48, SHARED, advance, push
 from pipelines.features.windows import STILL, STILL_RANGE, compiled, scatter, wilder
 
-_market_step, MARKET_RETURN = market.market_step, market.AT.market_return_1
+MARKET_RETURN = market.AT.market_return_1
 
 INSTRUMENT_STATE = np.dtype([*SHARED, *(field for family in FAMILIES for field in family.STATE)], align=True)
 
@@ -32,8 +32,8 @@ def _needs(features: Sequence[Feature]) -> np.ndarray:
     return np.array(wanted, dtype=np.int64).T.copy()
 
 
-NEEDS, MARKET_NEEDS = _needs(CATALOGUE), _needs(market.FEATURES)[:1]
-LONGEST, MARKET_LONGEST = NEEDS.max(axis=1), MARKET_NEEDS.max(axis=1)
+NEEDS = _needs(STEP)
+LONGEST = NEEDS.max(axis=1)
 
 
 def new_states(count: int, kind: np.dtype = INSTRUMENT_STATE) -> np.ndarray:
@@ -128,7 +128,7 @@ def _begin_session(s, bar, before):
 
 
 @compiled
-def _mask(out, needs, longest, done):
+def mask(out, needs, longest, done):
     """NaN where less is over than a feature needs; nothing to do once there is more than any of them needs."""
     for k in range(needs.shape[0]):
         if done[k] < longest[k]:
@@ -158,75 +158,48 @@ def _joined(families: Sequence[ModuleType], place: int = 0):
     return several
 
 
-def _fingerprint() -> int:
+def fingerprint() -> int:
+    """A number that another text of this package gives anew."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
     return int.from_bytes(digest.digest()[:7], "big")
 
 
-def _loops(fingerprint: int):
+def _loop(version: int):
     write_all = _joined(FAMILIES)
 
     @njit(cache=True, error_model="numpy")
-    def run_bars(states, bars, market_rows, needs, longest, out):
-        s = states[0]
+    def run_bars(states, where, bars, market_rows, needs, longest, out):
         for i in range(bars.shape[0]):
+            s = states[where[i]]
             _remember(s, bars[i], market_rows[i, MARKET_RETURN])
             write_all(s, bars[i], market_rows[i], out[i])
-            _mask(out[i], needs, longest, (s.count - 1, s.quarters, s.hours, s.sessions))
-        return fingerprint
+            mask(out[i], needs, longest, (s.count - 1, s.quarters, s.hours, s.sessions))
+        return version
 
-    @njit(cache=True, error_model="numpy")
-    def run_market(states, summed, stocks, rose, needs, longest, out):
-        m = states[0]
-        for i in range(summed.shape[0]):
-            _market_step(m, summed[i], stocks[i], rose[i], out[i])
-            _mask(out[i], needs, longest, (m.count - 1,))
-        return fingerprint
-
-    @njit(cache=True, error_model="numpy")
-    def run_returns(closes, before, out):
-        for i in range(closes.shape[0]):
-            out[i] = math.log(closes[i] / before)
-            before = closes[i]
-        return fingerprint
-
-    return run_bars, run_market, run_returns
+    return run_bars
 
 
 @cache
-def _compiled_loops():
-    return _loops(_fingerprint())
+def _compiled_loop():
+    return _loop(fingerprint())
 
 
-def step_bars(state: np.ndarray, bars: np.ndarray, market_rows: np.ndarray) -> np.ndarray:
-    """Feature rows of the next bars of one instrument; `state` moves on.
+def step_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray, market_rows: np.ndarray) -> np.ndarray:
+    """Feature rows of the next bars: of one instrument in order, or of many at one close; the states move on.
 
     Parameters
     ----------
-    state : array of shape (1,), dtype INSTRUMENT_STATE
+    states : array of shape (instruments,), dtype INSTRUMENT_STATE
+    where : array of shape (n,), int64, the state each bar belongs to
     bars : array of shape (n, inputs), columns as in `state.INPUTS`
     market_rows : array of shape (n, market features), the market at the same closes
 
     Returns
     -------
-    Array of shape (n, features) in the catalogue's order; NaN while a feature warms up.
+    Array of shape (n, features of `catalogue.STEP`); NaN while a feature warms up.
     """
     out = np.empty((len(bars), NEEDS.shape[1]))
-    _compiled_loops()[0](state, bars, market_rows, NEEDS, LONGEST, out)
-    return out
-
-
-def step_market(state: np.ndarray, summed: np.ndarray, stocks: np.ndarray, rose: np.ndarray) -> np.ndarray:
-    """Market rows of the next closes, shape (n, market features); `state` (1,) of MARKET_STATE moves on."""
-    out = np.empty((len(summed), MARKET_NEEDS.shape[1]))
-    _compiled_loops()[1](state, summed, stocks, rose, MARKET_NEEDS, MARKET_LONGEST, out)
-    return out
-
-
-def step_returns(closes: np.ndarray, before: float) -> np.ndarray:
-    """One-bar log returns of `closes`, shape (n,); `before` is the close before the first, NaN where there is none."""
-    out = np.empty(len(closes))
-    _compiled_loops()[2](closes, before, out)
+    _compiled_loop()(states, where, bars, market_rows, NEEDS, LONGEST, out)
     return out

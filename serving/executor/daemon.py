@@ -15,6 +15,7 @@ from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, 
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
+from pipelines.ingest.kinds import empty
 from pipelines.journal.memory import AnyJournal
 from pipelines.params import ExitParams, Params
 from pipelines.paths import Paths
@@ -28,7 +29,7 @@ from serving.executor.health import Metrics, OrderTimes
 from serving.executor.kite_client import KITE, ticker_root
 from serving.executor.limits import limits_from, restrictions_from, triggers_from
 from serving.executor.listing import as_listed
-from serving.executor.live_features import LiveFeatures, fetch_history
+from serving.executor.live_features import LiveFeatures, fetch_history, known_outcomes, watched
 from serving.executor.marketplace import MarketPlace, refuse_money
 from serving.executor.policy_client import PolicyClient, Served
 from serving.executor.session import Session, Terms
@@ -161,6 +162,8 @@ class Daemon:
             read_news(self.paths),
             self.broker.history,
             now,
+            read_actions(self.paths),
+            known_outcomes(read_outcomes(self.paths), self.journal.outcomes(self.account)),
         )
         rows = features.warm_up(history)
         bars = sum(len(frame) for frame in history.values())
@@ -192,6 +195,7 @@ class Daemon:
             terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day
         )
         session.desk.alarms = self._alarms
+        session.desk.on_outcome = features.learn
         return session
 
     def _patiently(self, act: Callable[[], Answer], session: Session | None = None) -> Answer:
@@ -358,11 +362,19 @@ def read_news(paths: Paths) -> pd.DataFrame:
     """What was known, and what the played days will tell; LiveFeatures hands on only what is past."""
     found = [read_table(path) for path in (paths.news, paths.session_news) if path.exists()]
     if not found:
-        from pipelines.ingest.world import empty_news
-
-        return empty_news()
+        return empty("news")
     return pd.concat(found, ignore_index=True)
 
 
+def read_actions(paths: Paths) -> pd.DataFrame:
+    """Corporate actions that were pinned; a workspace without the table knows none."""
+    return read_table(paths.raw_actions) if paths.raw_actions.exists() else empty("actions")
+
+
+def read_outcomes(paths: Paths) -> pd.DataFrame:
+    """Ended trades that were pinned; a workspace without the table knows none."""
+    return read_table(paths.raw_outcomes) if paths.raw_outcomes.exists() else empty("outcomes")
+
+
 def _symbols(instruments: list[Instrument]) -> Mapping[int, str]:
-    return {instrument.token: instrument.symbol for instrument in instruments if instrument.tradable}
+    return {instrument.token: instrument.symbol for instrument in watched(instruments)}

@@ -13,7 +13,7 @@ from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import Session as TradingDay
 from pipelines.domain.orders import Product
-from pipelines.domain.outcomes import ExitReason
+from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.restrictions import Restriction
 from pipelines.domain.risk import RiskLimits
 from pipelines.domain.verdicts import Verdict
@@ -37,6 +37,7 @@ class Frame:
     at: datetime
     ticks: tuple[Tick, ...] = ()
     index_move: float | None = None  #: of NIFTY 50 since its previous close, as a share; None if it was not told
+    levels: tuple[Tick, ...] = ()  #: of indices, for the bars that features look at; nothing is traded on them
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Desk:
     order_calls: OrderCalls = field(default_factory=OrderCalls)
     results: list[Decimal] = field(default_factory=list)  #: net rupees of what closed since a person last looked
     refused: Counter[str] = field(default_factory=Counter)  #: how often each rule said no
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None  #: is told of every trade that has ended
     trading: Trading = field(init=False)
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ class Feed:
     Parameters
     ----------
     root : WebSocket address, ws:// or wss://
-    symbols : by instrument token, of what is traded
+    symbols : by instrument token, of what is traded, and of the indices that features look at
     mute_after_s : seconds without a packet, heartbeats included, after which a new connection is made
     """
 
@@ -143,7 +143,7 @@ class Feed:
         if ticker is not self._ticker:  # given up while it was still connecting
             _give_up(ticker)
             return
-        tokens = [*self._symbols, CLOCK_TOKEN]
+        tokens = list(dict.fromkeys([*self._symbols, CLOCK_TOKEN]))
         ticker.subscribe(tokens)
         ticker.set_mode(ticker.MODE_FULL, tokens)
         self._heard_at = time.monotonic()

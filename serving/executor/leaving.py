@@ -67,6 +67,7 @@ class Leaving:
                 outcome = outcome_of(trade, self._books.charges_of(trade))
                 desk.journal.record_outcome(desk.account, trade.trade_id, outcome)
                 desk.results.append(outcome.net_inr)
+                desk.on_outcome(outcome)
                 LOG.info("closed", symbol=symbol, why=outcome.exit_reason.value, net_inr=str(outcome.net_inr))
             del desk.trades[symbol]
 

@@ -12,7 +12,10 @@ from pipelines.domain.history_windows import KITE_WORDS, history_windows_on
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import session_on
 from pipelines.domain.news import News
+from pipelines.domain.outcomes import Outcome
 from pipelines.domain.signals import FeatureRow
+from pipelines.features.indices import INDICES
+from pipelines.features.outcomes import Ended, ended_from, ended_in
 from serving.executor.bar_builder import ClosedBars, session_grid
 
 MOST_REQUESTS = 6  #: per instrument; five-minute bars then go back 600 days
@@ -24,13 +27,15 @@ class LiveFeatures:
 
     Parameters
     ----------
-    instruments : those that are traded
+    instruments : those that are traded, and the indices that features look at
     interval : of the bars
     regime_model : the policy's
     wanted_hash : of the policy's feature catalogue; another one here is a FeatureMismatch
     news : columns symbol, time, sentiment, of the past and, where a market is replayed, of its future
     fetch : the broker's history
     began_at : market time from which ticks were seen; a bar that was open then is asked of `fetch` once it has closed
+    actions : announced corporate actions, columns symbol, ex_date, known_at
+    outcomes : trades that ended before, of this account and of others
     """
 
     def __init__(
@@ -42,13 +47,16 @@ class LiveFeatures:
         news: pd.DataFrame,
         fetch: Fetch,
         began_at: datetime,
+        actions: pd.DataFrame | None = None,
+        outcomes: Sequence[Ended] = (),
     ):
         from pipelines.features.online import OnlineFeatures
         from pipelines.regimes.filter import OnlineRegimes
 
-        self._instruments = {instrument.symbol: instrument for instrument in instruments if instrument.tradable}
+        self._instruments = {instrument.symbol: instrument for instrument in watched(instruments)}
         self._interval = interval
-        self._features = OnlineFeatures(list(instruments), interval)
+        self._features = OnlineFeatures(list(instruments), interval, actions)
+        self._ended = list(outcomes)
         self._regimes = OnlineRegimes(regime_model)
         self._hash = self._features.catalogue_hash
         if self._hash != wanted_hash:
@@ -68,22 +76,30 @@ class LiveFeatures:
         ----------
         history : by symbol a DataFrame of the bar columns, sorted by time; may be empty
         """
-        from pipelines.features.batch import market_history, market_table
-
         history = {symbol: frame for symbol, frame in history.items() if len(frame)}
-        if not history:
+        traded = [frame for symbol, frame in history.items() if self._instruments[symbol].tradable]
+        if not traded:
             return []
-        last = max(frame["close_time"].iloc[-1] for frame in history.values())
+        last = max(frame["close_time"].iloc[-1] for frame in traded)
+        history = {symbol: frame[frame["close_time"] <= last] for symbol, frame in history.items()}
+        history = {symbol: frame for symbol, frame in history.items() if len(frame)}
         before = {symbol: frame[frame["close_time"] < last] for symbol, frame in history.items()}
         before = {symbol: frame for symbol, frame in before.items() if len(frame)}
         if before:
             until = max(frame["close_time"].iloc[-1] for frame in before.values())
-            self._features.replay(before, self._news[self._news["time"] <= until])
+            market = self._features.replay(before, self._news[self._news["time"] <= until], self._take_ended())
             self._known_until = until.to_pydatetime()
-            market = market_table(market_history(before, sorted(before)))
-            for row in market.to_dict("records"):
+            for row in market.to_dict("records") if market is not None else []:
                 self._regimes.update(row.pop("close_time").to_pydatetime(), row)
         return self._rows(_bars_at(last, history))
+
+    def learn(self, outcome: Outcome) -> None:
+        """A trade has ended: the rows of the closes from its exit on know it."""
+        self._ended.append(ended_from(outcome))
+
+    def _take_ended(self) -> list[Ended]:
+        ended, self._ended = self._ended, []
+        return ended
 
     def update(self, closed: ClosedBars) -> list[FeatureRow]:
         """Rows of the instruments that traded in the bars just closed; bars that are known already give none."""
@@ -111,7 +127,9 @@ class LiveFeatures:
         return ClosedBars(closed.open_time, closed.close_time, bars)
 
     def _rows(self, closed: ClosedBars) -> list[FeatureRow]:
-        online = self._features.update(closed.close_time, closed.bars, self._news_until(closed.close_time))
+        online = self._features.update(
+            closed.close_time, closed.bars, self._news_until(closed.close_time), self._take_ended()
+        )
         regimes = self._regimes.update(closed.close_time, online.market)
         self.last_close = closed.close_time
         named = {f"regime_{name}": value for name, value in regimes.items()}
@@ -148,11 +166,18 @@ def fetch_history(
 
     An instrument with little history is not refused: features that still warm up are NaN, on which no head has a view.
     """
-    return {
-        instrument.symbol: _history_of(fetch, instrument, interval, until)
-        for instrument in instruments
-        if instrument.tradable
-    }
+    return {instrument.symbol: _history_of(fetch, instrument, interval, until) for instrument in watched(instruments)}
+
+
+def watched(instruments: Sequence[Instrument]) -> list[Instrument]:
+    """What bars are built of: what is traded, and the indices that features look at."""
+    return [item for item in instruments if item.tradable or item.symbol in INDICES]
+
+
+def known_outcomes(pinned: pd.DataFrame, of_account: Sequence[Outcome]) -> list[Ended]:
+    """Ended trades that the pipeline's data hold and those of the account's journal, each once."""
+    both = [*ended_in(pinned), *map(ended_from, of_account)]
+    return sorted({(e.known_us, e.symbol, e.entered_us, e.side): e for e in both}.values())
 
 
 def _history_of(fetch: Fetch, instrument: Instrument, interval: Interval, until: datetime) -> pd.DataFrame:

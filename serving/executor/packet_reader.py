@@ -31,7 +31,7 @@ class PacketReader:
 
     Parameters
     ----------
-    symbols : by instrument token, of what is traded
+    symbols : by instrument token, of what is traded, and of the indices whose levels are wanted
     """
 
     def __init__(self, symbols: Mapping[int, str]):
@@ -45,7 +45,7 @@ class PacketReader:
         A packet that repeats the last trade, or tells of one before it, is none. A trade is stamped with its own time,
         or with its packet's where that is earlier. A message that is cut off is read as far as its packets are whole.
         """
-        latest, ticks, index_move = 0, [], None
+        latest, ticks, levels, index_move = 0, [], [], None
         for place, length in _packets(message):
             if length not in (FULL_STOCK, FULL_INDEX):
                 continue
@@ -55,11 +55,12 @@ class PacketReader:
             latest = max(latest, stamp)
             if length == FULL_INDEX:
                 index_move = _index_move(message, place) if index_move is None else index_move
+                levels += self._level(message, place, stamp)
                 continue
             tick = self._tick(message, place, stamp)
             if tick is not None:
                 ticks.append(tick)
-        return Frame(self._moment(latest), tuple(ticks), index_move) if latest else None
+        return Frame(self._moment(latest), tuple(ticks), index_move, tuple(levels)) if latest else None
 
     def _tick(self, message: bytes, place: int, stamp: int) -> Tick | None:
         token, price = _TOKEN_PRICE.unpack_from(message, place)
@@ -72,6 +73,12 @@ class PacketReader:
             return None
         self._told[token] = told
         return Tick(symbol, price / _DIVISORS.get(token & 0xFF, 100.0), volume, self._moment(min(traded, stamp)))
+
+    def _level(self, message: bytes, place: int, stamp: int) -> list[Tick]:
+        """Where an index stands, if it is wanted; it has no trades, so every packet tells it."""
+        token, level = _TOKEN_PRICE.unpack_from(message, place)
+        symbol = self._symbols.get(token)
+        return [Tick(symbol, level / 100.0, 0, self._moment(stamp))] if symbol is not None and level else []
 
     def _moment(self, epoch: int) -> datetime:
         """Most packets of a message bear the same few seconds."""

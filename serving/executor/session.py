@@ -329,6 +329,8 @@ class Session:
             if is_news:
                 self.desk.prices.take(tick)
                 self._mark(tick)
+        for level in frame.levels:
+            self._builder.add(level)
 
     def _mark(self, tick: Tick) -> None:
         trade = self.trades.get(tick.symbol)

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE, Bar, Interval
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.news import News
+from pipelines.ingest.kinds import empty
 
 SYMBOLS = ("INFY", "RELIANCE", "TCS")
+SECTORS = {"INFY": "IT", "TCS": "IT", "RELIANCE": "Energy"}
+INDICES = {"NIFTY 50": 24_000.0, "NIFTY BANK": 52_000.0, "INDIA VIX": 14.0}
 
 
 def random_bars(
@@ -56,8 +59,8 @@ def _bar_times(bars: int, interval: Interval) -> tuple[pd.DatetimeIndex, pd.Date
     return pd.DatetimeIndex(opens[:bars]).tz_localize(zone), pd.DatetimeIndex(closes[:bars]).tz_localize(zone)
 
 
-def random_market(bars: int = 200, seed: int = 0, **how) -> dict[str, pd.DataFrame]:
-    return {symbol: random_bars(symbol, bars, seed, **how) for symbol in SYMBOLS}
+def random_market(bars: int = 200, seed: int = 0, symbols: tuple[str, ...] = SYMBOLS, **how) -> dict[str, pd.DataFrame]:
+    return {symbol: random_bars(symbol, bars, seed, **how) for symbol in symbols}
 
 
 def split_market(market: dict[str, pd.DataFrame], symbol: str, ratio: int, share: float = 0.5) -> dict:
@@ -72,16 +75,53 @@ def split_market(market: dict[str, pd.DataFrame], symbol: str, ratio: int, share
     return market | {symbol: split}
 
 
+def random_indices(bars: int = 200, seed: int = 0, **how) -> dict[str, pd.DataFrame]:
+    """Bars of the indices that are context."""
+    return {name: random_bars(name, bars, seed, start_price=price, **how) for name, price in INDICES.items()}
+
+
+def random_outcomes(market: dict[str, pd.DataFrame], count: int, seed: int) -> pd.DataFrame:
+    """Closed trades at any time between the first and the last close."""
+    random = np.random.default_rng(seed)
+    times = random_news(market, 2 * count, seed)["time"].sort_values(ignore_index=True)
+    entered, exited = times[::2].reset_index(drop=True), times[1::2].reset_index(drop=True)
+    frame = empty("outcomes").reindex(range(count))
+    frame["symbol"] = random.choice(sorted(market), count)
+    frame["side"] = random.choice(["BUY", "SELL"], count)
+    frame["regime"] = random.choice(["bull", "bear", "range", "high_volatility", "unknown"], count)
+    frame["entered_at"], frame["exited_at"] = entered, exited
+    frame["quantity"], frame["entry_price"] = random.integers(1, 100, count), random.uniform(100, 2000, count)
+    frame["net_inr"] = random.normal(0, 500, count)
+    return frame
+
+
+def random_actions(market: dict[str, pd.DataFrame], count: int, seed: int) -> pd.DataFrame:
+    """Dividends with ex-dates in the history and after it, announced some days before; of one nobody noted when."""
+    random = np.random.default_rng(seed)
+    known = random_news(market, count, seed)["time"].reset_index(drop=True)
+    ahead = pd.to_timedelta(random.integers(0, 40, count), unit="D")
+    frame = pd.DataFrame({"symbol": random.choice(sorted(market), count), "known_at": known})
+    frame["ex_date"] = (known.dt.normalize() + ahead).astype(TIME_DTYPE)
+    frame.loc[0, "known_at"] = pd.NaT
+    return frame
+
+
 def instruments(symbols: tuple[str, ...] = SYMBOLS, has_volume: bool = True) -> list[Instrument]:
     stocks = [
-        Instrument(symbol, 256 * (i + 1) + 1, Kind.STOCK, Decimal("0.05"), 1, "", has_volume)
+        Instrument(symbol, 256 * (i + 1) + 1, Kind.STOCK, Decimal("0.05"), 1, SECTORS.get(symbol, ""), has_volume)
         for i, symbol in enumerate(symbols)
     ]
-    return [*stocks, Instrument("NIFTY 50", 256265, Kind.INDEX, Decimal("0.05"), 1, "", False)]
+    return [
+        *stocks,
+        Instrument("NIFTY 50", 256265, Kind.INDEX, Decimal("0.05"), 1, "", False),
+        Instrument("NIFTY BANK", 260105, Kind.INDEX, Decimal("0.05"), 1, "", False),
+        Instrument("INDIA VIX", 264969, Kind.INDEX, Decimal("0.05"), 1, "", False),
+    ]
 
 
 def instrument_table(of: list[Instrument]) -> pd.DataFrame:
-    return pd.DataFrame([{"symbol": i.symbol, "kind": i.kind.value, "has_volume": i.has_volume} for i in of])
+    rows = [(i.symbol, i.kind.value, i.has_volume, i.sector) for i in of]
+    return pd.DataFrame(rows, columns=["symbol", "kind", "has_volume", "sector"])
 
 
 def no_news() -> pd.DataFrame:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.domain.bars import Interval
+from pipelines.ingest.kinds import empty
 from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.tables import write_json, write_table
@@ -24,5 +25,7 @@ def validated_workspace(
         write_table(frame, paths.validated_bars / f"{symbol}.parquet")
     write_table(instrument_table(instruments()), paths.instruments)
     write_table(no_news(), paths.news)
+    write_table(empty("actions"), paths.raw_actions)
+    write_table(empty("outcomes"), paths.raw_outcomes)
     write_json({"interval": interval.value}, paths.snapshot)
     return paths, params

@@ -1,0 +1,71 @@
+import csv
+from datetime import date
+
+import pytest
+
+from pipelines.domain.expiries import (
+    is_budget_day,
+    last_budget,
+    last_monthly_expiry,
+    next_monthly_expiry,
+    next_weekly_expiry,
+)
+from pipelines.domain.market_calendar import KNOWN_TO, session_on
+from tests.conftest import SHARED_DATA
+
+
+@pytest.mark.parametrize(
+    ("day", "expiry"),
+    [
+        (date(2025, 8, 25), date(2025, 8, 28)),  # the last Thursday
+        (date(2025, 8, 28), date(2025, 8, 28)),
+        (date(2025, 8, 29), date(2025, 9, 2)),  # the first Tuesday
+        (date(2025, 12, 16), date(2025, 12, 16)),
+        (date(2023, 3, 27), date(2023, 3, 29)),  # the 30th was a holiday
+        (date(2019, 2, 8), date(2019, 2, 14)),
+        (date(2018, 6, 1), None),
+    ],
+)
+def test_weekly_options_end_on_thursdays_and_since_september_2025_on_tuesdays(day, expiry):
+    assert next_weekly_expiry(day) == expiry
+
+
+@pytest.mark.parametrize(
+    ("day", "following", "before"),
+    [
+        (date(2025, 8, 1), date(2025, 8, 28), date(2025, 7, 31)),
+        (date(2025, 9, 1), date(2025, 9, 30), date(2025, 8, 28)),
+        (date(2025, 12, 30), date(2025, 12, 30), date(2025, 12, 30)),
+        (date(2025, 12, 31), date(2026, 1, 27), date(2025, 12, 30)),
+        (date(2000, 5, 2), None, None),
+    ],
+)
+def test_monthly_contracts_end_on_the_last_such_day_of_their_month(day, following, before):
+    assert next_monthly_expiry(day) == following
+    assert last_monthly_expiry(day) == before
+
+
+def test_an_expiry_is_a_session():
+    days = [next_monthly_expiry(date(year, month, 1)) for year in range(2001, 2027) for month in range(1, 13)]
+
+    assert all(day is not None and session_on(day) is not None for day in days)
+
+
+@pytest.mark.skipif(not SHARED_DATA.exists(), reason="Kite's dump is not here")
+def test_the_rule_gives_the_expiries_of_kites_dump():
+    with (SHARED_DATA / "kite" / "instruments" / "nfo_instruments_subset.csv").open() as file:
+        listed = {date.fromisoformat(row["expiry"]) for row in csv.DictReader(file) if row["name"] == "NIFTY"}
+
+    soon = sorted(day for day in listed if day <= date(2026, 2, 28))
+
+    assert len(soon) >= 7
+    assert [next_weekly_expiry(day) for day in soon] == soon
+    assert max(soon) < KNOWN_TO
+
+
+def test_a_budget_is_known_from_its_day_on():
+    assert last_budget(date(2024, 7, 22)) == date(2024, 2, 1)
+    assert last_budget(date(2024, 7, 23)) == date(2024, 7, 23)
+    assert is_budget_day(date(2020, 2, 1))
+    assert not is_budget_day(date(2020, 2, 3))
+    assert last_budget(date(2009, 1, 1)) is None

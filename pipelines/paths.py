@@ -138,6 +138,10 @@ class Paths:
         return self.validated / "completeness.json"
 
     @property
+    def absent(self) -> Path:  # bars without a row, by instrument and session: nobody traded, or nobody recorded
+        return self.validated / "absent.parquet"
+
+    @property
     def features(self) -> Path:  # folder, one file per instrument, and market.parquet
         return self.data / "03_features"
 

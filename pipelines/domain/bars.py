@@ -25,16 +25,17 @@ class Interval(StrEnum):
     MIN_5 = "5min"
     MIN_15 = "15min"
     MIN_60 = "60min"
+    MIN_240 = "240min"
     DAY = "day"
 
     @property
     def minutes(self) -> int:
         """Length in minutes; a day counts as the regular session, 09:15 to 15:30."""
-        return {"1min": 1, "5min": 5, "15min": 15, "60min": 60, "day": 375}[self.value]
+        return {"1min": 1, "5min": 5, "15min": 15, "60min": 60, "240min": 240, "day": 375}[self.value]
 
     @property
     def bars_per_day(self) -> int:
-        """Bars of a regular session; the last one of 60min is short."""
+        """Bars of a regular session; the last one of 60min and of 240min is short."""
         return -(-375 // self.minutes)
 
     @property

@@ -23,7 +23,8 @@ def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
     ----------
     times : Series of `TIME_DTYPE`, shape (n,), without NaT
     interval : Interval
-        For `DAY` every moment of a day belongs to that day's bar.
+        For `DAY` every moment of a day belongs to that day's bar, which closes with the stocks that trade on to
+        `Session.end` if the moment is theirs alone.
 
     Returns
     -------
@@ -35,12 +36,14 @@ def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
     days, position = np.unique((moments + _IST_OFFSET) // _DAY, return_inverse=True)
     hours = np.array([_hours(int(day)) for day in days], dtype="int64").reshape(-1, 6)[position]
     start, close, end, pause_from, pause_to, trades = hours.T
+    last = moments >= close  # when only stocks without a closing auction trade on: counting starts again
     if interval is Interval.DAY:
-        open_, close_, inside = start, close, np.ones(len(moments), dtype=bool)
+        open_, inside = start, np.ones(len(moments), dtype=bool)
+        close_ = np.where(last & (moments < end), end, close)
     else:
         step = interval.minutes * _MINUTE
-        base = np.where(moments >= pause_to, pause_to, start)
-        limit = np.where(moments >= pause_to, end, np.minimum(pause_from, end))
+        base = np.where(last, close, np.where(moments >= pause_to, pause_to, start))
+        limit = np.where(last, end, np.where(moments >= pause_to, close, np.minimum(pause_from, close)))
         inside = (moments >= base) & (moments < limit)
         open_ = base + (moments - base) // step * step
         close_ = np.minimum(open_ + step, limit)

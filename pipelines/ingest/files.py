@@ -21,9 +21,10 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.corporate_actions import adjust
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
+from pipelines.domain.listings import current_symbol, sector_on
 from pipelines.domain.tick_sizes import tick_size
 from pipelines.ingest.dated_tables import DatedTable, TableKind, read_dated_table
-from pipelines.ingest.joining import Candidate, at_interval, divides, told_of_joining
+from pipelines.ingest.joining import Candidate, at_interval, divides, reached, told_of_joining
 from pipelines.ingest.kinds import empty
 from pipelines.ingest.names import canonical, kind_of, tokens_for
 from pipelines.ingest.rejects import no_rejects
@@ -48,9 +49,10 @@ def read_files(params: IngestParams) -> World:
     interval = _interval(found, params.interval)
     left_out += [note for series in found for note in series.notes]
     candidates: dict[str, list[Candidate]] = defaultdict(list)
-    actions = _joined(beside, "actions")
-    for series in _merged(found):
-        candidates[series.symbol].append(at_interval(_with_adjustment(series, actions), interval))
+    actions = _as_called_here(_joined(beside, "actions"), found)
+    merged, until = _merged(found), reached(found)
+    for series in merged:
+        candidates[series.symbol].append(at_interval(_with_adjustment(series, actions), interval, until))
     chosen = {}
     for symbol in sorted(candidates):
         chosen[symbol], told = _best(candidates[symbol])
@@ -59,12 +61,12 @@ def read_files(params: IngestParams) -> World:
     rejected = [candidate.rejected for candidate in chosen.values() if len(candidate.rejected)]
     return World(
         bars={symbol: candidate.bars for symbol, candidate in chosen.items()},
-        instruments=_instruments(chosen, _joined(beside, "instruments")),
+        instruments=instruments_of(chosen, _joined(beside, "instruments")),
         news=empty_news(),
         interval=interval,
         left_out=tuple(left_out),
         actions=actions[actions["symbol"].isin(chosen)].reset_index(drop=True),
-        membership=_joined(beside, "membership"),
+        membership=_as_called_here(_joined(beside, "membership"), found),
         files=hashes,
         rejected=pd.concat(rejected, ignore_index=True) if rejected else None,
     )
@@ -202,7 +204,13 @@ def _best(candidates: list[Candidate]) -> tuple[Candidate, list[str]]:
     return best, told
 
 
-def _instruments(chosen: Mapping[str, Candidate], dump: pd.DataFrame) -> pd.DataFrame:
+def _as_called_here(table: pd.DataFrame, found: list[Series]) -> pd.DataFrame:
+    """A table told of shares under any symbol they ever had, under the symbols of the series."""
+    names = {current_symbol(series.symbol): series.symbol for series in found}
+    return table.assign(symbol=[names.get(current_symbol(symbol), symbol) for symbol in table["symbol"]])
+
+
+def instruments_of(chosen: Mapping[str, Candidate], dump: pd.DataFrame) -> pd.DataFrame:
     """What the run knows of its instruments: of Kite's dump token and lot, of dated facts the tick at the last bar."""
     tokens = tokens_for(chosen)
     listed = dump.drop_duplicates("symbol", keep="last").set_index("symbol")
@@ -214,7 +222,7 @@ def _instruments(chosen: Mapping[str, Candidate], dump: pd.DataFrame) -> pd.Data
                 "kind": kind_of(symbol).value,
                 "tick_size": str(_last_tick(candidate.bars, kind_of(symbol))),
                 "lot_size": int(listed["lot_size"].get(symbol, 1)),
-                "sector": "",
+                "sector": sector_on(symbol, candidate.bars["open_time"].max().date()),
                 "has_volume": candidate.has_volume,
             }
             for symbol, candidate in chosen.items()

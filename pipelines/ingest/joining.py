@@ -36,23 +36,50 @@ class Candidate:
     defects: int
     minutes: int  #: spacing of the rows it was made of
     outside: int  #: finer rows outside the session, which no bar holds
+    unfinished: int = 0  #: finer rows of bars that were not over when the source's knowledge ends
 
 
-def at_interval(series: Series, interval: Interval) -> Candidate:
-    """The series as bars of the interval, with what could not be joined beside them."""
+def reached(found: Iterable[Series]) -> pd.Timestamp | None:
+    """How far a source's knowledge reaches: the end of the last row of any series; a daily row ends its day."""
+    ends = [
+        series.frame["open_time"].max()
+        + (pd.Timedelta(days=1) if series.minutes == DAY_MINUTES else pd.Timedelta(minutes=series.minutes))
+        for series in found
+        if len(series.frame)
+    ]
+    return max(ends, default=None)
+
+
+def at_interval(series: Series, interval: Interval, until: pd.Timestamp | None = None) -> Candidate:
+    """The series as bars of the interval, with what could not be joined beside them.
+
+    Parameters
+    ----------
+    until : bars made of finer rows that close later are left out, since they may be unfinished
+    """
     defective = len(series.rejected) + defects(series.frame, kind_of(series.symbol) is Kind.STOCK)
-    rejected, outside = series.rejected, 0
+    rejected, outside, unfinished = series.rejected, 0, 0
     if series.minutes == (DAY_MINUTES if interval is Interval.DAY else interval.minutes):
         bars = _stamped(series.frame, interval)
     else:
         faults = impossible(series.frame)
         rejected = pd.concat([rejected, _rejected_faults(series, faults)], ignore_index=True)
-        joined = resample(series.frame[faults == ""].sort_values("open_time", kind="stable"), interval)
-        bars, outside = joined.bars, joined.outside
+        joined = resample(series.frame[faults == ""].sort_values("open_time", kind="stable"), interval, until)
+        bars, outside, unfinished = joined.bars, joined.outside, joined.unfinished
     bars = bars.assign(symbol=series.symbol).astype({"symbol": "str", "close_time": TIME_DTYPE, "volume": "int64"})
     bars = bars[list(RAW_BAR_COLUMNS)].reset_index(drop=True)
     rejected = rejected.assign(rows_read=series.rows_read)
-    return Candidate(series.symbol, series.file, bars, rejected, series.has_volume, defective, series.minutes, outside)
+    return Candidate(
+        series.symbol,
+        series.file,
+        bars,
+        rejected,
+        series.has_volume,
+        defective,
+        series.minutes,
+        outside,
+        unfinished,
+    )
 
 
 def told_of_joining(chosen: Iterable[Candidate], interval: Interval) -> list[str]:
@@ -62,8 +89,13 @@ def told_of_joining(chosen: Iterable[Candidate], interval: Interval) -> list[str
         if candidate.minutes != DAY_MINUTES and candidate.minutes != interval.minutes:
             finer[candidate.minutes].append(candidate)
     told = [f"{n} min bars joined to {interval}: {', '.join(c.symbol for c in finer[n])}" for n in sorted(finer)]
-    outside = [f"{c.symbol} {c.outside}" for n in sorted(finer) for c in finer[n] if c.outside]
-    return [*told, f"rows outside the session, in no bar: {', '.join(outside)}"] if outside else told
+    for said, count in (
+        ("rows outside the session, in no bar", "outside"),
+        ("rows of a bar that was not over when the data ends, left out", "unfinished"),
+    ):
+        some = [f"{c.symbol} {getattr(c, count)}" for n in sorted(finer) for c in finer[n] if getattr(c, count)]
+        told += [f"{said}: {', '.join(some)}"] if some else []
+    return told
 
 
 def _stamped(rows: pd.DataFrame, interval: Interval) -> pd.DataFrame:

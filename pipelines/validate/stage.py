@@ -17,6 +17,7 @@ from pipelines.validate.bars import Raw, Validated, validated
 from pipelines.validate.data_docs import write_data_docs
 from pipelines.validate.drift import Drift, drift
 from pipelines.validate.events import sift_news, sift_outcomes
+from pipelines.validate.missing import count_absent
 from pipelines.validate.release import Released, read_released
 from pipelines.validate.sieve import Finding, Sifted, in_order, nothing_sifted
 from pipelines.validate.ticks import sift_ticks
@@ -36,6 +37,7 @@ def run(params: Params, paths: Paths) -> StageReport:
         write_table(judged.news.sound, folder / paths.news.relative_to(paths.validated))
         write_table(judged.outcomes.sound, folder / paths.outcomes.relative_to(paths.validated))
         write_table(judged.quarantine, folder / paths.quarantine.relative_to(paths.validated))
+        write_table(absent(bars, snapshot), folder / paths.absent.relative_to(paths.validated))
         write_json(by_instrument(bars), folder / paths.completeness.relative_to(paths.validated))
         write_json(judged.told(), folder / paths.findings.relative_to(paths.validated))
         write_json(judged.drift.profile, folder / paths.profile.relative_to(paths.validated))
@@ -120,6 +122,12 @@ def read_raw(paths: Paths) -> Raw:
         actions=read_table(paths.raw_actions),
         disagreements=read_table(paths.disagreements),
     )
+
+
+def absent(bars: Validated, snapshot: dict) -> pd.DataFrame:
+    """Bars without a row, counted by instrument and session; COUNT_COLUMNS of `missing.py`."""
+    kinds = bars.instruments.set_index("symbol")["kind"]
+    return count_absent(bars.bars, Interval(snapshot["interval"]), frozenset(kinds.index[kinds == Kind.INDEX.value]))
 
 
 def _ticks(paths: Paths, params: ValidateParams, released: Released) -> Sifted:

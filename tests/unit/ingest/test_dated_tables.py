@@ -101,6 +101,14 @@ def test_actions_and_a_dump_beside_the_bars_belong_to_the_market(tmp_path):
     assert set(world.files) == {"ABC.csv", "a.csv", "dump.csv"}
 
 
+def test_an_action_told_under_an_earlier_symbol_belongs_to_the_share(tmp_path):
+    rows = "".join(f"2011-06-{day},100,100,100,100,10\n" for day in (27, 28, 29, 30))
+    (tmp_path / "INFY.csv").write_text("date,open,high,low,close,volume\n" + rows, encoding="utf-8")
+    table_of(tmp_path, "symbol,ex_date,kind,ratio\nINFOSYSTCH,2006-07-13,bonus,2\n", "actions.csv")
+
+    assert read(tmp_path).actions["symbol"].tolist() == ["INFY"]
+
+
 def test_ticks_of_files_follow_the_price_and_the_day(tmp_path):
     for symbol, year, price in (
         ("OLD", 2020, 6000),

@@ -243,12 +243,22 @@ def test_joined_bars_close_at_the_end_of_their_interval_and_count_what_lies_outs
     world = read(tmp_path)
 
     bars = world.bars["ABC"]
-    assert bars["open_time"].dt.strftime("%H:%M").tolist() == ["09:15", "09:20", "09:25"]
-    assert bars["close_time"].dt.strftime("%H:%M").tolist() == ["09:20", "09:25", "09:30"]
-    assert bars["volume"].tolist() == [50, 50, 30]
-    assert bars["open"].tolist() == [107, 112, 117]
-    assert bars["high"].tolist() == [112, 117, 120]
+    assert bars["open_time"].dt.strftime("%H:%M").tolist() == ["09:15", "09:20"]
+    assert bars["close_time"].dt.strftime("%H:%M").tolist() == ["09:20", "09:25"]
+    assert bars["volume"].tolist() == [50, 50]
+    assert bars["open"].tolist() == [107, 112]
+    assert bars["high"].tolist() == [112, 117]
     assert "rows outside the session, in no bar: ABC 7" in world.left_out
+    assert "rows of a bar that was not over when the data ends, left out: ABC 3" in world.left_out
+
+
+def test_a_bar_is_over_when_any_instrument_is_known_beyond_it(tmp_path):
+    minute_file(tmp_path, "ABC.csv", "2024-01-02 09:15:00", 13)
+    minute_file(tmp_path, "XYZ.csv", "2024-01-02 09:15:00", 15)
+
+    world = read(tmp_path)
+
+    assert world.bars["ABC"]["volume"].tolist() == [50, 50, 30]
 
 
 @pytest.mark.parametrize(

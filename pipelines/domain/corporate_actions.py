@@ -37,7 +37,7 @@ _DTYPES = {
     "known_at": TIME_DTYPE,
     "source": "str",
 }
-_FINEST = 10_000  #: ratios are fractions of small numbers (4/3), or are known to four decimals
+_SMALL = 100  #: shares are split and given in small numbers: 4 for 3, 10 for 1
 
 
 class ActionKind(StrEnum):
@@ -150,10 +150,14 @@ def adjusted(bars: pd.DataFrame) -> pd.DataFrame:
     return bars.assign(**prices, volume=bars["volume"] / factors)
 
 
-def as_fraction(ratio: float) -> Fraction:
-    """A ratio as the exact fraction that was meant: 1.3333333333333333 is 4/3."""
-    meant = Fraction(ratio).limit_denominator(_FINEST)
-    return meant if abs(float(meant) - ratio) <= 1e-9 * ratio else Fraction(ratio)
+def share_ratio(ratio: float) -> Fraction | None:
+    """A ratio as the exact fraction of small numbers that was meant: 1.3333333333333333 is 4/3.
+
+    None if it is none: then it is a step in price (rights, a demerger, a night that nobody explains) and no new count
+    of shares.
+    """
+    meant = Fraction(ratio).limit_denominator(_SMALL)
+    return meant if meant > 0 and abs(float(meant) - ratio) <= 1e-9 * ratio else None
 
 
 def shares_after(shares: int, ratio: Fraction) -> tuple[int, Fraction]:

@@ -6,6 +6,7 @@ time barrier and the square-off are market orders at an open. Whatever is left w
 or the period ends is closed at that bar's close. Cash is `Decimal` and moves by fills and charges alone, but for the
 fractions of shares that a split or bonus leaves: before the first bar of its ex-date what is held and what was decided
 are restated, shares times the ratio, stop and target over it. A closed trade is told in shares and prices of its entry.
+Of a step in price that is no ratio of shares a position gets the worse reading.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.charges import Charges, order_charges
-from pipelines.domain.corporate_actions import adjustments, as_fraction, cash_for, price_after, shares_after
+from pipelines.domain.corporate_actions import adjustments, cash_for, price_after, share_ratio, shares_after
 from pipelines.domain.errors import BadInput
 from pipelines.domain.fills import FillModel, Match, PriceBar, WorkingOrder, match
 from pipelines.domain.instruments import Instrument
@@ -209,22 +210,36 @@ class Engine:
             self.trades.append(self._closed(position, row))
 
     def _restate(self, symbol: str, row: int) -> None:
-        """Before the first bar after a corporate action: shares, stop and target of what is held or decided."""
-        ratio = as_fraction(self.adjustment[row] / self.adjustment[row - 1])
+        """Before the first bar after a corporate action: shares, stop and target of what is held or decided.
+
+        A ratio that is none of shares is a step in price, perhaps a real one: an entry is dropped, a position keeps
+        its shares if that makes it lose and counts no gain if that would make it gain.
+        """
+        step = float(self.adjustment[row] / self.adjustment[row - 1])
+        ratio = share_ratio(step)
         pending, position = self.pending.get(symbol), self.positions.get(symbol)
         if pending is not None:
-            pending.quantity = self._whole_lots(shares_after(pending.quantity, ratio)[0], symbol)
-            pending.stop, pending.target = self._levels_after(pending, ratio, symbol)
-            pending.ratio *= ratio
-            if not pending.quantity:
+            if ratio is None:
                 del self.pending[symbol]
-        if position is not None:
-            position.quantity, fraction = shares_after(position.quantity, ratio)
-            position.stop, position.target = self._levels_after(position, ratio, symbol)
-            position.ratio *= ratio
-            cash = cash_for(fraction, paise(self.open[row]))
-            position.exit_value += cash
-            self.cash += position.side.sign * cash
+            else:
+                self._restate_pending(pending, ratio, symbol)
+        if position is not None and (ratio is not None or (step > 1) != (position.side is Side.BUY)):
+            self._restate_position(position, ratio or Fraction(step), symbol, row)
+
+    def _restate_pending(self, pending: Pending, ratio: Fraction, symbol: str) -> None:
+        pending.quantity = self._whole_lots(shares_after(pending.quantity, ratio)[0], symbol)
+        pending.stop, pending.target = self._levels_after(pending, ratio, symbol)
+        pending.ratio *= ratio
+        if not pending.quantity:
+            del self.pending[symbol]
+
+    def _restate_position(self, position: _Position, ratio: Fraction, symbol: str, row: int) -> None:
+        position.quantity, fraction = shares_after(position.quantity, ratio)
+        position.stop, position.target = self._levels_after(position, ratio, symbol)
+        position.ratio *= ratio
+        cash = cash_for(fraction, paise(self.open[row]))
+        position.exit_value += cash
+        self.cash += position.side.sign * cash
 
     def _whole_lots(self, shares: int, symbol: str) -> int:
         return shares - shares % self._instrument(symbol).lot_size

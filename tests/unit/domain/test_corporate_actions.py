@@ -16,10 +16,10 @@ from pipelines.domain.corporate_actions import (
     actions_table,
     adjust,
     adjusted,
-    as_fraction,
     cash_for,
     price_after,
     ratios_by_day,
+    share_ratio,
     shares_after,
 )
 
@@ -138,10 +138,11 @@ def test_adjusted_bars_are_on_one_scale():
 
 
 @pytest.mark.parametrize(
-    ("ratio", "meant"), [(10.0, Fraction(10)), (4 / 3, Fraction(4, 3)), (1.0834, Fraction(5417, 5000))]
+    ("ratio", "meant"),
+    [(10.0, Fraction(10)), (4 / 3, Fraction(4, 3)), (2 / 3 * 7, Fraction(14, 3)), (1.0834, None), (2.0194, None)],
 )
-def test_a_ratio_is_read_as_the_fraction_that_was_meant(ratio, meant):
-    assert as_fraction(ratio) == meant
+def test_a_ratio_of_shares_is_a_fraction_of_small_numbers_and_others_are_steps_in_price(ratio, meant):
+    assert share_ratio(ratio) == meant
 
 
 def test_shares_after_an_action_are_whole_and_the_fraction_is_worth_cash():

@@ -305,3 +305,23 @@ def test_holding_everything_does_not_see_a_split():
     plain, after = buy_and_hold(panel, *period), buy_and_hold(split_at(panel, 60, 2), *period)
 
     assert after["equity"].to_numpy() == pytest.approx(plain["equity"].to_numpy(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("factor", "gross"),
+    [(1 / 2.0194, "-50480.00"), (2.0194, "0")],  # halved, or doubled, by a night that nobody explains
+)
+def test_a_step_that_nobody_explains_may_cost_a_position_and_earns_it_nothing(factor, gross):
+    panel = split_at(a_flat_panel(days=12, interval=Interval.DAY), 4, 1 / factor)
+
+    result = traded(panel, decisions_at([1], stop=0.05, target=5.0), hold_bars=5)
+
+    (trade,) = result.trades
+    assert float(trade.outcome.gross_inr) == pytest.approx(float(gross), abs=10)
+    assert result.cash == RULES.opening_equity_inr + trade.outcome.net_inr
+
+
+def test_an_entry_decided_before_such_a_step_is_dropped():
+    panel = split_at(a_flat_panel(days=12, interval=Interval.DAY), 4, 2.0194)
+
+    assert not traded(panel, decisions_at([3], stop=0.05, target=0.5)).trades

@@ -69,6 +69,7 @@ class IngestParams(Section):
     folder: Path
     interval: Literal["auto"] | Interval
     symbols: tuple[str, ...]
+    members_of: str
     session_days: Literal["auto"] | Annotated[int, Field(ge=0, le=250)]
     columns: ColumnParams
     simulated: SimulatedParams

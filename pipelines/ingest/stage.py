@@ -18,6 +18,7 @@ from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
 from pipelines.ingest.kinds import RAW_BAR_COLUMNS, known_until
+from pipelines.ingest.members import members_only
 from pipelines.ingest.world import World
 from pipelines.params import IngestParams, Params
 from pipelines.paths import Paths
@@ -29,7 +30,7 @@ DAYS_OF_DAILY_BARS = 20  #: about a month: twice the time barrier of a trade on 
 
 def run(params: Params, paths: Paths) -> StageReport:
     """Read the source named in `params.ingest` and write `data/00_world` and `data/01_raw`, both or neither."""
-    world = read_world(params.ingest)
+    world = members_only(read_world(params.ingest), params.ingest.members_of)
     split = hold_back(world, days_to_play(params.ingest.session_days, world.interval))
     snapshot = _snapshot(params.ingest, world, split)
     with fresh_folder(paths.world) as held_back, fresh_folder(paths.raw) as raw:

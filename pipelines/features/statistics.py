@@ -69,6 +69,8 @@ _angles = 2.0 * np.pi / 32.0 * np.outer(np.arange(32), np.arange(1, FREQUENCIES 
 WAVES = np.hstack([np.cos(_angles), np.sin(_angles)])
 #: n log n, so that the entropy of counts needs no logarithm
 N_LOG_N = np.array([0.0] + [n * math.log(n) for n in range(1, 49)])
+#: The order of three closes a, b, c from a <= b (4), b <= c (2), a <= c (1); two of the eight cannot be
+ORDERS = np.array([3, 0, 4, 5, 2, 1, 0, 0])
 PER_PATTERNS, PER_BINS = 1.0 / math.log(PATTERNS), 1.0 / math.log(BINS)
 
 
@@ -182,7 +184,7 @@ def _disorder(s, out):
     """Entropy of the order of three closes in a row, and of the returns' size; 1 where all kinds are as frequent."""
     out[AT.permutation_entropy_48] = _entropy(s.pattern_counts, s.pattern, _pattern(s), s.end, s.count) * PER_PATTERNS
     size = s.log_return[s.end - 1] / s.volatility if s.volatility > 0.0 else 0.0
-    kind = 0 if size < -1.5 else (1 if size < -0.5 else (2 if size <= 0.5 else (3 if size <= 1.5 else 4)))
+    kind = int(size >= -1.5) + int(size >= -0.5) + int(size > 0.5) + int(size > 1.5)
     out[AT.return_entropy_48] = _entropy(s.bin_counts, s.bin, kind, s.end, s.count) * PER_BINS
 
 
@@ -190,9 +192,7 @@ def _disorder(s, out):
 def _pattern(s):
     """Which of the six orders the last three closes stand in; of equals the earlier counts as lower."""
     a, b, c = s.close[s.end - 3], s.close[s.end - 2], s.close[s.end - 1]
-    if a <= b:
-        return 0 if b <= c else (1 if a <= c else 2)
-    return 3 if c < b else (4 if c < a else 5)
+    return ORDERS[4 * int(a <= b) + 2 * int(b <= c) + int(a <= c)]
 
 
 @compiled

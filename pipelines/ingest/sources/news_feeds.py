@@ -52,7 +52,7 @@ class NewsFeed:
         return f"news:{self._origin()}"
 
     def fetch(self, since: date | None, until: date) -> Iterator[Fetched]:
-        """All items of the feed in one piece, unless it has not changed.
+        """All items of the feed in one piece, whatever the days asked for, unless it has not changed.
 
         Raises
         ------
@@ -67,9 +67,8 @@ class NewsFeed:
             symbols = self.entities.symbols_in(item.headline)
             unknown += not symbols
             undated += item.published is None
-            moment = max(item.published or fetched_at, fetched_at)
-            if since is None or moment.astimezone(IST).date() >= since:
-                rows += [(symbol, moment.astimezone(IST), item.headline, float("nan")) for symbol in symbols]
+            moment = max(item.published or fetched_at, fetched_at).astimezone(IST)
+            rows += [(symbol, moment, item.headline, float("nan")) for symbol in symbols]
         table = typed(pd.DataFrame(rows, columns=["symbol", "time", "headline", "sentiment"]), "news")
         notes = [f"{origin}: {unknown} items name no known instrument: left out"] if unknown else []
         notes += [f"{origin}: {undated} items have no date: known from the fetch"] if undated else []

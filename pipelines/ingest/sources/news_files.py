@@ -58,7 +58,8 @@ class NewsFile:
         return f"news:{self.path.name}"
 
     def fetch(self, since: date | None, until: date) -> Iterator[Fetched]:
-        """The whole file in one piece, unless it has not changed.
+        """The whole file in one piece, unless it has not changed; whatever the days asked for: what is left out once
+        would never be told again. A headline dated ahead is known from its own time on.
 
         Raises
         ------
@@ -76,9 +77,7 @@ class NewsFile:
         lines = pd.Series([line for line, _ in rows])
         theirs = pd.DataFrame([cells[: len(header)] for _, cells in rows], columns=header).fillna("").astype("str")
         times = read_stamps(theirs[self.columns["time"]], origin, lines, self.zone, self.date_format).times
-        days = times.dt.date
-        wanted = times.isna() | ((days <= until) & (days >= (since or date.min)))
-        table, rejected, unknown = self._rows(theirs[wanted], times[wanted], lines[wanted], origin)
+        table, rejected, unknown = self._rows(theirs, times, lines, origin)
         notes = (f"{origin}: {unknown} headlines name no known instrument: left out",) if unknown else ()
         yield Fetched("news", self.name, table, None, origin, digest, rejected, notes)
 

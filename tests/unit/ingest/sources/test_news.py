@@ -100,7 +100,8 @@ def test_a_headline_of_a_file_is_known_from_when_the_file_was_read(tmp_path):
 
     table = one(NewsFile(path, columns, now=lambda: NOW - timedelta(hours=1)))
 
-    assert table["time"].tolist() == [pd.Timestamp(NOW - timedelta(hours=1))], "what is dated ahead waits"
+    ahead = pd.Timestamp("2026-11-03 10:00", tz=IST)
+    assert table["time"].tolist() == [NOW - timedelta(hours=1), ahead], "what is dated ahead waits for its time"
     assert table["sentiment"].isna().all()
 
 
@@ -124,6 +125,15 @@ def test_rows_without_time_or_headline_are_set_aside(tmp_path):
         ["the time cannot be read", 3],
         ["there is no headline", 4],
     ]
+
+
+def test_rows_beyond_the_days_asked_for_are_told_too_since_the_file_is_passed_over_next_time(tmp_path):
+    path = written(tmp_path, "at,text,who\n2026-10-01,up,INFY\n2026-11-05,down,INFY\n")
+    source = NewsFile(path, {"time": "at", "headline": "text", "symbol": "who"}, dated=True)
+
+    (piece,) = source.fetch(UNTIL, UNTIL)
+
+    assert piece.table["time"].dt.strftime("%m-%d").tolist() == ["10-01", "11-05"]
 
 
 def test_an_unchanged_file_is_passed_over(tmp_path):

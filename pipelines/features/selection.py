@@ -253,10 +253,16 @@ def _ranks(measure: np.ndarray) -> np.ndarray:
 
 
 def _binned(column: np.ndarray, bins: int) -> np.ndarray:
-    """The quantile bin of each value, from 0; `bins` for the unknown. Equal values share a bin."""
+    """The quantile bin of each value, from 0; `bins` for the unknown. Equal values share a bin.
+
+    Of few values each is a bin, however rare: a flag that is seldom up would fall between the quantiles.
+    """
     known = np.isfinite(column)
     found = np.full(len(column), bins, dtype=np.int64)
-    if known.any():
+    distinct, place = np.unique(column[known], return_inverse=True)
+    if len(distinct) <= bins:
+        found[known] = place
+    else:
         edges = np.unique(np.quantile(column[known], np.arange(1, bins) / bins))
         found[known] = np.searchsorted(edges, column[known], side="right")
     return found

@@ -175,6 +175,16 @@ def test_that_a_value_is_unknown_can_be_known_to_matter():
     assert found > 0.4
 
 
+def test_a_flag_that_is_seldom_up_is_not_overlooked():
+    rng = np.random.default_rng(9)
+    flag = (rng.random(3000) < 0.05).astype(float)
+
+    found = mutual_information(np.column_stack([flag, 1 - flag]), 3 * flag + rng.random(3000), np.ones(3000))
+
+    assert found == pytest.approx(np.full(2, found[0]))
+    assert found[0] > 0.05
+
+
 def test_a_shadow_keeps_values_and_memory_and_loses_the_target():
     rows = rows_with_an_edge(strength=0.9)
 

@@ -1,7 +1,7 @@
 """`params.yaml`, read once into frozen models that refuse unknown words and impossible values."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.domain.api_order_rules import below_threshold
-from pipelines.domain.bars import Interval
+from pipelines.domain.bars import IST, Interval
 from pipelines.domain.data_rules import Severity, check_choices
 from pipelines.domain.errors import BadParams
 
@@ -64,9 +64,17 @@ class ColumnParams(Section):
         return self
 
 
+def _in_ist(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=IST) if moment.tzinfo is None else moment.astimezone(IST)
+
+
 class IngestParams(Section):
-    source: Literal["simulated", "files"]
+    source: Literal["simulated", "files", "lake"]
     folder: Path
+    as_of: Annotated[datetime, AfterValidator(_in_ist)] | None
+    priority: tuple[str, ...]
+    price_tolerance: Share
+    volume_tolerance: Share
     interval: Literal["auto"] | Interval
     symbols: tuple[str, ...]
     members_of: str

@@ -30,7 +30,7 @@ DAYS_OF_DAILY_BARS = 20  #: about a month: twice the time barrier of a trade on 
 
 def run(params: Params, paths: Paths) -> StageReport:
     """Read the source named in `params.ingest` and write `data/00_world` and `data/01_raw`, both or neither."""
-    world = members_only(read_world(params.ingest), params.ingest.members_of)
+    world = members_only(read_world(params.ingest, paths), params.ingest.members_of)
     split = hold_back(world, days_to_play(params.ingest.session_days, world.interval))
     snapshot = _snapshot(params.ingest, world, split)
     with fresh_folder(paths.world) as held_back, fresh_folder(paths.raw) as raw:
@@ -44,12 +44,16 @@ def run(params: Params, paths: Paths) -> StageReport:
     )
 
 
-def read_world(params: IngestParams) -> World:
+def read_world(params: IngestParams, paths: Paths) -> World:
     """What the source knows of the symbols asked for; sources are imported only when they are asked for."""
     if params.source == "simulated":
         from pipelines.ingest.simulated import simulate
 
         return only(simulate(params.simulated, params.interval), params.symbols)
+    if params.source == "lake":
+        from pipelines.ingest.from_lake import read_lake
+
+        return read_lake(params, paths.lake)
     from pipelines.ingest.files import read_files
 
     return read_files(params)
@@ -201,6 +205,7 @@ def _snapshot(params: IngestParams, world: World, split: Split) -> dict:
         "source": params.source,
         "folder": "/".join(params.folder.parts[-2:]) if params.source == "files" else None,
         "simulated": params.simulated.model_dump(mode="json") if params.source == "simulated" else None,
+        "lake": world.pinned,
         "interval": world.interval.value,
         "as_of": split.as_of.isoformat(),
         "session_days": [day.isoformat() for day in split.session_days],

@@ -28,6 +28,7 @@ class World:
     disagreements: pd.DataFrame = field(default_factory=lambda: empty("disagreements"))  #: of sources of one series
     ticks: Mapping[str, pd.DataFrame] = field(default_factory=dict)  #: by symbol, TICK_COLUMNS
     rejected: pd.DataFrame | None = None  #: rows no bar could be made of, see `pipelines/ingest/rejects.py`
+    pinned: Mapping[str, object] | None = None  #: of a lake: up to when it was read, and what names its content
     files: Mapping[str, str] = field(default_factory=dict)  #: SHA-256 by name relative to the folder read
 
 

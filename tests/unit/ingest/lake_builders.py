@@ -57,7 +57,8 @@ def actions(*told: tuple[str, float, str | None], symbol: str = "TCS") -> pd.Dat
     """Splits by ex-date, ratio and the time they were announced."""
     rows = [
         {"symbol": symbol, "ex_date": pd.Timestamp(day, tz=IST), "kind": "split", "ratio": ratio, "amount_inr": None,
-         "known_at": pd.Timestamp(known, tz=IST) if known else pd.NaT, "source": f"list of {known}"}
+         "source": f"list of {known}"}
         for day, ratio, known in told
     ]  # fmt: skip
-    return typed(pd.DataFrame(rows).astype({"known_at": TIME_DTYPE}), "actions")
+    known_at = pd.Series([pd.Timestamp(known or "NaT").tz_localize(IST) for _, _, known in told], dtype=TIME_DTYPE)
+    return typed(pd.DataFrame(rows).assign(known_at=known_at), "actions")

@@ -20,11 +20,14 @@ from pipelines.domain.errors import BadInput
 from pipelines.ingest.lake import Lake, Stored
 from pipelines.ingest.pin import read_part
 from pipelines.ingest.rejects import rejected_rows
+from pipelines.ingest.source import Fetched
 from tests.unit.ingest.lake_builders import START, Clock, a_piece, actions, news, some_bars
 from tests.unit.ingest.test_kinds import at
 from tests.unit.ingest.test_stage import hashes
 
-processes = multiprocessing.get_context("fork")
+#: Children of a server without threads: a fork of the tests' own process could inherit a lock that is never let go
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.unit.ingest.test_lake"])
 
 
 def closes(lake: Lake, as_of: datetime | None = None, source: str = "kite") -> list[float]:
@@ -319,41 +322,40 @@ def test_a_damaged_line_or_file_is_told_in_one_line(lake):
 # Several processes, some of which die
 
 
-def many_pieces(count: int) -> list:
-    return [a_piece(some_bars([(n, 100.0 + n), (n + 1, 101.0 + n)]), origin=f"window {n}") for n in range(count)]
+def window(n: int) -> Fetched:
+    """A piece of two bars, the second of which is the first of the next piece."""
+    return a_piece(some_bars([(n, 100.0 + n), (n + 1, 101.0 + n)]), origin=f"window {n}")
 
 
-def store_all(folder: Path, pieces: list) -> None:
+def store_windows(folder: Path, count: int) -> None:
     lake = Lake(folder)
-    for piece in pieces:
-        lake.store("kite", piece)
+    for n in range(count):
+        lake.store("kite", window(n))
 
 
 def test_two_collectors_at_once_store_each_piece_once(tmp_path):
-    pieces = many_pieces(15)
-    workers = [processes.Process(target=store_all, args=(tmp_path, pieces)) for _ in range(3)]
+    workers = [processes.Process(target=store_windows, args=(tmp_path, 12)) for _ in range(2)]
 
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join()
+        worker.join(60)
 
     lake = Lake(tmp_path)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert sorted(entry.origin for entry in lake.pin().entries) == sorted(piece.origin for piece in pieces)
-    assert closes(lake) == [100.0 + n for n in range(16)]
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert [entry.origin for entry in lake.pin().entries] == [f"window {n}" for n in range(12)]
+    assert closes(lake) == [100.0 + n for n in range(13)]
 
 
 def test_a_collector_killed_at_any_moment_leaves_nothing_half_written(tmp_path):
-    pieces, chance = many_pieces(400), random.Random(5)
-    killed = 0
+    chance, killed = random.Random(5), 0
 
-    for _ in range(20):
-        worker = processes.Process(target=store_all, args=(tmp_path, pieces))
+    for _ in range(12):
+        worker = processes.Process(target=store_windows, args=(tmp_path, 2_000))
         worker.start()
-        time.sleep(chance.uniform(0.005, 0.12))
+        time.sleep(chance.uniform(0.02, 0.25))
         os.kill(worker.pid, signal.SIGKILL)
-        worker.join()
+        worker.join(60)
         killed += worker.exitcode == -signal.SIGKILL
         lake = Lake(tmp_path)
         lake.sweep()
@@ -361,11 +363,12 @@ def test_a_collector_killed_at_any_moment_leaves_nothing_half_written(tmp_path):
         told = {part.path for entry in entries for part in entry.parts}
         for entry in entries:
             assert sum(read_part(tmp_path, part).num_rows for part in entry.parts) == sum(p.rows for p in entry.parts)
-        assert [entry.origin for entry in entries] == [piece.origin for piece in pieces[: len(entries)]]
+        assert [entry.origin for entry in entries] == [f"window {n}" for n in range(len(entries))]
         assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.parquet*")} == told
-    store_all(tmp_path, pieces[: len(entries) + 1])
+    store_windows(tmp_path, len(entries) + 1)
 
-    assert killed >= 15
+    assert killed == 12
+    assert entries
     assert closes(Lake(tmp_path)) == [100.0 + n for n in range(len(entries) + 2)]
 
 
@@ -456,4 +459,4 @@ class LakeInTime(RuleBasedStateMachine):
 
 
 def test_whatever_is_fetched_corrected_and_pinned_nothing_later_is_seen_and_nothing_earlier_changes():
-    run_state_machine_as_test(LakeInTime, settings=settings(max_examples=25, stateful_step_count=15, deadline=None))
+    run_state_machine_as_test(LakeInTime, settings=settings(max_examples=12, stateful_step_count=12, deadline=None))

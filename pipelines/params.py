@@ -83,6 +83,64 @@ class IngestParams(Section):
     simulated: SimulatedParams
 
 
+class KiteCollect(Section):
+    source: Literal["kite"]
+    symbols: Annotated[tuple[str, ...], Field(min_length=1)]
+    interval: str
+    start: date
+
+
+class BhavcopyCollect(Section):
+    source: Literal["bhavcopy"]
+    start: date
+    folder: Path | None = None
+    symbols: tuple[str, ...] = ()
+    actions: bool = True
+
+
+class TicksCollect(Section):
+    source: Literal["ticks"]
+    folder: Path
+    symbols: tuple[str, ...] = ()
+
+
+class NewsCollect(Section):
+    source: Literal["news"]
+    file: Path
+    columns: dict[str, str]
+    entities: Path | None = None
+    dated: bool = False
+    zone: str | None = None
+    date_format: str | None = None
+
+
+class FeedCollect(Section):
+    source: Literal["feed"]
+    url: str
+    entities: Path
+
+
+class BarFilesCollect(Section):
+    source: Literal["files"]
+    folder: Path
+
+
+class OutcomesCollect(Section):
+    source: Literal["outcomes"]
+    accounts: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+SourceParams = (
+    KiteCollect | BhavcopyCollect | TicksCollect | BarFilesCollect | NewsCollect | FeedCollect | OutcomesCollect
+)
+
+
+class CollectParams(Section):
+    """What `tradesage collect` asks; a source may stand several times, for several folders or feeds."""
+
+    sources: tuple[Annotated[SourceParams, Field(discriminator="source")], ...]
+
+
 class ValidateParams(Section):
     max_quarantined: Annotated[float, Field(ge=0, le=1)]
     min_completeness: Annotated[float, Field(ge=0, le=1)]
@@ -279,6 +337,7 @@ class ExecutorParams(Section):
 
 
 class Params(Section):
+    collect: CollectParams
     ingest: IngestParams
     validate_: ValidateParams = Field(alias="validate")
     features: FeatureParams

@@ -24,8 +24,8 @@ class Paths:
         return self.root / "reports"
 
     @property
-    def lake(self) -> Path:  # what collectors stored, append-only; see docs/data.md
-        return self.data / "lake"
+    def lake(self) -> Path:  # what collectors stored, append-only; all worktrees of a checkout share the checkout's
+        return main_checkout(self.root) / "data" / "lake"
 
     # 00_world: what the pipeline may not see: the bars after T, for the paper exchange, and the simulator's truth
     @property
@@ -180,6 +180,16 @@ class Paths:
     @property
     def verdicts(self) -> Path:
         return self.data / "08_gates" / "verdicts.json"
+
+
+def main_checkout(root: Path) -> Path:
+    """The checkout that `root` is a git worktree of; `root` itself if it is none."""
+    link = root / ".git"
+    if link.is_file():  # "gitdir: <checkout>/.git/worktrees/<name>"
+        folder = Path(root, link.read_text(encoding="utf-8").removeprefix("gitdir:").strip())
+        if folder.parent.name == "worktrees":
+            return folder.parents[2]
+    return root
 
 
 def state_folder() -> Path:

@@ -25,6 +25,8 @@ REPO = Path(__file__).resolve().parents[1]
 POOL = "training"
 #: Asset that a training run tells when it has registered a version; starts the promotion
 CANDIDATE = "candidate"
+#: Asset that collecting tells when every source was asked; what should follow a full lake may listen to it
+LAKE = "lake"
 #: Who may answer an approval. They may do nothing else, and nobody else may (see `serving/approvals.py`)
 REVIEWERS = ("reviewer",)
 #: DAGs that hold an approval; nobody but an administrator edits their runs

@@ -1,6 +1,7 @@
 """`tradesage`: the commands a person types. Each says what it does while it does it; a mistake gets one line."""
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +80,21 @@ def login(
         webbrowser.open(page)
 
     log_in(exchange, port, typer.echo, lambda what: typer.prompt(what, hide_input=True), show)
+
+
+@app.command()
+def collect(
+    sources: Annotated[list[str] | None, typer.Argument(help="only these of params.yaml, e.g. kite bhavcopy")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="ask again from this day; else only what is new")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="last day; today if not given")] = None,
+) -> None:
+    """Bring the lake up to date with the sources of params.yaml; exit code 1 if one of them failed."""
+    from serving.collecting import collect_now
+
+    found = collect_now(ROOT, sources or [], since and since.date(), until and until.date())
+    raise typer.Exit(int(any(one.failed for one in found)))
 
 
 Reason = Annotated[str, typer.Option(help="why, for the journal and the audit", prompt=False)]

@@ -60,7 +60,7 @@ def at_interval(series: Series, interval: Interval, until: pd.Timestamp | None =
     defective = len(series.rejected) + defects(series.frame, kind_of(series.symbol) is Kind.STOCK)
     rejected, outside, unfinished = series.rejected, 0, 0
     if series.minutes == (DAY_MINUTES if interval is Interval.DAY else interval.minutes):
-        bars = _stamped(series.frame, interval)
+        bars = stamped(series.frame, interval)
     else:
         faults = impossible(series.frame)
         rejected = pd.concat([rejected, _rejected_faults(series, faults)], ignore_index=True)
@@ -98,7 +98,7 @@ def told_of_joining(chosen: Iterable[Candidate], interval: Interval) -> list[str
     return told
 
 
-def _stamped(rows: pd.DataFrame, interval: Interval) -> pd.DataFrame:
+def stamped(rows: pd.DataFrame, interval: Interval) -> pd.DataFrame:
     """Rows with the close time of their bar; rows off the grid keep their own time and end one interval later."""
     place = slots(rows["open_time"], interval)
     if interval is Interval.DAY:

@@ -51,7 +51,7 @@ class Lake:
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = now) -> None:
         self.folder = folder
-        self._clock = clock
+        self.now = clock  #: by which pieces are learnt
         self._manifest = Manifest(folder)
 
     def store(self, source: str, piece: Fetched, asked_at: datetime | None = None) -> Stored:
@@ -71,7 +71,7 @@ class Lake:
         AlreadyRunning : if another process holds the lake for minutes.
         """
         table = _sound(piece)
-        closed = _closed(piece.kind, table, asked_at or self._clock())
+        closed = _closed(piece.kind, table, asked_at or self.now())
         unfinished = len(table) - len(closed)
         with self._locked():
             if self.known(source).seen(piece.kind, piece.key, piece.origin, piece.digest):
@@ -85,6 +85,7 @@ class Lake:
 
     def known(self, source: str) -> "KnownOf":
         """What the lake holds of one source."""
+        self._manifest.refresh()
         return KnownOf(source, self._manifest)
 
     def pin(self, as_of: datetime | None = None) -> Pin:
@@ -95,7 +96,7 @@ class Lake:
         BadInput : if nothing was known then, or `as_of` lies ahead, where more may yet be learnt.
         """
         with self._locked():  # whoever stores what was learnt by now has done so
-            entries, asked = self._manifest.entries, self._clock()
+            entries, asked = self._manifest.entries, self.now()
         if as_of is not None and as_of > asked:
             raise BadInput(
                 f"ingest.as_of = {as_of:%Y-%m-%d %H:%M} lies ahead: more may be learnt until then; give a time past"
@@ -165,7 +166,7 @@ class Lake:
 
     def _learnt_at(self) -> datetime:
         """Now, and after all that was learnt before: what was known at a time must not grow afterwards."""
-        moment = self._clock().astimezone(IST)
+        moment = self.now().astimezone(IST)
         if not self._manifest.entries:
             return moment
         before = self._manifest.entries[-1].learnt_at

@@ -26,7 +26,7 @@ class Fetched:
 
 
 class Known(Protocol):
-    """What the lake holds of one source, so that it asks only for the rest. Given to a source when it is made."""
+    """What the lake holds of one source, so that it asks only for the rest."""
 
     def last_day(self, kind: DataKind, key: str) -> date | None:
         """Last day of which the source has told rows of this series; it may not have been whole then."""
@@ -41,7 +41,11 @@ class Known(Protocol):
 class Source(Protocol):
     """A source fetches from the network or from files; it stores nothing and judges nothing."""
 
-    name: str  #: 'kite', 'bhavcopy', 'files:<folder>', 'news:<file or url>', 'simulated'; names the source in the lake
+    known: Known | None  #: set by the collector before it fetches; None: nothing is known
+
+    @property
+    def name(self) -> str:
+        """Names the source in the lake: 'kite', 'bhavcopy', 'files:<folder>', 'news:<file>' and the like."""
 
     def fetch(self, since: date | None, until: date) -> Iterator[Fetched]:
         """All that is new from `since` (None: from where `Known` says, else from the start) up to and with `until`.

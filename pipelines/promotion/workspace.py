@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 
 from pipelines.domain.errors import BadInput, BadParams, NotFound
+from pipelines.ingest.lake import Lake
 from pipelines.params import params_from
-from pipelines.paths import state_folder
+from pipelines.paths import Paths, state_folder
 
 #: What may name a folder and a branch alike
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
@@ -60,13 +61,13 @@ class RunWorkspace:
         Raises
         ------
         BadParams : a key is unknown or a value impossible; nothing has been written then.
-        BadInput : the name is taken, or the checkout is no git repository.
+        BadInput : the name is taken, the checkout is no git repository, or the run reads a lake that is empty.
         """
         path = self.path(run_name)
         if path.exists():
             raise BadInput(f"{path} is there already; remove that run or choose another name than {run_name!r}")
         committed = self._git("show", "HEAD:params.yaml")
-        text = with_overrides(committed, overrides)
+        text = self._pinned(with_overrides(committed, overrides))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._git("worktree", "prune")
         self._git("worktree", "add", "--quiet", "--detach", str(path), "HEAD")
@@ -134,6 +135,14 @@ class RunWorkspace:
     def file_at(self, commit: str, path: str) -> str:
         """The text of a file as a commit holds it; `BadInput` if the commit or the file is not in this checkout."""
         return self._git("show", f"{commit}:{path}")
+
+    def _pinned(self, text: str) -> str:
+        """The parameters with the time up to which the lake is read, so that the run gives the same data ever after."""
+        ingest = yaml.safe_load(text)["ingest"]
+        if ingest.get("source") != "lake" or ingest.get("as_of") is not None:
+            return text
+        learnt_until = Lake(Paths(self.repo).lake).pin().learnt_until
+        return with_overrides(text, {"ingest.as_of": learnt_until.isoformat()})
 
     def _share_cache(self, path: Path) -> None:
         from configobj import ConfigObj

@@ -67,7 +67,7 @@ def arrows_of_dvc() -> set[tuple[str, str]]:
 
 def test_the_folder_imports_within_two_seconds_and_without_heavy_libraries(folder):
     assert folder["errors"] == {}
-    assert sorted(folder["dags"]) == ["promotion", "training"]
+    assert sorted(folder["dags"]) == ["collecting", "promotion", "training"]
     assert folder["seconds"] < 2.0
     assert folder["heavy"] == []
 
@@ -151,3 +151,11 @@ def test_a_person_is_asked_for_all_but_a_fresh_candidates_way_into_paper(tmp_pat
     routes = json.loads(in_airflow(ROUTES, tmp_path, str(ROOT / "dags"), json.dumps(asked)))
 
     assert routes == ["enter_paper", "approve", "approve", "approve", "refused"]
+
+
+def test_collecting_asks_only_on_trading_days_and_tells_the_lakes_asset(folder):
+    tasks = folder["dags"]["collecting"]["tasks"]
+
+    assert tasks["collect"]["upstream"] == ["due"]
+    assert tasks["collect"]["outlets"] == ["lake"]
+    assert tasks["collect"]["retries"] > 0

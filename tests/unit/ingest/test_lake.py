@@ -295,8 +295,8 @@ def test_half_a_line_of_a_killed_writer_counts_for_nothing_and_is_taken_away(lak
     whole = (lake.folder / "manifest.jsonl").read_bytes()
     (lake.folder / "manifest.jsonl").write_bytes(whole + whole[:100])
 
-    seen_by_reader = len(Lake(lake.folder, lake._clock).pin().entries)
-    Lake(lake.folder, lake._clock).store("kite", a_piece(some_bars([(1, 101.0)]), origin="b"))
+    seen_by_reader = len(Lake(lake.folder, lake.now).pin().entries)
+    Lake(lake.folder, lake.now).store("kite", a_piece(some_bars([(1, 101.0)]), origin="b"))
 
     assert seen_by_reader == 1
     assert (lake.folder / "manifest.jsonl").read_bytes().startswith(whole)
@@ -316,7 +316,7 @@ def test_a_damaged_line_or_file_is_told_in_one_line(lake):
         closes(lake)
     manifest.write_bytes(manifest.read_bytes()[1:])
     with pytest.raises(BadInput, match=r"manifest.jsonl: line 1 is damaged"):
-        Lake(lake.folder, lake._clock).pin()
+        Lake(lake.folder, lake.now).pin()
 
 
 # Several processes, some of which die

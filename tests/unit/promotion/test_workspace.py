@@ -3,15 +3,20 @@
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput, BadParams, NotFound
+from pipelines.ingest.lake import Lake
 from pipelines.params import load_params
+from pipelines.paths import Paths
 from pipelines.promotion.workspace import RunWorkspace, with_overrides
 from tests.conftest import ROOT
+from tests.unit.ingest.lake_builders import a_piece, some_bars
 
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
 #: Two stages that copy a number, in place of the pipeline's: what is tested here is the workspace
@@ -65,6 +70,30 @@ def test_an_override_changes_its_line_and_no_other():
     changed = [(a, b) for a, b in zip(PARAMS.splitlines(), text.splitlines(), strict=True) if a != b]
     assert [b.split("#")[0].strip() for _, b in changed] == ["days: 40", "min_sharpe: 1.5"]
     assert all("#" in b for _, b in changed)
+
+
+def test_a_run_on_the_lake_is_pinned_to_what_is_known_when_it_is_made(repo, state):
+    lake = Lake(Paths(repo).lake)
+    lake.store("kite", a_piece(some_bars([(0, 100.0)])))
+    known = lake.pin().learnt_until
+
+    path = RunWorkspace(repo).create("on-the-lake", {"ingest.source": "lake"})
+    lake.store("kite", a_piece(some_bars([(1, 101.0)]), origin="b.csv"))
+
+    params = load_params(path / "params.yaml").ingest
+    assert params.as_of == known
+    assert len(Lake(Paths(path).lake).pin(params.as_of).entries) == 1
+
+
+def test_a_pin_that_was_chosen_stays(repo, state):
+    path = RunWorkspace(repo).create("pinned", {"ingest.source": "lake", "ingest.as_of": "2026-01-05 18:00"})
+
+    assert load_params(path / "params.yaml").ingest.as_of == datetime(2026, 1, 5, 18, 0, tzinfo=IST)
+
+
+def test_a_run_on_an_empty_lake_is_refused(repo, state):
+    with pytest.raises(BadInput, match=r"is empty; run: tradesage collect"):
+        RunWorkspace(repo).create("empty", {"ingest.source": "lake"})
 
 
 def test_an_overridden_date_stays_text_as_dvc_demands():

@@ -1,0 +1,70 @@
+"""The source `files:<folder>`: bars of every file of a folder, in any of the shapes that are known, for the lake.
+
+It is one source: where files contradict each other, the one that comes later in the alphabet counts. So keep archives
+of different make in different folders; `ingest.priority` says which of them counts.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pipelines.domain.bars import Interval
+from pipelines.domain.errors import BadInput
+from pipelines.ingest.joining import stamped
+from pipelines.ingest.kinds import typed
+from pipelines.ingest.series import DAY_MINUTES, Series, series_of
+from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
+from pipelines.ingest.source import Fetched, Known, series_key
+
+
+@dataclass
+class BarFiles:
+    """Bars of a folder and the folders in it; files that have not changed add nothing."""
+
+    folder: Path
+    known: Known | None = None
+
+    @property
+    def name(self) -> str:
+        return f"files:{self.folder.name}"
+
+    def fetch(self, since: date | None, until: date) -> Iterator[Fetched]:
+        """One piece for each file and instrument; of files without bars nothing.
+
+        Raises
+        ------
+        BadInput : if the folder is not there or holds no bars, or a file cannot be understood; earlier ones are kept.
+        """
+        if not self.folder.is_dir():
+            raise BadInput(f"{self.folder} is no folder; name the folder that the bars lie in")
+        found = False
+        for path in sorted(p for p in self.folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES):
+            file = path.relative_to(self.folder).as_posix()
+            sheet = read_sheet(path, file)
+            if isinstance(sheet, NoBars):
+                continue
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            for series in series_of(sheet):
+                found = True
+                yield _piece(series, since or date.min, until, file, digest)
+        if not found:
+            raise BadInput(f"{self.folder} holds no bars; wanted: date, open, high, low, close, volume")
+
+
+def _piece(series: Series, since: date, until: date, file: str, digest: str) -> Fetched:
+    interval = _interval(series)
+    bars = stamped(series.frame, interval).assign(symbol=series.symbol)
+    days = bars["open_time"].dt.date
+    table = typed(bars[(days >= since) & (days <= until)], "bars")
+    return Fetched(
+        "bars", series_key(series.symbol, interval), table, None, file, digest, series.rejected, series.notes
+    )
+
+
+def _interval(series: Series) -> Interval:
+    for interval in Interval:
+        if series.minutes == (DAY_MINUTES if interval is Interval.DAY else interval.minutes):
+            return interval
+    raise BadInput(f"{series.file} holds bars of {series.minutes} min; the lake takes {', '.join(Interval)}")

@@ -16,7 +16,7 @@ from rich.table import Table
 from pipelines.journal.postgres import stop_embedded
 from pipelines.paths import Paths
 from pipelines.tables import read_json, write_json
-from tests.bench import features, month, scaling, session, stream, validation
+from tests.bench import features, lake, month, scaling, session, stream, validation
 from tests.conftest import ROOT, run_stages, workspace_at
 
 REPEATS = 5
@@ -180,6 +180,7 @@ def main() -> None:
             ("policy service and executor", lambda: with_policy_service(paths, params)),
             ("ticks to bars and features", stream.measure),
             ("executor over a month", month.measure),
+            ("lake", lake.measure),
             ("DAG folder", parsing_of_dags),
             ("dvc repro, nothing to do", repro_with_nothing_to_do),
         )

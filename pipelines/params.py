@@ -154,11 +154,24 @@ class FeatureParams(Section):
     """Empty as yet: look-backs are part of the features' definitions, named by the catalogue's hash."""
 
 
+class FlagParams(Section):
+    breakout_volume: Annotated[float, Field(gt=1)]
+    breakout_share: Share
+    news_z: Annotated[float, Field(gt=0)]
+    news_move_z: Annotated[float, Field(gt=0)]
+    crash_z: Annotated[float, Field(gt=0)]
+    crash_volatility_z: Annotated[float, Field(gt=0)]
+
+
 class RegimeParams(Section):
     states: Literal[4]
-    seed: Seed
     min_bars: Annotated[int, Field(ge=50)]
+    window_bars: Annotated[int, Field(ge=100)]
+    window_days: Annotated[int, Field(ge=100)]
     refits: Count
+    min_stay_bars: Count
+    min_confidence: Annotated[float, Field(ge=0.25, lt=1)]
+    flags: FlagParams
 
 
 class RuleParams(Section):

@@ -1,4 +1,4 @@
-"""The forward filter: how probable each regime is, given the bars so far. One step for history and market."""
+"""The forward filter: how probable each regime is, given the bars so far. One compiled step for history and market."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,31 +6,32 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from numba import njit
 
 from pipelines.domain.errors import BadInput
+from pipelines.regimes.figures import Figures
 
 #: The regimes, in the order of every array and table
 REGIMES = ("bull", "bear", "range", "high_volatility")
 UNKNOWN = "unknown"
 
 #: What is observed of the market at a close, see `observe`
-RETURN_OBSERVATION, VOLATILITY_OBSERVATION = 0, 1
-OBSERVATIONS = ("market_trend_72", "log_market_activity_72")
-#: Standardised observations are cut here, in fit and filter alike: one crash must not be a state of its own
-LIMIT = 4.0
+TREND_OBSERVATION, ACTIVITY_OBSERVATION = 0, 1
+OBSERVATIONS = ("trend", "activity")
+#: Observations further from the centre are cut here, in fit and filter alike: one crash must not be a state of its own
+LIMITS = np.array([4.0, 2.0])
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model; states in the order of REGIMES, observations standardised with the past's figures."""
+    """A fitted model; states in the order of REGIMES, observations measured from the past's centre."""
 
     valid_from: datetime  #: first close it is used at; it was fitted on closes before
     bars: int  #: observations it was fitted on
-    mean: np.ndarray  #: of the observations, shape (d,)
-    scale: np.ndarray  #: their standard deviation, shape (d,)
+    centre: np.ndarray  #: taken off the observations, shape (d,)
     start: np.ndarray  #: probabilities before the first bar, shape (4,)
     transition: np.ndarray  #: from row to column, shape (4, 4)
-    means: np.ndarray  #: of the standardised observations, shape (4, d)
+    means: np.ndarray  #: of the centred observations, shape (4, d)
     covariances: np.ndarray  #: shape (4, d, d)
     log_likelihood: float  #: per observation
 
@@ -50,21 +51,20 @@ class Fit:
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"the regime model is damaged ({error!r}); run the stage regimes again") from None
 
-    def standardise(self, observations: np.ndarray) -> np.ndarray:
-        return np.clip((observations - self.mean) / self.scale, -LIMIT, LIMIT)
+    def centred(self, observations: np.ndarray) -> np.ndarray:
+        return np.clip(observations - self.centre, -LIMITS, LIMITS)
 
 
-_ARRAYS = ("mean", "scale", "start", "transition", "means", "covariances")
+_ARRAYS = ("centre", "start", "transition", "means", "covariances")
 
 
 class Filter:
-    """A fit made ready for steps: Gaussian densities by precision, transitions as they are."""
+    """A fit made ready for steps: each covariance is factored once, a step only multiplies."""
 
     def __init__(self, fit: Fit):
         self.fit = fit
-        self._precision = np.linalg.inv(fit.covariances)
-        _, logarithms = np.linalg.slogdet(fit.covariances)
-        self._constant = -0.5 * (fit.means.shape[1] * math.log(2.0 * math.pi) + logarithms)
+        self._whiteners = np.linalg.inv(np.linalg.cholesky(fit.covariances))
+        self._constants = np.log(np.diagonal(self._whiteners, axis1=1, axis2=2)).sum(axis=1)
 
     def step(self, before: np.ndarray | None, observation: np.ndarray) -> np.ndarray:
         """Probabilities after one more bar.
@@ -79,22 +79,65 @@ class Filter:
         -------
         Array of shape (4,) that sums to 1.
         """
-        expected = self.fit.start if before is None else before @ self.fit.transition
-        away = self.fit.standardise(observation) - self.fit.means
-        densities = self._constant - 0.5 * np.einsum("si,sij,sj->s", away, self._precision, away)
-        weights = np.log(np.maximum(expected, 1e-300)) + densities
-        weights = np.exp(weights - weights.max())
-        return weights / weights.sum()
+        fit = self.fit
+        known = before is not None
+        after = np.empty(len(REGIMES))
+        last = before if before is not None else fit.start
+        _forward(
+            last,
+            known,
+            fit.transition,
+            fit.centre,
+            LIMITS,
+            fit.means,
+            self._whiteners,
+            self._constants,
+            observation,
+            after,
+        )
+        return after
 
 
-def observe(market: Mapping[str, float]) -> np.ndarray:
-    """Observations of one market row, shape (d,); NaN while the market's features warm up."""
-    activity = market["market_activity_72"]
-    return np.array([market["market_trend_72"], math.log(activity) if activity > 0.0 else math.nan])
+@njit(error_model="numpy")
+def _forward(before, known, transition, centre, limits, means, whiteners, constants, observation, after):
+    """Prediction by the transitions, then Bayes' rule with the Gaussian densities; O(states² + states d²)."""
+    states, dimensions = means.shape
+    highest = -math.inf
+    for j in range(states):
+        expected = before[j]
+        if known:
+            expected = 0.0
+            for i in range(states):
+                expected += before[i] * transition[i, j]
+        away = 0.0
+        for row in range(dimensions):
+            whitened = 0.0
+            for column in range(row + 1):
+                value = observation[column] - centre[column]
+                value = min(max(value, -limits[column]), limits[column])
+                whitened += whiteners[j, row, column] * (value - means[j, column])
+            away += whitened * whitened
+        after[j] = math.log(max(expected, 1e-300)) + constants[j] - 0.5 * away
+        highest = max(highest, after[j])
+    total = 0.0
+    for j in range(states):
+        after[j] = math.exp(after[j] - highest)
+        total += after[j]
+    for j in range(states):
+        after[j] /= total
+
+
+def observe(figures: Figures) -> np.ndarray:
+    """Observations at one close, shape (d,); NaN while the figures warm up."""
+    return np.array([figures.trend, figures.activity])
 
 
 class RegimeFilter:
-    """Regime probabilities close by close, each step under the fit in force at that close."""
+    """Regime probabilities close by close, each step under the fit in force at that close.
+
+    Names stay with their states over a refit (see `labels`), so the probabilities are carried over by name: the new
+    fit's first step takes the old fit's last word as what was known before.
+    """
 
     def __init__(self, fits: Sequence[Fit]):
         self._waiting = sorted((Filter(fit) for fit in fits), key=lambda ready: ready.fit.valid_from)
@@ -111,31 +154,33 @@ class RegimeFilter:
         return self._probabilities
 
 
-class OnlineRegimes:
-    """Regime probabilities live, from the plain numbers of `model.json`.
+class StatedRegime:
+    """The regime that is told: it changes only when another was probable enough for long enough.
 
-    Given the whole history it gives what the batch gave; a live market, later than all fits, is filtered by the last.
+    Parameters
+    ----------
+    min_confidence : probability that another regime needs
+    min_stay_bars : known closes in a row on which it needs that, the last one included
     """
 
-    def __init__(self, model: Mapping):
-        if tuple(model.get("regimes", ())) != REGIMES or tuple(model.get("observations", ())) != OBSERVATIONS:
-            raise BadInput(
-                f"the regime model has regimes {model.get('regimes')} seen by {model.get('observations')}, "
-                f"this release knows {REGIMES} by {OBSERVATIONS}; run the stage regimes again"
-            )
-        self._filter = RegimeFilter([Fit.from_dict(fit) for fit in model["fits"]])
+    def __init__(self, min_confidence: float, min_stay_bars: int):
+        self._confidence, self._bars = min_confidence, min_stay_bars
+        self._stated: int | None = None
+        self._rival, self._held = -1, 0
 
-    def update(self, close_time: datetime, market: Mapping[str, float]) -> dict[str, float]:
-        """Probability by regime, summing to 1; NaN before the model or the market's features are ready.
+    def update(self, probabilities: np.ndarray) -> str:
+        """The regime to tell at this close; `unknown` where the probabilities are, which changes nothing else.
 
-        An empty `market` (a close without bars) leaves all as it was and gives NaN.
+        The first one is told at once: there is none to stay with.
         """
-        observation = observe(market) if market else np.full(len(OBSERVATIONS), math.nan)
-        return dict(zip(REGIMES, self._filter.update(close_time, observation).tolist(), strict=True))
-
-
-def most_probable(probabilities: Mapping[str, float]) -> str:
-    """Name of the regime with the highest probability; `unknown` while there is none."""
-    if math.isnan(probabilities[REGIMES[0]]):
-        return UNKNOWN
-    return max(REGIMES, key=lambda name: probabilities[name])
+        if np.isnan(probabilities[0]):
+            return UNKNOWN
+        likeliest = int(np.argmax(probabilities))
+        if self._stated is None:
+            self._stated = likeliest
+        sure = likeliest != self._stated and probabilities[likeliest] >= self._confidence
+        self._held = (self._held + 1 if likeliest == self._rival else 1) if sure else 0
+        self._rival = likeliest
+        if self._held >= self._bars:
+            self._stated, self._held = likeliest, 0
+        return REGIMES[self._stated]

@@ -1,8 +1,13 @@
-"""Fitting the hidden Markov model on the past: expectation maximisation from a few starts, the likeliest is kept.
+"""Fitting the hidden Markov model on the past: expectation maximisation under a prior of what regimes look like.
+
+A history of a week has not seen all four regimes. So each state is held at the place where its regime is expected by
+as many pseudo-bars as a session and a half of five-minute bars has; a state that the past never visited stays there,
+instead of taking a share of another one's noise.
 
 References
 ----------
-Hamilton (1989), Econometrica 57(2), 357-384; Rabiner (1989), Proceedings of the IEEE 77(2), 257-286.
+Hamilton (1989), Econometrica 57(2), 357-384; Rabiner (1989), Proceedings of the IEEE 77(2), 257-286; Gauvain and Lee
+(1994), IEEE Transactions on Speech and Audio Processing 2(2), 291-298, on the prior.
 """
 
 import logging
@@ -14,26 +19,20 @@ from datetime import datetime
 import numpy as np
 
 from pipelines.domain.errors import TradeSageError
-from pipelines.regimes.filter import (
-    LIMIT,
-    REGIMES,
-    RETURN_OBSERVATION,
-    VOLATILITY_OBSERVATION,
-    Fit,
-)
+from pipelines.regimes.filter import LIMITS, REGIMES, Fit
+from pipelines.regimes.labels import EXPECTED_COVARIANCE, EXPECTED_MEANS, name_states, renamed
 
 STATES = len(REGIMES)
-STARTS = 3  #: starting points of the expectation maximisation
-ROUNDS = 60  #: at most, for each start
+ROUNDS = 60  #: of the expectation maximisation, at most
 LEAST_OBSERVATIONS = 50  #: with fewer nothing is fitted
-LEAST_OCCUPANCY = 0.01  #: share of the bars a state should explain: such fits are preferred to those with an idle state
-PRIOR_BARS = 5.0  #: pseudo-bars that hold a state's mean and covariance at its start, so that an idle state stays sound
+PRIOR_BARS = 500.0  #: pseudo-bars that hold a state's mean and covariance where its regime is expected
 STICKINESS = 20.0  #: pseudo-counts of staying: regimes that flicker from bar to bar are of no use
-MIN_COVARIANCE = 1e-2  #: of standardised observations, added to the diagonal
+STAY = 1.0 - 1.0 / 200.0  #: probability of staying for a bar that the fit starts from
+MIN_COVARIANCE = 1e-3  #: added to the diagonal
 
 
 class DegenerateFit(TradeSageError):
-    """The observations do not vary, or no start of the expectation maximisation led to finite states."""
+    """The observations do not vary, or the expectation maximisation did not lead to finite states."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +41,45 @@ class Fits:
     notes: tuple[str, ...]
 
 
-def fit_history(times: Sequence[datetime], observations: np.ndarray, min_bars: int, refits: int, seed: int) -> Fits:
-    """Fits over a history, each on its own past.
+def fit_history(
+    times: Sequence[datetime], observations: np.ndarray, min_bars: int, window_bars: int, refits: int
+) -> Fits:
+    """Fits over a history, each on its own past: the last `window_bars` before it, or all there are.
 
-    The first is made after `min_bars` observations, each further one after twice as many as the one before, `refits` at
-    most. So the moments do not depend on how long the history is, and the past stays when later bars arrive.
+    The first is made after `min_bars` observations, each further one after twice as many as the one before, but half a
+    window later at most; `refits` in all. So the moments do not depend on how long the history is, and the past stays
+    when later bars arrive.
 
     Parameters
     ----------
     times : closes, ascending, length n
     observations : array of shape (n, d) in market units, without NaN
-    min_bars, refits, seed : see `params.yaml`
+    min_bars, window_bars, refits : see `params.yaml`
 
     Returns
     -------
-    Fits, oldest first, with notes on what could not be fitted. A history not longer than `min_bars` gets an earlier
-    first fit; one of fewer than 50 observations gets none.
+    Fits, oldest first, with notes on what could not be fitted and on names that changed. A history not longer than
+    `min_bars` gets an earlier first fit; one of fewer than 50 observations gets none.
     """
     first, notes = _first_fit(len(observations), min_bars)
     fits: list[Fit] = []
-    for bars in (first * 2**i for i in range(refits)):
-        if not first or bars >= len(observations):
-            break
+    for bars in fit_moments(first, window_bars, refits, len(observations)):
         try:
-            fits.append(fit_past(observations[:bars], times[bars], seed))
+            past = observations[max(0, bars - window_bars) : bars]
+            fits.append(fit_past(past, times[bars], fits[-1] if fits else None))
         except DegenerateFit as error:
-            notes.append(f"no fit on the first {bars:,} market bars: {error}")
-    return Fits(tuple(fits), tuple(notes))
+            notes.append(f"no fit after {bars:,} market bars: {error}")
+    return Fits(tuple(fits), (*notes, *renamed(fits)))
+
+
+def fit_moments(first: int, window_bars: int, refits: int, available: int) -> list[int]:
+    """After how many observations a fit is made; none without a first."""
+    moments: list[int] = []
+    bars = first
+    while first and bars < available and len(moments) < refits:
+        moments.append(bars)
+        bars += min(bars, max(window_bars // 2, 1))
+    return moments
 
 
 def _first_fit(available: int, min_bars: int) -> tuple[int, list[str]]:
@@ -84,30 +95,25 @@ def _first_fit(available: int, min_bars: int) -> tuple[int, list[str]]:
     return first, []
 
 
-def fit_past(observations: np.ndarray, valid_from: datetime, seed: int) -> Fit:
+def fit_past(observations: np.ndarray, valid_from: datetime, before: Fit | None = None) -> Fit:
     """One fit on all of `observations`, shape (n, d), to be used from `valid_from` on.
+
+    `before`, the fit before, hands on the names of its states. Trend is measured from zero, activity from its median.
 
     Raises
     ------
-    DegenerateFit : if an observation does not vary or no start gives four proper states.
+    DegenerateFit : if an observation does not vary or no proper states were found.
     """
-    mean, scale = observations.mean(axis=0), observations.std(axis=0)
-    if not (scale > 1e-12).all():
+    if not (observations.std(axis=0) > 1e-12).all():
         raise DegenerateFit("the market did not move; check the bars")
-    standard = np.clip((observations - mean) / scale, -LIMIT, LIMIT)
-    tried = [_maximise(standard, np.random.default_rng([seed, start]) if start else None) for start in range(STARTS)]
-    found = [attempt for attempt in tried if attempt is not None]
-    if not found:
-        raise DegenerateFit(
-            f"none of {STARTS} starts found four states in {len(standard):,} bars; give a longer history"
-        )
-    _, likelihood, hmm = max(found, key=lambda attempt: attempt[:2])
-    order = regime_order(hmm.means_)
+    centre = np.array([0.0, float(np.median(observations[:, 1]))])
+    centred = np.clip(observations - centre, -LIMITS, LIMITS)
+    hmm, likelihood = _maximise(centred)
+    order = name_states(hmm.means_, hmm.covars_, centre, before)
     return Fit(
         valid_from=valid_from,
-        bars=len(standard),
-        mean=mean,
-        scale=scale,
+        bars=len(centred),
+        centre=centre,
         start=hmm.startprob_[order],
         transition=hmm.transmat_[np.ix_(order, order)],
         means=hmm.means_[order],
@@ -116,59 +122,37 @@ def fit_past(observations: np.ndarray, valid_from: datetime, seed: int) -> Fit:
     )
 
 
-def regime_order(means: np.ndarray) -> np.ndarray:
-    """Which state is which regime, in the order of REGIMES.
-
-    The most volatile is `high_volatility`; of the others the one with the highest return is `bull`, with the lowest
-    `bear`, the middle one `range`.
-    """
-    turbulent = int(np.argmax(means[:, VOLATILITY_OBSERVATION]))
-    others = [state for state in np.argsort(means[:, RETURN_OBSERVATION], kind="stable") if state != turbulent]
-    bear, level, bull = others
-    return np.array([bull, bear, level, turbulent])
-
-
-def _maximise(standard: np.ndarray, random: np.random.Generator | None):
-    """From one start: are all states in use, likelihood per bar, the fitted model; None if it is not finite."""
+def _maximise(centred: np.ndarray):
+    """The fitted model and its likelihood per bar."""
     from hmmlearn.hmm import GaussianHMM
     from threadpoolctl import threadpool_limits
 
-    means = _starting_means(standard, random)
-    spread = np.cov(standard.T) * 0.5 + MIN_COVARIANCE * np.eye(standard.shape[1])
     hmm = GaussianHMM(
         n_components=STATES,
         covariance_type="full",
         min_covar=MIN_COVARIANCE,
-        covars_prior=PRIOR_BARS * spread,
-        covars_weight=PRIOR_BARS + standard.shape[1],  # hmmlearn takes the dimensions off again
-        means_prior=means,
+        covars_prior=PRIOR_BARS * EXPECTED_COVARIANCE,
+        covars_weight=PRIOR_BARS + centred.shape[1],  # hmmlearn takes the dimensions off again
+        means_prior=EXPECTED_MEANS,
         means_weight=PRIOR_BARS,
         n_iter=ROUNDS,
         tol=0.1,
         init_params="",  # our own start: hmmlearn's k-means sums in an order that threads decide
         transmat_prior=1.0 + STICKINESS * np.eye(STATES),
     )
+    leave = (1.0 - STAY) / (STATES - 1)
     hmm.startprob_ = np.full(STATES, 1.0 / STATES)
-    hmm.transmat_ = np.full((STATES, STATES), 0.02 / (STATES - 1)) + np.eye(STATES) * (0.98 - 0.02 / (STATES - 1))
-    hmm.means_ = means
-    hmm.covars_ = np.tile(spread, (STATES, 1, 1))
-    logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # a start that does not converge is judged below
+    hmm.transmat_ = np.full((STATES, STATES), leave) + np.eye(STATES) * (STAY - leave)
+    hmm.means_ = EXPECTED_MEANS.copy()
+    hmm.covars_ = np.tile(EXPECTED_COVARIANCE, (STATES, 1, 1))
+    logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # a fit that does not converge is judged below
     try:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            hmm.fit(standard)
-            likelihood, shares = hmm.score_samples(standard)
-    except (ValueError, np.linalg.LinAlgError):
-        return None
+            hmm.fit(centred)
+            likelihood = float(hmm.score(centred)) / len(centred)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise DegenerateFit(f"no four states in {len(centred):,} bars ({error}); give a longer history") from None
     if not (np.isfinite(likelihood) and np.isfinite(hmm.means_).all() and np.isfinite(hmm.covars_).all()):
-        return None
-    return bool(shares.mean(axis=0).min() >= LEAST_OCCUPANCY), float(likelihood) / len(standard), hmm
-
-
-def _starting_means(standard: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
-    """The most volatile fifth, and thirds of the rest by return; with `random` shaken by half a deviation."""
-    turbulent = standard[:, VOLATILITY_OBSERVATION] >= np.quantile(standard[:, VOLATILITY_OBSERVATION], 0.8)
-    calm = standard[~turbulent] if (~turbulent).sum() >= STATES else standard
-    ordered = calm[np.argsort(calm[:, RETURN_OBSERVATION], kind="stable")]
-    means = np.array([part.mean(axis=0) for part in (*np.array_split(ordered, 3), standard[turbulent])])
-    return means if random is None else means + random.normal(0.0, 0.5, means.shape)
+        raise DegenerateFit(f"no four states in {len(centred):,} bars; give a longer history")
+    return hmm, likelihood

@@ -51,13 +51,15 @@ class LiveFeatures:
         outcomes: Sequence[Ended] = (),
     ):
         from pipelines.features.online import OnlineFeatures
-        from pipelines.regimes.filter import OnlineRegimes
+        from pipelines.regimes.online import OnlineRegimes
+        from pipelines.regimes.pulse import observed_instruments
 
         self._instruments = {instrument.symbol: instrument for instrument in watched(instruments)}
         self._interval = interval
         self._features = OnlineFeatures(list(instruments), interval, actions)
         self._ended = list(outcomes)
-        self._regimes = OnlineRegimes(regime_model)
+        known = [{"symbol": i.symbol, "kind": i.kind, "has_volume": i.has_volume} for i in instruments]
+        self._regimes = OnlineRegimes(regime_model, observed_instruments(known))
         self._hash = self._features.catalogue_hash
         if self._hash != wanted_hash:
             raise FeatureMismatch(
@@ -87,10 +89,10 @@ class LiveFeatures:
         before = {symbol: frame for symbol, frame in before.items() if len(frame)}
         if before:
             until = max(frame["close_time"].iloc[-1] for frame in before.values())
-            market = self._features.replay(before, self._news[self._news["time"] <= until], self._take_ended())
+            news = self._news[self._news["time"] <= until]
+            self._features.replay(before, news, self._take_ended())
+            self._regimes.replay(before, news)
             self._known_until = until.to_pydatetime()
-            for row in market.to_dict("records") if market is not None else []:
-                self._regimes.update(row.pop("close_time").to_pydatetime(), row)
         return self._rows(_bars_at(last, history))
 
     def learn(self, outcome: Outcome) -> None:
@@ -127,12 +129,10 @@ class LiveFeatures:
         return ClosedBars(closed.open_time, closed.close_time, bars)
 
     def _rows(self, closed: ClosedBars) -> list[FeatureRow]:
-        online = self._features.update(
-            closed.close_time, closed.bars, self._news_until(closed.close_time), self._take_ended()
-        )
-        regimes = self._regimes.update(closed.close_time, online.market)
+        news = self._news_until(closed.close_time)
+        online = self._features.update(closed.close_time, closed.bars, news, self._take_ended())
+        regime = self._regimes.update(closed.close_time, closed.bars, news)
         self.last_close = closed.close_time
-        named = {f"regime_{name}": value for name, value in regimes.items()}
         return [
             FeatureRow(
                 symbol=symbol,
@@ -141,7 +141,7 @@ class LiveFeatures:
                 tick_size=self._instruments[symbol].tick_size,
                 lot_size=self._instruments[symbol].lot_size,
                 catalogue_hash=self._hash,
-                values=values | named,
+                values=values | regime.values(),
             )
             for symbol, values in online.rows.items()
         ]

@@ -2,7 +2,7 @@ import pandas as pd
 
 from pipelines.features import stage as features
 from pipelines.regimes import stage
-from pipelines.regimes.filter import OnlineRegimes
+from pipelines.regimes.online import COLUMNS, OnlineRegimes
 from pipelines.tables import read_json, read_table
 from tests.unit.features.bars import random_market
 from tests.unit.features.workspaces import validated_workspace
@@ -18,12 +18,12 @@ def test_the_stage_writes_regimes_model_and_a_curve(tmp_path):
 
     table, market = read_table(paths.regimes), read_table(paths.market_features)
     curve = pd.read_csv(paths.reports / "regimes.csv")
-    assert list(table.columns) == ["close_time", "bull", "bear", "range", "high_volatility", "regime"]
+    assert list(table.columns) == ["close_time", *COLUMNS]
     assert table["close_time"].tolist() == market["close_time"].tolist()
     assert list(curve.columns) == ["day", "bull", "bear", "range", "high_volatility"]
     assert set(table["regime"]) > {"unknown"}
     assert report.rows_out == len(table)
-    OnlineRegimes(read_json(paths.regime_model))
+    OnlineRegimes(read_json(paths.regime_model), {"AAA": True})
 
 
 def test_the_stage_gives_the_same_bytes_again(tmp_path):

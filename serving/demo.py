@@ -221,8 +221,22 @@ def _write_reports(root: Path, paths: Paths, summary: dict) -> None:
     from pipelines.evaluation.report import evaluation_report
 
     session = read_json(paths.reports / "session.json")
-    evaluation_report(paths, root / "reports" / "demo.html", session=session)
+    accuracy = regime_figures(paths)
+    evaluation_report(paths, root / "reports" / "demo.html", session=session, regime_accuracy=accuracy)
     write_json(summary, root / "reports" / "demo.json")
+
+
+def regime_figures(paths: Paths) -> dict | None:
+    """`reports/regimes.json`: the regimes against the simulated market's truth; no file where there is no truth."""
+    from pipelines.regimes.accuracy import regime_accuracy
+
+    out = paths.reports / "regimes.json"
+    if not paths.truth.exists():
+        out.unlink(missing_ok=True)
+        return None
+    accuracy = regime_accuracy(read_table(paths.regimes), read_table(paths.truth, columns=["close_time", "regime"]))
+    write_json(accuracy, out)
+    return accuracy
 
 
 def _judge(console: Console, summary: dict) -> int:

@@ -189,7 +189,7 @@ class AliasWatch:
 def warm_up(bundle: Bundle) -> None:
     """Decide on made-up rows, so that the first real request does not pay for imports and first calls."""
     generator = random.Random(0)
-    names = (*bundle.feature_names, *(f"regime_{name}" for name in ("bull", "bear", "range", "high_volatility")))
+    names = bundle.inputs
     rows = [
         FeatureRow(
             symbol=f"WARM{number}",

@@ -9,6 +9,13 @@ import pandas as pd
 #: Okabe and Ito (2008), Color Universal Design.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, GREY, INK = "#56B4E9", "#CC79A7", "#F0E442", "#8A8F98", "#1F2933"
+#: Of the flags beside a regime: the mark and its colour; a breakout downwards points down
+FLAG_MARKS = {
+    "breakout": ("triangle-up", YELLOW),
+    "news_driven": ("circle", BLUE),
+    "crash_anomaly": ("x", INK),
+}
+SHOWN_CLOSES = 1500
 REGIME_COLOURS = {"bull": GREEN, "bear": VERMILION, "range": SKY, "high_volatility": PURPLE}
 
 
@@ -50,23 +57,62 @@ def equity_chart(equity: pd.DataFrame) -> Any:
 
 
 def regime_chart(regimes: pd.DataFrame) -> Any:
-    """Daily mean of the filtered regime probabilities, stacked to one."""
-    import plotly.graph_objects as go
+    """The market's level coloured by the stated regime, with the flags; the filtered probabilities stacked below.
 
-    daily = regimes.assign(day=regimes["close_time"].dt.date).groupby("day")[list(REGIME_COLOURS)].mean().dropna()
-    figure = go.Figure()
+    Time runs by closes, so nights leave no holes. A long history is drawn in equal parts of up to SHOWN_CLOSES: the
+    last close of each speaks for it, and a flag raised at any of its closes is shown.
+    """
+    from plotly.subplots import make_subplots
+
+    part = -(-len(regimes) // SHOWN_CLOSES) or 1
+    groups = regimes.groupby(np.arange(len(regimes)) // part)
+    shown = groups.last().assign(**{flag: groups[flag].agg(_largest) for flag in FLAG_MARKS})
+    stamps = shown["close_time"].dt.strftime("%d %b %Y %H:%M").tolist()
+    places = list(range(len(shown)))
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.04)
+    levels = shown["level"].round(3)
+    for name, colour in {**REGIME_COLOURS, "unknown": GREY}.items():
+        here = shown["regime"] == name
+        line = {"color": colour, "width": 2}
+        joined = levels.where(here | here.shift(fill_value=False))  # up to where the next colour begins
+        figure.add_scatter(
+            x=places, y=_or_none(joined), name=name.replace("_", " "), mode="lines", line=line, text=stamps,
+            hovertemplate="%{text}: %{y:.1f}", legendgroup=name, showlegend=bool(here.any()), connectgaps=False,
+        )  # fmt: skip
+    for flag, (symbol, colour) in FLAG_MARKS.items():
+        for side, mark in ((1.0, symbol), (-1.0, "triangle-down")):
+            raised = shown[flag] == side
+            if raised.any():
+                label = flag.replace("_", " ") + (", down" if side < 0 else "")
+                figure.add_scatter(
+                    x=[place for place, there in zip(places, raised, strict=True) if there],
+                    y=_or_none(levels[raised]), name=label, mode="markers", hovertemplate="%{text}",
+                    text=[stamp for stamp, there in zip(stamps, raised, strict=True) if there],
+                    marker={"symbol": mark, "size": 8, "color": colour, "line": {"width": 1, "color": INK}},
+                )  # fmt: skip
     for name, colour in REGIME_COLOURS.items():
         figure.add_scatter(
-            x=_days(daily.index),
-            y=daily[name].round(4).tolist(),
-            name=name.replace("_", " "),
-            stackgroup="one",
-            line={"width": 0.4, "color": colour},
-            fillcolor=colour,
-            hovertemplate="%{y:.0%}",
-        )
-    figure.update_yaxes(range=[0, 1], tickformat=".0%", title_text="probability")
-    return _styled(figure, 260)
+            x=places, y=_or_none(shown[name].round(3)), name=name, stackgroup="one", line={"width": 0, "color": colour},
+            fillcolor=colour, hovertemplate="%{y:.0%}", legendgroup=name, showlegend=False, row=2, col=1,
+        )  # fmt: skip
+    ticks = places[:: max(1, len(places) // 8)]
+    figure.update_xaxes(tickvals=ticks, ticktext=[f"{shown['close_time'].iloc[i]:%d %b %Y}" for i in ticks])
+    figure.update_yaxes(title_text="market, 100 at first", row=1, col=1)
+    if levels.max() > 3.0 * levels.min():
+        rungs = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+        figure.update_yaxes(type="log", tickvals=rungs, ticktext=[f"{rung:,}" for rung in rungs], row=1, col=1)
+    figure.update_yaxes(range=[0, 1], tickformat=".0%", title_text="probability", row=2, col=1)
+    return _styled(figure, 470)
+
+
+def _largest(values: pd.Series) -> float:
+    """The value furthest from zero, NaN if none is known."""
+    known = values.dropna()
+    return float(known.loc[known.abs().idxmax()]) if len(known) else float("nan")
+
+
+def _or_none(values: pd.Series) -> list[float | None]:
+    return [None if pd.isna(value) else float(value) for value in values]
 
 
 def views_chart(views: pd.DataFrame) -> Any:

@@ -43,7 +43,14 @@ footer { color:var(--soft); font-size:13px } .plotly-graph-div { width:100% !imp
 """
 
 
-def evaluation_report(paths: Paths, out: Path, session: Any = None, *, with_gates: bool = True) -> None:
+def evaluation_report(
+    paths: Paths,
+    out: Path,
+    session: Any = None,
+    *,
+    with_gates: bool = True,
+    regime_accuracy: Mapping[str, Any] | None = None,
+) -> None:
     """Write the report of a finished workspace.
 
     Parameters
@@ -57,6 +64,8 @@ def evaluation_report(paths: Paths, out: Path, session: Any = None, *, with_gate
         cash_journal, and what else it says.
     with_gates : bool
         False while the gates have not judged this evaluation yet.
+    regime_accuracy : mapping, optional
+        Of a simulated market, whose truth only the demo may look at: as `pipelines.regimes.accuracy` measures it.
     """
     figures = read_json(paths.reports / "evaluation.json")
     summary = read_json(paths.evaluation / "summary.json")
@@ -81,7 +90,7 @@ def evaluation_report(paths: Paths, out: Path, session: Any = None, *, with_gate
                 "Charges", _charges_note(figures), charts.as_html(charts.charges_chart(summary["charges"]), "charges")
             ),
         ),
-        _regimes(paths),
+        _regimes(paths, regime_accuracy),
         _data(paths, out),
         _pair(
             _section(
@@ -196,11 +205,18 @@ def _data(paths: Paths, out: Path) -> str:
     return _section("Data", data_note(findings, completeness), part)
 
 
-def _regimes(paths: Paths) -> str:
+def _regimes(paths: Paths, accuracy: Mapping[str, Any] | None) -> str:
     if not paths.regimes.exists():
         return ""
-    chart = charts.as_html(charts.regime_chart(read_table(paths.regimes)), "regimes")
-    return _section("Regimes of the market", "Filtered forward: each day knows only days before it.", chart)
+    table = read_table(paths.regimes)
+    note = "Filtered forward: each close knows only closes before it. A flag is of one close; none is a forecast."
+    if accuracy and accuracy["accuracy"] is not None:
+        delay = _number(accuracy["delay_bars_median"], 0)
+        note += (
+            f" Against the simulated truth: {_percent(accuracy['accuracy'])} of the closes told rightly, "
+            f"{accuracy['found']} of {accuracy['changes']} changes found, after {delay} bars in the median."
+        )
+    return _section("Regimes of the market", note, charts.as_html(charts.regime_chart(table), "regimes"))
 
 
 def _features(paths: Paths) -> str:

@@ -37,8 +37,13 @@ from pipelines.features import (
 )
 from pipelines.features.definition import Feature
 
-#: Regime probabilities that a decision row carries beside the features; they are part of the hash.
-REGIME_COLUMNS = ("regime_bull", "regime_bear", "regime_range", "regime_high_volatility")
+#: What a decision row carries of the regimes beside the features; it is part of the hash. Flags, the number of the
+#: stated regime and the probabilities are written by the stage regimes; see docs/regimes.md.
+REGIME_COLUMNS = (
+    *("flag_breakout", "flag_news_driven", "flag_crash_anomaly"),
+    "regime_stated",
+    *("regime_bull", "regime_bear", "regime_range", "regime_high_volatility"),
+)
 
 #: What the compiled step writes of an instrument, in order
 FAMILIES: tuple[ModuleType, ...] = (

@@ -35,12 +35,21 @@ def _parts() -> Iterator[str]:
         yield _TABLE
         yield from _rows(features)
     yield f"\n## Regime: {len(REGIME_COLUMNS)}\n"
-    yield "Written by the stage `regimes`, part of every decision row and of the catalogue's hash.\n"
+    yield "Written by the stage `regimes` ([regimes.md](regimes.md)), part of every decision row and of the hash.\n"
     yield _TABLE
     for name in REGIME_COLUMNS:
-        meaning = f"probability of the regime {name.removeprefix('regime_').replace('_', ' ')}"
-        yield f"| `{name}` | | probability | {meaning} | Hamilton (1989), Econometrica 57(2) |"
+        yield f"| `{name}` | | {_of_regimes(name)} |"
     yield f"\n{len(CATALOGUE) + len(REGIME_COLUMNS)} in all."
+
+
+def _of_regimes(name: str) -> str:
+    """Unit, meaning and source of what a row carries of the regimes."""
+    what = name.removeprefix("regime_").removeprefix("flag_").replace("_", " ")
+    if name.startswith("flag_"):
+        return f"flag | {what}: 1 raised, 0 not, unknown where it cannot be judged; a breakout downwards is -1 | own"
+    if what == "stated":
+        return "number | the stated regime: 0 bull, 1 bear, 2 range, 3 high volatility | own"
+    return f"probability | probability of the regime {what} | Hamilton (1989), Econometrica 57(2)"
 
 
 def _about(family: str) -> str:

@@ -13,7 +13,7 @@ from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.orders import Product
 from pipelines.policy.consensus import Consensus
 from pipelines.policy.labels import ATR
-from pipelines.policy.panel import REGIME_COLUMNS
+from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS, STATED_REGIME
 from pipelines.policy.trade_model import TARGETS, TradeModel
 from pipelines.tables import fresh_folder
 
@@ -73,7 +73,7 @@ class Bundle:
         regimes.
         """
         asked = {ATR, *self.trade_model.features, *(name for head in self.heads for name in head.uses)}
-        return (*(name for name in self.feature_names if name in asked), *REGIME_COLUMNS)
+        return (*(name for name in self.feature_names if name in asked), *FLAG_COLUMNS, STATED_REGIME, *REGIME_COLUMNS)
 
     @property
     def hold_bars(self) -> int:

@@ -13,7 +13,7 @@ from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.signals import Action, Decision, FeatureRow, Side, View
 from pipelines.policy.bundle import Bundle
 from pipelines.policy.labels import ATR
-from pipelines.policy.panel import REGIME_COLUMNS, REGIMES
+from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS, REGIMES, STATED_REGIME
 from pipelines.policy.sizing import size_position, stop_and_target
 
 UNKNOWN_REGIME = "unknown"
@@ -98,15 +98,15 @@ def _judged_columns(bundle: Bundle, numbers: np.ndarray) -> dict[str, np.ndarray
         "stop_risk": stop_risk,
         "stop_distance": atr * bundle.barriers.stop_atr,
         "target_distance": atr * bundle.barriers.target_atr,
-        "regime": regime_names(regimes),
+        "regime": regime_names(columns[STATED_REGIME]),
         "action": action.astype(object),
     }
 
 
-def regime_names(probabilities: np.ndarray) -> np.ndarray:
-    """The likeliest regime of each row, or `unknown` where a probability is missing."""
-    known = np.isfinite(probabilities).all(axis=1)
-    names = np.array(REGIMES, dtype=object)[np.argmax(np.nan_to_num(probabilities), axis=1)]
+def regime_names(stated: np.ndarray) -> np.ndarray:
+    """The stated regime of each row by its number, or `unknown` where it is no regime's number."""
+    known = np.isin(stated, np.arange(len(REGIMES)))
+    names = np.array(REGIMES, dtype=object)[np.where(known, stated, 0).astype(np.int64)]
     return np.where(known, names, UNKNOWN_REGIME)
 
 
@@ -141,9 +141,9 @@ def _numbers(bundle: Bundle, row: FeatureRow) -> list[float]:
 
 
 def _mismatch(bundle: Bundle, what: str, missing: Sequence[str]) -> FeatureMismatch:
-    wanted = len(bundle.inputs) - len(REGIME_COLUMNS)
+    wanted = len(bundle.inputs) - len(FLAG_COLUMNS) - 1 - len(REGIME_COLUMNS)
     return FeatureMismatch(
-        f"policy {bundle.version} wants {wanted} features and four regimes, {what} lacks {list(missing[:5])}; build "
+        f"policy {bundle.version} wants {wanted} features, regimes and flags, {what} lacks {list(missing[:5])}; build "
         "rows with OnlineFeatures and OnlineRegimes of this release"
     )
 
@@ -185,6 +185,7 @@ def _decision(bundle: Bundle, row: FeatureRow, judged: Mapping[str, Any], equity
         policy_version=bundle.version,
         catalogue_hash=bundle.catalogue_hash,
         regime=str(judged["regime"]),
+        extra={name: row.values[name] for name in FLAG_COLUMNS if math.isfinite(row.values[name])},
     )
 
 

@@ -13,7 +13,7 @@ from pipelines.policy.bundle import Barriers, Bundle, Thresholds
 from pipelines.policy.consensus import Consensus, learn_consensus
 from pipelines.policy.decide import head_views, signal_context
 from pipelines.policy.labels import Costs, barrier_labels, hold_limit, session_days
-from pipelines.policy.panel import REGIME_COLUMNS, Panel, microseconds
+from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS, Panel, microseconds
 from pipelines.policy.purge import purged_folds
 from pipelines.policy.selected import Signals
 from pipelines.policy.trade_model import fit_trade_model
@@ -65,7 +65,7 @@ def fit_policy(
     learnt = _Learnt(panel, heads, params, views, labels, rows)
     consensus = learnt.consensus(rows)
     signal = learnt.out_of_fold_signal()
-    names = (*panel.feature_names, *REGIME_COLUMNS)
+    names = (*panel.feature_names, *FLAG_COLUMNS, *REGIME_COLUMNS)
     unknown = sorted(set(params.selection.never) - set(names))
     if unknown:
         raise BadParams(f"policy.selection.never names {unknown}, which the catalogue does not have; correct or remove")
@@ -142,7 +142,8 @@ class _Learnt:
         kept = kept[:: max(1, -(-len(kept) // self.params.max_rows))]
         rows, signal = self.rows[kept], signal[kept]
         table = self.panel.table
-        features = [table[name].to_numpy(np.float64)[rows] for name in (*self.panel.feature_names, *REGIME_COLUMNS)]
+        names = (*self.panel.feature_names, *FLAG_COLUMNS, *REGIME_COLUMNS)
+        features = [table[name].to_numpy(np.float64)[rows] for name in names]
         instrument = table["symbol"].astype("category").cat.codes.to_numpy()
         long = signal > 0
 

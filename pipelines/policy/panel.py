@@ -20,6 +20,9 @@ from pipelines.tables import read_json, read_table
 
 REGIMES = ("bull", "bear", "range", "high_volatility")
 REGIME_COLUMNS = tuple(f"regime_{name}" for name in REGIMES)
+STATED_REGIME = "regime_stated"  #: its number in REGIMES
+FLAGS = ("breakout", "news_driven", "crash_anomaly")
+FLAG_COLUMNS = tuple(f"flag_{name}" for name in FLAGS)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Panel:
     """Bars and what was known at their close.
 
     `table` has one row a bar, sorted by symbol and open time: the validated columns, `session_end` (when trading ends
-    that day, known before it begins), one float64 column a feature and the four regime probabilities, NaN while warming
+    that day, known before it begins), one float64 column a feature and what the regimes say, NaN while warming
     up.
     """
 
@@ -104,13 +107,20 @@ def panel_from(
         part = whole[list(VALIDATED_COLUMNS)].sort_values("open_time", ignore_index=True)
         parts.append(part.merge(known, on="close_time", how="left") if known is not None else part)
     table = pd.concat(parts, ignore_index=True)
-    probabilities = regimes.rename(columns=dict(zip(REGIMES, REGIME_COLUMNS, strict=True)))
-    table = table.merge(probabilities[["close_time", *REGIME_COLUMNS]], on="close_time", how="left")
+    table = table.merge(_regime_columns(regimes), on="close_time", how="left")
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise BadInput(f"the feature tables lack {missing[:5]}; run the features stage again")
     table["session_end"] = session_ends(table["close_time"])
     return Panel(table.copy(), tradable, interval, catalogue)
+
+
+def _regime_columns(regimes: pd.DataFrame) -> pd.DataFrame:
+    """`close_time` and what a decision row carries of the regimes, by the names it has there."""
+    named = dict(zip((*FLAGS, *REGIMES), (*FLAG_COLUMNS, *REGIME_COLUMNS), strict=True))
+    numbers = regimes["regime"].map({name: float(i) for i, name in enumerate(REGIMES)}).astype("float64")
+    table = regimes.rename(columns=named).assign(**{STATED_REGIME: numbers})
+    return table[["close_time", *FLAG_COLUMNS, STATED_REGIME, *REGIME_COLUMNS]]
 
 
 def session_ends(close_times: pd.Series) -> pd.Series:

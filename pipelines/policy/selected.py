@@ -15,7 +15,7 @@ from pipelines.policy.purge import Fold, purged_folds
 class Signals:
     """Past signals and what became of them, one row each."""
 
-    features: np.ndarray  #: shape (n_rows, n_features): the catalogue's, then the regimes
+    features: np.ndarray  #: shape (n_rows, n_features): the catalogue's, then the flags and the regimes
     context: np.ndarray  #: shape (n_rows, n_context): views, signal, side; see `signal_context`
     instrument: np.ndarray  #: a number for each; rows of one are in the order of time
     net: np.ndarray  #: return after charges and slippage, per rupee

@@ -98,7 +98,7 @@ class Filter:
         return after
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", cache=True)
 def _forward(before, known, transition, centre, limits, means, whiteners, constants, observation, after):
     """Prediction by the transitions, then Bayes' rule with the Gaussian densities; O(states² + states d²)."""
     states, dimensions = means.shape

@@ -66,7 +66,7 @@ class Pulse:
     sentiment: float  #: their sum, 0 without any
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", cache=True)
 def pulse_step(state, high, low, close, volume, breakout_volume, out):
     """What one bar adds, shape (len(SUMS),); `state` moves on. Prices and volume adjusted; volume NaN where unknown."""
     s = state[0]
@@ -97,7 +97,7 @@ def pulse_step(state, high, low, close, volume, breakout_volume, out):
     s.count += 1
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", cache=True)
 def _pulse_bars(state, prices, volumes, breakout_volume, out):
     for i in range(len(volumes)):
         pulse_step(state, prices[i, 0], prices[i, 1], prices[i, 2], volumes[i], breakout_volume, out[i])

@@ -120,11 +120,10 @@ def _ask(client: Any, rows: list[dict]) -> float:
 def feature_rows(paths: Paths, count: int) -> list[Any]:
     """The last rows of the panel as the executor would send them."""
     from pipelines.domain.signals import FeatureRow
-    from pipelines.policy.decide import REGIME_COLUMNS
-    from pipelines.policy.panel import read_panel
+    from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS, STATED_REGIME, read_panel
 
     panel = read_panel(paths)
-    names = (*panel.feature_names, *REGIME_COLUMNS)
+    names = (*panel.feature_names, *FLAG_COLUMNS, STATED_REGIME, *REGIME_COLUMNS)
     return [
         FeatureRow(
             row["symbol"], row["close_time"].to_pydatetime(), row["close"],

@@ -22,7 +22,6 @@ from pipelines.journal.postgres import database_url
 from pipelines.policy.bundle import Bundle
 from pipelines.policy.decide import decide
 from pipelines.policy.fit import fit_policy
-from pipelines.policy.panel import REGIME_COLUMNS
 from pipelines.promotion.ladder import Promotion, Stage, promote
 from pipelines.promotion.registry import Registry, artifact_folder
 from serving.process import free_port
@@ -110,7 +109,7 @@ def a_fitted_bundle() -> Bundle:
 
 def some_rows(bundle: Bundle, count: int, seed: int = 7) -> list[FeatureRow]:
     rng = np.random.default_rng(seed)
-    names = (*bundle.feature_names, *REGIME_COLUMNS)
+    names = bundle.inputs
     return [
         FeatureRow(
             symbol=f"S{i}",

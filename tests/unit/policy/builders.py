@@ -12,7 +12,7 @@ from pipelines.heads.momentum import MomentumHead
 from pipelines.heads.reversion import ReversionHead
 from pipelines.params import Params, load_params
 from pipelines.policy.labels import Costs
-from pipelines.policy.panel import REGIME_COLUMNS, Panel
+from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS, STATED_REGIME, Panel
 
 PARAMS: Params = load_params(Path(__file__).parents[3] / "params.yaml")
 COSTS = Costs(slippage_bps=2.0, position_inr=100_000.0)
@@ -48,6 +48,11 @@ def a_panel(
     for i, name in enumerate(REGIME_COLUMNS):
         column = raw[:, i] if regimes else np.full(len(raw), np.nan)
         table[name] = np.tile(column, instruments)
+    table[STATED_REGIME] = np.tile(
+        raw.argmax(axis=1).astype(float) if regimes else np.full(len(raw), np.nan), instruments
+    )
+    for name in FLAG_COLUMNS:
+        table[name] = np.tile(np.sign(rng.normal(size=len(raw))) * (rng.random(len(raw)) < 0.1), instruments)
     catalogue = {"hash": "c0ffee", "interval": interval.value, "features": [{"name": name} for name in FEATURES]}
     return Panel(table, {f"S{i}": an_instrument(f"S{i}") for i in range(instruments)}, interval, catalogue)
 

@@ -9,9 +9,9 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput, FeatureMismatch, NotFound, TooFewBars
 from pipelines.domain.signals import Action, FeatureRow, Side
 from pipelines.policy.bundle import Bundle
-from pipelines.policy.decide import decide, judge
+from pipelines.policy.decide import decide, judge, regime_names
 from pipelines.policy.fit import fit_policy
-from pipelines.policy.panel import REGIME_COLUMNS, REGIMES
+from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS, REGIMES, STATED_REGIME
 from tests.unit.policy.builders import COSTS, FEATURES, HEADS, SMALL, a_panel
 
 
@@ -26,7 +26,7 @@ def bundle(panel):
 
 
 def rows_of(panel, numbers, **changes):
-    names = (*FEATURES, *REGIME_COLUMNS)
+    names = (*FEATURES, *FLAG_COLUMNS, STATED_REGIME, *REGIME_COLUMNS)
     table = panel.table.iloc[numbers]
     rows = [
         FeatureRow(
@@ -149,6 +149,23 @@ def test_a_decision_says_how_much_where_to_leave_and_why(panel, bundle):
     assert any(view.reasons for view in decision.views)
     assert "after charges" in " ".join(decision.reasons)
     assert (decision.policy_version, decision.catalogue_hash) == (bundle.version, "c0ffee")
+
+
+def test_a_decision_carries_the_stated_regime_and_the_flags_that_are_known(panel, bundle):
+    row = rows_of(panel, [300])[0]
+    said = {STATED_REGIME: 1.0, "flag_breakout": -1.0, "flag_news_driven": float("nan"), "flag_crash_anomaly": 1.0}
+
+    (decision,) = decide(bundle, [replace(row, values=row.values | said)], Decimal(1_000_000))
+
+    assert decision.regime == "bear"
+    assert decision.extra == {"flag_breakout": -1.0, "flag_crash_anomaly": 1.0}
+
+
+def test_a_number_that_is_no_regime_is_unknown():
+    assert regime_names(np.array([0.0, 3.0, 4.0, 0.5, -1.0, np.nan, np.inf])).tolist() == [
+        *("bull", "high_volatility"),
+        *["unknown"] * 5,
+    ]
 
 
 def test_while_features_warm_up_everything_is_skipped_with_a_reason(panel, bundle):

@@ -9,6 +9,7 @@ from pipelines.domain.errors import BadParams, FeatureMismatch
 from pipelines.policy.decide import judge
 from pipelines.policy.fit import fit_policy
 from pipelines.policy.labels import barrier_labels
+from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS
 from pipelines.policy.purge import purged_folds
 from pipelines.policy.selected import Signals, select_features
 from tests.unit.policy.builders import COSTS, FEATURES, HEADS, SMALL, a_panel
@@ -100,7 +101,7 @@ def test_the_trade_model_knows_what_it_was_given_and_the_policy_asks_for_no_more
     bundle, importance = fitted.bundle, fitted.importance
     assert list(bundle.trade_model.features) == importance["feature"][importance["selected"]].tolist()
     assert set(bundle.trade_model.features) & {"return_12", "return_24", "return_48", "relative_strength_48"}
-    assert set(importance["feature"]) == set(FEATURES) | {name for name in bundle.inputs if name.startswith("regime_")}
+    assert set(importance["feature"]) == {*FEATURES, *FLAG_COLUMNS, *REGIME_COLUMNS}
     assert "noise" not in bundle.inputs
 
 

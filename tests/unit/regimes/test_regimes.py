@@ -12,6 +12,8 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
 from pipelines.features.catalogue import REGIME_COLUMNS
 from pipelines.params import RegimeParams
+from pipelines.policy.panel import FLAG_COLUMNS, STATED_REGIME
+from pipelines.policy.panel import REGIME_COLUMNS as PROBABILITIES
 from pipelines.regimes.accuracy import regime_accuracy
 from pipelines.regimes.filter import REGIMES, Fit
 from pipelines.regimes.flags import FLAGS
@@ -231,7 +233,8 @@ def test_regimes_are_named_as_the_catalogue_says(found, market_and_truth):
     online = OnlineRegimes(found.model, VOLUMES)
     close = online.replay(until(market_and_truth[0], 900), no_news())[-1][1]
 
-    assert tuple(f"regime_{name}" for name in REGIMES) == REGIME_COLUMNS
-    assert set(REGIME_COLUMNS) < set(close.values())
+    assert set(REGIME_COLUMNS) == set(close.values()) == {*FLAG_COLUMNS, STATED_REGIME, *PROBABILITIES}
+    assert tuple(f"regime_{name}" for name in REGIMES) == PROBABILITIES
+    assert tuple(f"flag_{name}" for name in FLAGS) == FLAG_COLUMNS
     assert close.values()["regime_stated"] == REGIMES.index(close.regime)
     assert datetime.fromisoformat(found.model["fits"][0]["valid_from"]).tzinfo is not None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput
 from pipelines.ingest.names import canonical, symbol_of_file
 from pipelines.ingest.rejects import no_rejects, rejected_rows
@@ -14,6 +15,9 @@ from pipelines.ingest.stamps import read_stamps, stamped_at_end
 
 DAY_MINUTES = 24 * 60
 _MISSING = {"", "-", "na", "n/a", "nan", "null", "none"}
+#: NSE opened in 1994, and NIFTY 50 is calculated back to July 1990: an earlier bar has a wrong time
+_EARLIEST = pd.Timestamp("1990-01-01", tz=IST)
+_WHOLE_VOLUMES = 0.95  #: share of volumes that are whole shares, above which a fraction is a fault
 _SPACING_SAMPLE = 20_000
 
 
@@ -43,7 +47,8 @@ def series_of(sheet: Sheet) -> list[Series]:
     stamp = columns["stamp"].rename(sheet.stamp_header)
     stamps = read_stamps(stamp, sheet.file, sheet.source_row, zone, date_format)
     numbers, unreadable = _numbers(columns)
-    frame = pd.concat([stamps.times.rename("open_time"), numbers], axis=1)
+    times = stamps.times.where(stamps.times >= _EARLIEST).rename("open_time")
+    frame = pd.concat([times, numbers], axis=1)
     frame["source"] = sheet.file
     frame["source_row"] = sheet.source_row
     notes = [f"{sheet.file}: epoch seconds read as UTC"] if stamps.zone.startswith("epoch") else []
@@ -137,6 +142,9 @@ def _numbers(columns: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
             found = pd.to_numeric(text.where(~missing), errors="coerce").astype("float64")
         bad = (found.isna() & ~missing) | np.isinf(found)
         if name == "volume":
+            whole = found.isna() | (found % 1 == 0)
+            if whole.mean() > _WHOLE_VOLUMES:  # where a source adjusted its volumes, most are fractions
+                bad |= ~whole
             bad |= missing & ~missing.all()
             found = found.fillna(0.0)
         new = bad & (problem == "")

@@ -81,8 +81,8 @@ def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sh
 def _read_parquet(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
     try:
         rows = pq.read_table(path).to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, OSError) as error:
-        what = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]  # damaged metadata break in many ways
         raise BadInput(f"{file} is not readable as Parquet ({what}); copy or export it again") from None
     return _sheet(file, rows, pd.Series(range(1, len(rows) + 1)), None, columns)
 

@@ -54,6 +54,7 @@ def read_stamps(
     if pd.api.types.is_datetime64_any_dtype(values):
         return _from_timestamps(values)
     text = values.astype("str").str.strip()
+    text = text.where(text.str.match(r"\d"), "")  # the parser breaks on some texts that begin otherwise, such as -1
     zones = _zones(text, file, source_row)
     if _mostly(text, r"\d{10}|\d{13}"):
         times, zone = _from_epoch(text), "epoch seconds, UTC"
@@ -66,7 +67,7 @@ def read_stamps(
     if times.isna().all():
         raise BadInput(
             f"{file}: column {values.name} holds no readable time, e.g. row {source_row.iloc[0]}: "
-            f"{text.iloc[0]!r}; write times as 2024-01-31 or 2024-01-31 09:15:00+05:30"
+            f"{str(values.iloc[0])!r}; write times as 2024-01-31 or 2024-01-31 09:15:00+05:30"
         )
     return Stamps(times, zone)
 

@@ -1,5 +1,7 @@
 """What judging needs to know of a row besides its own values: its neighbours, its session, its place."""
 
+from datetime import date
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -7,6 +9,7 @@ import pandas as pd
 from pipelines.domain.bars import PRICE_COLUMNS, Interval
 from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.instruments import Kind
+from pipelines.domain.listings import life_of
 from pipelines.domain.session_grid import slots
 from pipelines.domain.tick_sizes import tick_sizes
 from pipelines.validate.in_time import Flags, Floats, InTime, Ints
@@ -44,7 +47,7 @@ def with_facts(bars: pd.DataFrame, interval: Interval, instruments: pd.DataFrame
         rows_at_time=at_time,
         in_order=np.ones(len(facts), dtype=bool) if rows.as_it_stands else in_order(facts),
         **_place(facts["open_time"], interval),
-        listed=True,
+        listed=_listed(facts["open_time"], rows),
         highest_price=np.fmax.reduce([facts[name].to_numpy(np.float64) for name in PRICE_COLUMNS]),
         deviation=np.where(stocks, deviations(comparable, rows, daily=not interval.intraday), 0.0),
         overnight_gap=np.where(stocks, overnight_gaps(comparable, rows), np.nan),
@@ -143,6 +146,15 @@ def _off(prices: Floats, ticks: Floats) -> Flags:
     with np.errstate(invalid="ignore"):
         counts = prices / ticks
         return np.abs(counts - np.round(counts)) > ON_TICK
+
+
+def _listed(times: pd.Series, rows: InTime) -> Flags:
+    """Whether each row lies in its instrument's life on the exchange, as far as that is known."""
+    lives = [life_of(str(symbol)) for symbol in rows.symbols]
+    first = np.array([life.first or date.min for life in lives], dtype="datetime64[D]")[rows.numbers]
+    last = np.array([life.last or date.max for life in lives], dtype="datetime64[D]")[rows.numbers]
+    day = _days(times)
+    return ~((day < first) | (day > last))
 
 
 def _days(times: pd.Series) -> npt.NDArray[np.datetime64]:

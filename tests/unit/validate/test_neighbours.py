@@ -125,6 +125,14 @@ def test_what_was_thought_of_a_row_stays_when_later_bars_arrive(cut):
     assert not known["in_order"].all()
 
 
+def test_a_bar_from_before_its_share_was_listed_is_seen():
+    bars = some_bars("JIOFIN")  # listed on 2023-08-21
+
+    listed = with_facts(bars, Interval.DAY, a_raw_market(bars).instruments)["listed"]
+
+    assert bars.loc[listed, "open_time"].min().date().isoformat() == "2023-08-21"
+
+
 def test_a_price_may_be_on_the_tick_that_was_in_force_that_day():
     bars = some_bars()
     bars[["open", "high", "low", "close"]] += 0.01

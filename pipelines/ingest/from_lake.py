@@ -17,7 +17,7 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.market_calendar import sessions_between
 from pipelines.ingest.files import instruments_of
-from pipelines.ingest.joining import Candidate, at_interval, divides, told_of_joining
+from pipelines.ingest.joining import Candidate, at_interval, divides, reached, told_of_joining
 from pipelines.ingest.kinds import STAMPS, DataKind
 from pipelines.ingest.lake import Lake
 from pipelines.ingest.names import canonical
@@ -103,7 +103,10 @@ def _told(pin: Pin, interval: Interval, params: IngestParams) -> dict[str, list[
                 found[str(symbol)].append((order, _series(str(symbol), source, minutes, rows, rejected)))
     for several in found.values():
         several.sort(key=lambda one: one[0])
-    return {symbol: [at_interval(series, interval) for _, series in several] for symbol, several in found.items()}
+    until = reached(series for several in found.values() for _, series in several)
+    return {
+        symbol: [at_interval(series, interval, until) for _, series in several] for symbol, several in found.items()
+    }
 
 
 def _series(symbol: str, source: str, minutes: int, rows: pd.DataFrame, rejected: pd.DataFrame) -> Series:

@@ -119,7 +119,7 @@ def session_grid(interval: Interval) -> Grid:
                 return opened, closed
         if interval.intraday and session.close <= moment < session.end:
             step = timedelta(minutes=interval.minutes)
-            opened = times[-1][0] + step * ((moment - times[-1][0]) // step)
+            opened = session.close + step * ((moment - session.close) // step)
             return opened, min(opened + step, session.end)
         return None
 

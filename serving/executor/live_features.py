@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.domain.bars import BAR_COLUMNS, IST, TIME_DTYPE, Bar, Interval
-from pipelines.domain.errors import FeatureMismatch
+from pipelines.domain.errors import BadInput, FeatureMismatch
 from pipelines.domain.history_windows import KITE_WORDS, history_windows_on
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import session_on
@@ -54,6 +54,8 @@ class LiveFeatures:
         from pipelines.regimes.online import OnlineRegimes
         from pipelines.regimes.pulse import observed_instruments
 
+        if interval not in KITE_WORDS:
+            raise BadInput(f"Kite gives no candles of {interval}; trade on one of {', '.join(KITE_WORDS)}")
         self._instruments = {instrument.symbol: instrument for instrument in watched(instruments)}
         self._interval = interval
         self._features = OnlineFeatures(list(instruments), interval, actions)

@@ -33,10 +33,17 @@ class BarFolder(Mapping[str, pd.DataFrame]):
 
 
 def run(params: Params, paths: Paths) -> StageReport:
-    """Read `02_validated` and what was pinned of actions and outcomes, write `03_features`."""
+    """Read `02_validated` and the pinned corporate actions, write `03_features`.
+
+    Raises
+    ------
+    BadInput : if there is no stock.
+    DataRejected : if a policy must not learn from the features; nothing is written then.
+    """
     from pipelines.features.batch import build_features
-    from pipelines.features.catalogue import CATALOGUE, catalogue_content
+    from pipelines.features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_content
     from pipelines.features.outcomes import ended_in
+    from pipelines.validate.feature_tables import feature_profile, judge_features
 
     interval = Interval(read_json(paths.snapshot)["interval"])
     tables = build_features(
@@ -45,16 +52,18 @@ def run(params: Params, paths: Paths) -> StageReport:
         read_table(paths.instruments),
         interval,
         actions=read_table(paths.raw_actions),
-        outcomes=ended_in(read_table(paths.raw_outcomes)),
+        outcomes=ended_in(read_table(paths.outcomes)),
         scratch=paths.data,
     )
-    rows = 0
+    rows, profiles = 0, []
     with fresh_folder(paths.features) as folder:
         for symbol, table in tables.rows:
             write_table(table, folder / f"{symbol}.parquet")
+            profiles.append(feature_profile(table, FEATURE_NAMES))
             rows += len(table)
         if not rows:
             raise BadInput(f"{paths.validated_bars} holds no stock; give the run at least one (indices are not traded)")
+        judge_features(profiles)
         write_table(tables.market, folder / paths.market_features.name)
         write_json(catalogue_content(interval), folder / paths.catalogue.name)
     notes = [f"{len(CATALOGUE)} features, {len(tables.market):,} market bars"]

@@ -372,8 +372,8 @@ def read_actions(paths: Paths) -> pd.DataFrame:
 
 
 def read_outcomes(paths: Paths) -> pd.DataFrame:
-    """Ended trades that were pinned; a workspace without the table knows none."""
-    return read_table(paths.raw_outcomes) if paths.raw_outcomes.exists() else empty("outcomes")
+    """Ended trades that the pipeline knows; a workspace without the table knows none."""
+    return read_table(paths.outcomes) if paths.outcomes.exists() else empty("outcomes")
 
 
 def _symbols(instruments: list[Instrument]) -> Mapping[int, str]:

@@ -34,7 +34,10 @@ def measure() -> dict[str, Any]:
         run_stages(paths, params, ("ingest",))
         for path in paths.raw_bars.glob("*.parquet"):  # a simulated market has no faults to find
             write_table(read_table(path)[list(BAR_COLUMNS)], paths.validated_bars / path.name)
-        for raw, validated in ((paths.raw_instruments, paths.instruments), (paths.raw_news, paths.news)):
+        for raw, validated in (
+            (paths.raw_instruments, paths.instruments), (paths.raw_news, paths.news),
+            (paths.raw_outcomes, paths.outcomes),
+        ):  # fmt: skip
             write_table(read_table(raw), validated)
         run_stages(paths, params, ("features", "regimes"))
         policy = EagerPolicy(paths)

@@ -39,6 +39,17 @@ def test_a_trade_is_read_with_price_volume_and_time():
     assert [(t.symbol, t.price, t.volume_today, t.at) for t in frame.ticks] == [("ALPHA", 100.05, 50, AT)]
 
 
+def test_an_index_that_is_wanted_tells_its_level_and_no_trade():
+    level = a_stock(INDEX, paise=2_412_345)
+
+    told = PacketReader(SYMBOLS | {INDEX: "NIFTY 50"}).read(message(a_stock(), level))
+    not_asked = PacketReader(SYMBOLS).read(message(a_stock(), level))
+
+    assert [(t.symbol, t.price, t.at) for t in told.levels] == [("NIFTY 50", 24_123.45, AT)]
+    assert [t.symbol for t in told.ticks] == ["ALPHA"]
+    assert not_asked.levels == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "taken"),
     [

@@ -26,6 +26,6 @@ def validated_workspace(
     write_table(instrument_table(instruments()), paths.instruments)
     write_table(no_news(), paths.news)
     write_table(empty("actions"), paths.raw_actions)
-    write_table(empty("outcomes"), paths.raw_outcomes)
+    write_table(empty("outcomes"), paths.outcomes)
     write_json({"interval": interval.value}, paths.snapshot)
     return paths, params

@@ -1,0 +1,82 @@
+"""What live rows know beside the bars of stocks: where indices stand, and how trades ended, also after a restart."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from pipelines.domain.bars import Interval
+from pipelines.domain.outcomes import ExitReason, Outcome
+from pipelines.domain.signals import Side
+from pipelines.features.catalogue import catalogue_hash
+from pipelines.ingest.kinds import empty
+from pipelines.regimes.filter import OBSERVATIONS, REGIMES
+from serving.executor.bar_builder import ClosedBars
+from serving.executor.live_features import LiveFeatures, known_outcomes, watched
+from tests.unit.features.bars import closes_in_order, instruments, no_news, random_indices, random_market
+
+MARKET = random_market(bars=120) | random_indices(120, seed=3)
+CLOSES = closes_in_order(MARKET)
+CUT = CLOSES[80][0]
+MODEL = {"regimes": REGIMES, "observations": OBSERVATIONS, "fits": []}  #: not fitted yet
+
+
+def started(outcomes=()) -> LiveFeatures:
+    """Warmed up with the first bars."""
+    features = LiveFeatures(
+        instruments(), Interval.MIN_5, MODEL, catalogue_hash(Interval.MIN_5), no_news(),
+        lambda *asked: [], CLOSES[0][0] - timedelta(days=1), empty("actions"), outcomes,
+    )  # fmt: skip
+    features.warm_up({symbol: frame[frame["close_time"] <= CUT] for symbol, frame in MARKET.items()})
+    return features
+
+
+def bar(place: int) -> ClosedBars:
+    close_time, bars = CLOSES[place]
+    return ClosedBars(bars["TCS"].open_time, close_time, bars)
+
+
+def ended(at) -> Outcome:
+    return Outcome(
+        "TCS", Side.BUY, 10, "d1", "v1", "h1", "bull", Decimal(1500), Decimal(1500), Decimal(1510),
+        at - timedelta(minutes=20), at, ExitReason.TARGET, Decimal(100), {}, Decimal(90), Decimal(100), Decimal(0), 4,
+    )  # fmt: skip
+
+
+def of_tcs(rows) -> dict[str, float]:
+    return next(row.values for row in rows if row.symbol == "TCS")
+
+
+def test_indices_are_watched_for_the_features_and_get_no_rows():
+    rows = started().update(bar(81))
+
+    assert {item.symbol for item in watched(instruments())} == set(MARKET)
+    assert sorted(row.symbol for row in rows) == ["INFY", "RELIANCE", "TCS"]
+    nifty = MARKET["NIFTY 50"]["close"]
+    assert of_tcs(rows)["nifty_return_1"] == pytest.approx(nifty[81] / nifty[80] - 1, rel=1e-2)
+    assert of_tcs(rows)["vix_level"] == MARKET["INDIA VIX"]["close"][81] / 100
+
+
+def test_a_trade_that_has_ended_is_known_from_the_next_close_on():
+    features = started()
+    before = of_tcs(features.update(bar(81)))
+
+    features.learn(ended(CLOSES[81][0] + timedelta(minutes=1)))
+    after = of_tcs(features.update(bar(82)))
+
+    assert before["outcome_count"] != before["outcome_count"]
+    assert after["outcome_count"] == pytest.approx(1.0, abs=1e-3)
+    assert after["outcome_hit_rate_buy"] == 1.0
+    assert after["pattern_mean_net_buy_bull"] == pytest.approx(90 / 15_000)
+
+
+def test_after_a_restart_the_journals_trades_give_the_same_rows():
+    outcome = ended(CUT - timedelta(minutes=3))
+    going_on, again = started(), started(known_outcomes(empty("outcomes"), [outcome, outcome]))
+
+    going_on.learn(outcome)
+
+    names = [name for name in of_tcs(going_on.update(bar(81))) if "outcome" in name or name.startswith("pattern_mean")]
+    live, restarted = of_tcs(going_on.update(bar(82))), of_tcs((again.update(bar(81)), again.update(bar(82)))[1])
+    assert [live[name] for name in names] == pytest.approx([restarted[name] for name in names], nan_ok=True)
+    assert live["outcome_count"] > 0.9

@@ -3,7 +3,8 @@
 A family is one file. It holds `FEATURES` (its definitions), `AT` (their places in the family's part of a row), `STATE`
 (what it remembers from bar to bar) and a compiled `write(s, bar, market, out)`, which fills the family's part of the
 row from the state `s` of the bars seen so far, the bar's inputs (`state.IN`) and the market's row of the same close.
-`catalogue.FAMILIES` joins the families in order; nothing else has to be told of a new one.
+`catalogue.FAMILIES` joins the families in order; nothing else has to be told of a new one. Families of a whole close
+(`catalogue.CLOSE_FAMILIES`) have a `write(m, sums, levels, out)`, see `closes`; the others are told beside the loops.
 """
 
 from collections import namedtuple

@@ -23,8 +23,13 @@ FEATURES = family(
             "half-life of 24 bars; Tetlock (2007), Journal of Finance 62(3)",
             "sentiment of the news, half forgotten after 24 bars",
         ),
+    ],
+) + family(
+    "news",
+    [
         ("news_count_24", 0, "items", "in the last 24 bars", "news items of 24 bars"),
     ],
+    version=2,  # items without a sentiment count, too
 )
 AT = places(FEATURES)
 STATE = figures("news_6", "news_24") + rings("news_items")

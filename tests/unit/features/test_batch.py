@@ -1,4 +1,5 @@
 import math
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,30 @@ def test_instruments_are_asked_for_one_after_another():
     next(tables.rows)
 
     assert folder.asked == ["INFY"]
+
+
+def test_the_bars_of_few_instruments_are_in_memory_at_once():
+    class Folder(dict):
+        alive = most = 0
+
+        def __getitem__(self, symbol):
+            frame = super().__getitem__(symbol).copy()
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+            weakref.finalize(frame, self._gone)
+            return frame
+
+        def _gone(self):
+            self.alive -= 1
+
+    symbols = tuple(f"STOCK{i}" for i in range(12))
+    folder = Folder(random_market(bars=40, symbols=symbols))
+    tables = build_features(folder, no_news(), instrument_table(instruments(symbols)), Interval.MIN_5)
+
+    rows = sum(len(table) for _, table in tables.rows)
+
+    assert rows == 12 * 40
+    assert folder.most <= 2
 
 
 def test_calendar_features_are_points_of_a_circle():

@@ -166,15 +166,17 @@ def fingerprint() -> int:
     return int.from_bytes(digest.digest()[:7], "big")
 
 
-def _loop(version: int):
-    write_all = _joined(FAMILIES)
+# A global, since what a loop closes over is part of its kept version's key, and a compiled function never pickles alike
+_write_all = _joined(FAMILIES)
 
+
+def _loop(version: int):
     @njit(cache=True, error_model="numpy")
     def run_bars(states, where, bars, market_rows, needs, longest, out):
         for i in range(bars.shape[0]):
             s = states[where[i]]
             _remember(s, bars[i], market_rows[i, MARKET_RETURN])
-            write_all(s, bars[i], market_rows[i], out[i])
+            _write_all(s, bars[i], market_rows[i], out[i])
             mask(out[i], needs, longest, (s.count - 1, s.quarters, s.hours, s.sessions))
         return version
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -117,3 +120,17 @@ def _last_rows(folder, frame) -> pd.DataFrame:
     paths, params = validated_workspace(folder, {"TCS": frame})
     stage.run(params, paths)
     return read_table(paths.features / "TCS.parquet").iloc[-50:][list(FEATURE_NAMES)]
+
+
+def test_another_process_finds_the_compiled_step_and_compiles_nothing():
+    code = (
+        "import numpy as np; from pipelines.features import market, state, step\n"
+        "nothing = np.zeros((0, len(state.INPUTS))), np.zeros((0, len(market.FEATURES)))\n"
+        "step.step_bars(step.new_states(1), np.zeros(0, np.int64), *nothing)\n"
+        "stats = step._compiled_loop().stats\n"
+        "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))"
+    )
+
+    told = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+
+    assert told[-1].stdout.split() == ["1", "0"]

@@ -22,6 +22,7 @@ demo: $(READY)   ## the whole loop on the simulated market, or on real files: ma
 	@tradesage demo $(if $(DATA),--data "$(DATA)")
 
 test: $(READY)   ## unit, integration and acceptance tests, all on 127.0.0.1
+	@python -m pipelines.features.ready
 	@python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)   ## ruff and mypy

@@ -23,7 +23,7 @@ from tests.conftest import SMALL, run_stages, workspace_at
 WORLD = SMALL | {
     "ingest.simulated.days": 26,
     "ingest.simulated.instruments": 3,
-    "regimes.min_bars": 400,
+    "regimes.min_bars": 350,
     "regimes.refits": 6,
 }
 CUT = pd.Timestamp("2026-10-23 12:30", tz="Asia/Kolkata")  #: in the middle of a session, four sessions before the end

@@ -1,5 +1,7 @@
 """The source `files:<folder>`: bars of every file of a folder, in any of the shapes that are known, for the lake.
 
+Corporate actions and index membership that lie beside the bars go with them; a dump of instruments does not.
+
 It is one source: where files contradict each other, the one that comes later in the alphabet counts. So keep archives
 of different make in different folders; `ingest.priority` says which of them counts.
 """
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
+from pipelines.ingest.dated_tables import read_dated_table
 from pipelines.ingest.joining import stamped
 from pipelines.ingest.kinds import typed
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
@@ -31,7 +34,7 @@ class BarFiles:
         return f"files:{self.folder.name}"
 
     def fetch(self, since: date | None, until: date) -> Iterator[Fetched]:
-        """One piece for each file and instrument; of files without bars nothing.
+        """One piece for each file and instrument, one for each table beside the bars; of other files nothing.
 
         Raises
         ------
@@ -42,10 +45,15 @@ class BarFiles:
         found = False
         for path in sorted(p for p in self.folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES):
             file = path.relative_to(self.folder).as_posix()
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            dated = read_dated_table(path, file)
+            if dated is not None:
+                if dated.kind != "instruments":
+                    yield Fetched(dated.kind, file, dated.table, None, file, digest)
+                continue
             sheet = read_sheet(path, file)
             if isinstance(sheet, NoBars):
                 continue
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
             for series in series_of(sheet):
                 found = True
                 yield _piece(series, since or date.min, until, file, digest)

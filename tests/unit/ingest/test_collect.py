@@ -135,3 +135,18 @@ def test_a_folder_of_bars_goes_into_the_lake_once(lake, tmp_path):
     assert (first[0].rows, again[0].rows) == (3, 0)
     stored = lake.pin().rows("bars", "files:archive", "TCS@day")
     assert stored["open_time"].dt.strftime("%d %H:%M").tolist() == ["05 09:15", "06 09:15", "07 09:15"]
+
+
+def test_actions_beside_the_bars_of_a_folder_go_into_the_lake_with_them(lake, tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    (folder / "TCS.csv").write_text("date,open,high,low,close,volume\n2026-01-05,100,101,99,100.5,1000\n")
+    (folder / "actions.csv").write_text("symbol,ex_date,kind,ratio,amount_inr\nTCS,2026-01-06,bonus,2,\n")
+
+    asked(lake, BarFiles(folder))
+    (again,), _ = asked(lake, BarFiles(folder))
+
+    [(key, _)] = lake.pin().series("actions").items()
+    stored = lake.pin().rows("actions", "files:archive", key)
+    assert stored[["symbol", "kind", "ratio"]].to_numpy().tolist() == [["TCS", "bonus", 2.0]]
+    assert again.rows == 0

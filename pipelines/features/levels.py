@@ -2,7 +2,7 @@
 
 from pipelines.features.definition import OWN, family, places
 from pipelines.features.state import figures
-from pipelines.features.windows import compiled
+from pipelines.features.windows import compiled, place_in
 
 _PIVOT = "Person (2004), A Complete Guide to Technical Trading Tactics"
 _SWING = "Williams (1995), Trading Chaos: the highest (lowest) of 7 bars, known 3 bars later"
@@ -46,8 +46,7 @@ def write(s, bar, market, out):
     out[AT.swing_low_distance] = (close - s.swing_low) * per_atr
     out[AT.swing_high_age] = s.count - s.swing_high_at
     out[AT.swing_low_age] = s.count - s.swing_low_at
-    apart = s.swing_high - s.swing_low
-    out[AT.swing_place] = (2.0 * close - s.swing_high - s.swing_low) / apart if apart > 0.0 else 0.0
+    out[AT.swing_place] = place_in(close, s.swing_high, s.swing_low)
 
 
 @compiled
@@ -61,7 +60,7 @@ def _session_before(s, close, per_atr, out):
     out[AT.last_high_distance] = (close - s.last_high) * per_atr
     out[AT.last_low_distance] = (close - s.last_low) * per_atr
     out[AT.last_close_distance] = (close - s.last_close) * per_atr
-    out[AT.last_range_place] = (2.0 * close - s.last_high - s.last_low) / width if width > 0.0 else 0.0
+    out[AT.last_range_place] = place_in(close, s.last_high, s.last_low)
 
 
 @compiled

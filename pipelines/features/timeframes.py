@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.features.definition import KAUFMAN, OWN, WILDER, Feature, family, places
 from pipelines.features.state import IN
-from pipelines.features.windows import STILL_RANGE, compiled, exponential, wilder
+from pipelines.features.windows import STILL_RANGE, compiled, exponential, place_in, wilder
 
 SPANS = {"quarter": 14, "hour": 14, "day": 5}  #: bars of RSI and ATR; the means take a half and the whole
 KEPT = 16  #: finished bars a longer time remembers
@@ -106,12 +106,12 @@ def _finish(longer, span):
 @compiled
 def _tell(longer, close, log_close, out):
     """One longer time's part of the row, in the order of its features."""
-    moves, width = longer.gain + longer.loss, longer.last_high - longer.last_low
+    moves = longer.gain + longer.loss
     out[0] = 100.0 * longer.gain / moves if moves > 0.0 else 50.0
     out[1] = (close - longer.slow) * longer.per_atr
     out[2] = (longer.fast - longer.slow) * longer.per_atr
     out[3] = log_close - math.log(longer.closes[(longer.count - 5) % KEPT])
-    out[4] = (2.0 * close - longer.last_high - longer.last_low) / width if width > 0.0 else 0.0
+    out[4] = place_in(close, longer.last_high, longer.last_low)
     out[5] = math.sqrt(longer.square)
     if out.shape[0] > 6:
         out[6] = (close - longer.open) * longer.per_atr

@@ -16,6 +16,8 @@ compiled = njit(error_model="numpy")
 STILL = 1e-9
 #: A range under this share of the price is none: what the mean of earlier ranges leaves after a long stand-still
 STILL_RANGE = 1e-6
+#: Half widths; a close further outside of a range is told as so far, since some ranges are hardly any
+FAR = 20.0
 #: Differences under this share of the price are rounding: on a grid of ticks equal sums may differ in the last bit
 SAME = 1e-9
 
@@ -24,6 +26,15 @@ SAME = 1e-9
 def ratio(numerator, denominator):
     """The quotient; NaN where the denominator is not above zero."""
     return numerator / denominator if denominator > 0.0 else math.nan
+
+
+@compiled
+def place_in(close, high, low):
+    """Where a close stands in a range: half widths from its middle, `FAR` at most; 0 where there is no range."""
+    width = high - low
+    if width <= 0.0:
+        return 0.0
+    return min(max((2.0 * close - high - low) / width, -FAR), FAR)
 
 
 @compiled

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from decimal import Decimal
 
+from pipelines.domain.outcomes import Outcome
 from pipelines.domain.signals import Action, Decision, FeatureRow, Side
 from serving.executor.bar_builder import ClosedBars
 from serving.executor.policy_client import Answer, Served
@@ -23,6 +24,9 @@ class Closes:
             FeatureRow(symbol, closed.close_time, bar.close, self._traded[symbol].tick_size, 1, "none", {})
             for symbol, bar in sorted(closed.bars.items())
         ]
+
+    def learn(self, outcome: Outcome) -> None:
+        """No figure here knows of trades that have ended."""
 
 
 class Whims:

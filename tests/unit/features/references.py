@@ -262,7 +262,9 @@ def _of_swings(bar: pd.DataFrame) -> dict[str, pd.Series]:
         "swing_low_distance": (close - bottom) / atr,
         "swing_high_age": pd.Series(found["top_at"], dtype=float),
         "swing_low_age": pd.Series(found["bottom_at"], dtype=float),
-        "swing_place": pd.Series(np.where(top > bottom, (2 * close - top - bottom) / (top - bottom), 0.0)),
+        "swing_place": pd.Series(np.where(top > bottom, (2 * close - top - bottom) / (top - bottom), 0.0)).clip(
+            -20, 20
+        ),
     }
 
 
@@ -302,7 +304,7 @@ def _of_sessions(bar: pd.DataFrame) -> dict[str, pd.Series]:
         "last_high_distance": (close - before["high"]) / atr,
         "last_low_distance": (close - before["low"]) / atr,
         "last_close_distance": (close - before["close"]) / atr,
-        "last_range_place": (2 * close - before["high"] - before["low"]) / width,
+        "last_range_place": ((2 * close - before["high"] - before["low"]) / width).clip(-20, 20),
     }
 
 
@@ -434,7 +436,9 @@ def _of_longer_bars(bar: pd.DataFrame, time: str, minutes: int | None, span: int
         f"{time}_close_ema_{span}": (bar["close"] - now["slow"]) / now["atr"],
         f"{time}_ema_gap_{span // 2}_{span}": (now["fast"] - now["slow"]) / now["atr"],
         f"{time}_return_4": np.log(bar["close"] / now["earlier"]),
-        f"{time}_range_place": (2 * bar["close"] - now["high"] - now["low"]) / (now["high"] - now["low"]),
+        f"{time}_range_place": ((2 * bar["close"] - now["high"] - now["low"]) / (now["high"] - now["low"])).clip(
+            -20, 20
+        ),
         f"{time}_volatility_{span}": now["size"],
     }
     return figures | ({f"{time}_forming_body": (bar["close"] - begun) / now["atr"]} if minutes else {})

@@ -13,12 +13,17 @@ from pipelines.ingest.kinds import empty
 from pipelines.regimes.filter import OBSERVATIONS, REGIMES
 from serving.executor.bar_builder import ClosedBars
 from serving.executor.live_features import LiveFeatures, known_outcomes, watched
+from tests.conftest import params_content
 from tests.unit.features.bars import closes_in_order, instruments, no_news, random_indices, random_market
 
 MARKET = random_market(bars=120) | random_indices(120, seed=3)
 CLOSES = closes_in_order(MARKET)
 CUT = CLOSES[80][0]
-MODEL = {"regimes": REGIMES, "observations": OBSERVATIONS, "fits": []}  #: not fitted yet
+SAID = params_content({})["regimes"]
+MODEL = {
+    "regimes": REGIMES, "observations": OBSERVATIONS, "fits": [],  # not fitted yet
+    **{name: SAID[name] for name in ("flags", "min_confidence", "min_stay_bars")},
+}  # fmt: skip
 
 
 def started(outcomes=()) -> LiveFeatures:

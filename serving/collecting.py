@@ -16,11 +16,12 @@ from pipelines.ingest.source import Source
 from pipelines.params import (
     BarFilesCollect,
     BhavcopyCollect,
-    CollectParams,
+    ColumnParams,
     FeedCollect,
     KiteCollect,
     NewsCollect,
     OutcomesCollect,
+    Params,
     SourceParams,
     TicksCollect,
     load_params,
@@ -37,7 +38,7 @@ def collect_now(root: Path, names: Sequence[str], since: date | None, until: dat
     ------
     BadParams : if `params.yaml` names no source, or not the one asked for.
     """
-    wanted = wanted_of(load_params(root / "params.yaml").collect, names, root)
+    wanted = wanted_of(load_params(root / "params.yaml"), names, root)
     until = until or datetime.now(IST).date()
     if since is not None and since > until:
         raise BadParams(f"--since {since} is after --until {until}; give them in order")
@@ -62,27 +63,30 @@ def collect_now(root: Path, names: Sequence[str], since: date | None, until: dat
     return found
 
 
-def wanted_of(params: CollectParams, names: Sequence[str], root: Path) -> list[Wanted]:
-    """The sources to ask: those of these names (`kite`, `bhavcopy` ...), or all.
+def wanted_of(params: Params, names: Sequence[str], root: Path) -> list[Wanted]:
+    """The sources to ask: those of these names (`kite`, `bhavcopy` ...), or all of `collect.sources`.
 
     Raises
     ------
     BadParams : if there is none, or none of a name.
     """
-    if not params.sources:
+    sources = params.collect.sources
+    if not sources:
         raise BadParams("collect.sources is empty; name sources in params.yaml, docs/lake.md shows how")
-    unknown = sorted(set(names) - {one.source for one in params.sources})
+    unknown = sorted(set(names) - {one.source for one in sources})
     if unknown:
-        known = ", ".join(dict.fromkeys(one.source for one in params.sources))
+        known = ", ".join(dict.fromkeys(one.source for one in sources))
         raise BadParams(
             f"{', '.join(unknown)} is not in collect.sources, which has {known}; add it or correct the name"
         )
-    chosen = [one for one in params.sources if not names or one.source in names]
-    return [Wanted(one.source, _maker(one, root)) for one in chosen]
+    chosen = [one for one in sources if not names or one.source in names]
+    return [Wanted(one.source, _maker(one, root, params.ingest.columns)) for one in chosen]
 
 
-def _maker(one: SourceParams, root: Path) -> Callable[[], Source]:
+def _maker(one: SourceParams, root: Path, columns: ColumnParams) -> Callable[[], Source]:
     """Makes the source; modules are imported only then, since some take a second."""
+    if isinstance(one, BarFilesCollect):
+        return lambda: _bar_files(one, root, columns)
     return lambda: _MAKERS[type(one)](one, root)
 
 
@@ -105,10 +109,10 @@ def _ticks(one: TicksCollect, root: Path) -> Source:
     return TickFiles(root / one.folder, one.symbols)
 
 
-def _bar_files(one: BarFilesCollect, root: Path) -> Source:
+def _bar_files(one: BarFilesCollect, root: Path, columns: ColumnParams) -> Source:
     from pipelines.ingest.sources.bar_files import BarFiles
 
-    return BarFiles(root / one.folder)
+    return BarFiles(root / one.folder, columns)
 
 
 def _news(one: NewsCollect, root: Path) -> Source:
@@ -138,7 +142,6 @@ _MAKERS: dict[type, Callable[[Any, Path], Source]] = {
     KiteCollect: _kite,
     BhavcopyCollect: _bhavcopy,
     TicksCollect: _ticks,
-    BarFilesCollect: _bar_files,
     NewsCollect: _news,
     FeedCollect: _feed,
     OutcomesCollect: _outcomes,

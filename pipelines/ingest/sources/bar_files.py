@@ -1,6 +1,6 @@
 """The source `files:<folder>`: bars of every file of a folder, in any of the shapes that are known, for the lake.
 
-Corporate actions and index membership that lie beside the bars go with them; a dump of instruments does not.
+Corporate actions, index membership and Kite's dump of instruments that lie beside the bars go with them.
 
 It is one source: where files contradict each other, the one that comes later in the alphabet counts. So keep archives
 of different make in different folders; `ingest.priority` says which of them counts.
@@ -12,21 +12,34 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
+
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
+from pipelines.domain.instruments import Kind
 from pipelines.ingest.dated_tables import read_dated_table
 from pipelines.ingest.joining import stamped
 from pipelines.ingest.kinds import typed
+from pipelines.ingest.names import kind_of
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
 from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
 from pipelines.ingest.source import Fetched, Known, series_key
+from pipelines.params import ColumnParams
 
 
 @dataclass
 class BarFiles:
-    """Bars of a folder and the folders in it; files that have not changed add nothing."""
+    """Bars of a folder and the folders in it; files that have not changed add nothing.
+
+    Parameters
+    ----------
+    folder : Path
+    columns : names of columns that a person gave, as for `ingest.source: files`; read by others, a file is another one
+    known : what is stored already
+    """
 
     folder: Path
+    columns: ColumnParams | None = None
     known: Known | None = None
 
     @property
@@ -48,12 +61,14 @@ class BarFiles:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             dated = read_dated_table(path, file)
             if dated is not None:
-                if dated.kind != "instruments":
-                    yield Fetched(dated.kind, file, dated.table, None, file, digest)
+                table = _listed(dated.table) if dated.kind == "instruments" else dated.table
+                yield Fetched(dated.kind, file, table, None, file, digest)
                 continue
-            sheet = read_sheet(path, file)
+            sheet = read_sheet(path, file, self.columns)
             if isinstance(sheet, NoBars):
                 continue
+            if sheet.told is not None:
+                digest = hashlib.sha256((digest + sheet.told.model_dump_json()).encode()).hexdigest()
             for series in series_of(sheet):
                 found = True
                 yield _piece(series, since or date.min, until, file, digest)
@@ -69,6 +84,13 @@ def _piece(series: Series, since: date, until: date, file: str, digest: str) -> 
     return Fetched(
         "bars", series_key(series.symbol, interval), table, None, file, digest, series.rejected, series.notes
     )
+
+
+def _listed(dump: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a dump as INSTRUMENT_COLUMNS; it tells no sectors."""
+    kinds = [kind_of(symbol) for symbol in dump["symbol"]]
+    has_volume = [kind is not Kind.INDEX for kind in kinds]
+    return typed(dump.assign(kind=[kind.value for kind in kinds], sector="", has_volume=has_volume), "instruments")
 
 
 def _interval(series: Series) -> Interval:

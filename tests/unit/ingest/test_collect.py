@@ -150,3 +150,20 @@ def test_actions_beside_the_bars_of_a_folder_go_into_the_lake_with_them(lake, tm
     stored = lake.pin().rows("actions", "files:archive", key)
     assert stored[["symbol", "kind", "ratio"]].to_numpy().tolist() == [["TCS", "bonus", 2.0]]
     assert again.rows == 0
+
+
+def test_a_dump_of_instruments_beside_the_bars_of_a_folder_goes_into_the_lake_with_them(lake, tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    (folder / "TCS.csv").write_text("date,open,high,low,close,volume\n2026-01-05,100,101,99,100.5,1000\n")
+    head = "instrument_token,tradingsymbol,tick_size,lot_size,segment\n"
+    (folder / "dump.csv").write_text(f"{head}2953217,TCS,0.1,1,NSE\n256265,NIFTY 50,0,1,INDICES\n")
+
+    (found,), _ = asked(lake, BarFiles(folder))
+
+    assert found.failed is None
+    stored = lake.pin().rows("instruments", "files:archive")
+    assert stored[["symbol", "token", "kind", "tick_size", "has_volume"]].to_numpy().tolist() == [
+        ["NIFTY 50", 256265, "index", "0", False],
+        ["TCS", 2953217, "stock", "0.1", True],
+    ]

@@ -10,16 +10,18 @@ from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput, BadParams
 from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.signals import Decision, Side, View
+from pipelines.ingest.collect import collect
 from pipelines.ingest.lake import Lake
-from pipelines.params import CollectParams
+from pipelines.params import Params
 from serving.collecting import wanted_of
 from serving.outcome_source import OutcomeSource
+from tests.conftest import params_content
 
 ENTERED = datetime(2026, 6, 1, 10, 0, tzinfo=IST)
 
 
-def params_of(*sources: dict) -> CollectParams:
-    return CollectParams.model_validate({"sources": list(sources)})
+def params_of(*sources: dict, **overrides: object) -> Params:
+    return Params.model_validate(params_content({"collect.sources": list(sources)} | overrides))
 
 
 def test_all_sources_are_asked_or_those_named():
@@ -45,6 +47,29 @@ def test_every_kind_of_source_can_be_made(tmp_path):
     names = [one.make().name for one in wanted_of(params, [], tmp_path)]
 
     assert names == ["ticks:ticks", "news:news.csv", "news:https://news.example/rss"]
+
+
+def test_files_with_columns_of_their_own_are_collected_by_the_names_that_ingest_reads_them_by(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    rows = "".join(f"{day}/01/2026,100,101,99,100.5,1000\n" for day in ("05", "06"))
+    (folder / "TCS.csv").write_text(f"Tag,Auf,Hoch,Tief,Zu,Menge\n{rows}", encoding="utf-8")
+    names = {"date": "Tag", "open": "Auf", "high": "Hoch", "low": "Tief", "close": "Zu", "volume": "Menge"}
+
+    def collected(lake: Lake, zone: str) -> tuple[list[str], int]:
+        told = {"names": names, "zone": zone, "date_format": "%d/%m/%Y", "stamp": "auto"}
+        params = params_of({"source": "files", "folder": "archive"}, **{"ingest.columns": told})
+        (found,) = collect(lake, wanted_of(params, [], tmp_path), None, date(2026, 6, 1), lambda *_: None)
+        assert found.failed is None
+        stored = lake.pin().rows("bars", "files:archive", "TCS@day")
+        return stored["open_time"].dt.strftime("%d %H:%M").tolist(), found.rows
+
+    lake = Lake(tmp_path / "lake")
+
+    assert collected(lake, "") == (["05 09:15", "06 09:15"], 2)
+    assert collected(lake, "") == (["05 09:15", "06 09:15"], 0)
+    # midnight in Tokyo is the evening before in India: a file that is read otherwise is read again
+    assert collected(lake, "Asia/Tokyo")[0][0].startswith("04")
 
 
 def test_no_source_or_an_unknown_one_is_refused():

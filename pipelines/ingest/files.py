@@ -4,7 +4,7 @@ One interval for all: what is asked for, or the coarsest found (at least 5min); 
 their sessions. One series for each symbol: files of one folder that agree row by row are merged; where files differ,
 the one with the fewest defective rows is taken (impossible or repeated rows, and nights that look like an unadjusted
 split), among equals the one with the most bars. Everything not used is told in a sentence. Corporate actions, index
-membership and Kite's instrument dump may lie beside the bars, see `dated_tables.py`.
+membership and Kite's instrument dump may lie beside the bars, see `dated_tables.py`. A renamed share is one series.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.corporate_actions import adjust
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
-from pipelines.domain.listings import current_symbol, sector_on
+from pipelines.domain.listings import sector_on
 from pipelines.domain.tick_sizes import tick_size
 from pipelines.ingest.dated_tables import DatedTable, TableKind, read_dated_table
 from pipelines.ingest.joining import Candidate, at_interval, divides, reached, told_of_joining
@@ -30,6 +30,7 @@ from pipelines.ingest.names import canonical, kind_of, tokens_for
 from pipelines.ingest.rejects import no_rejects
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
 from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
+from pipelines.ingest.shares import called, name_of, renamed
 from pipelines.ingest.world import World, empty_news, instruments_table
 from pipelines.params import ColumnParams, IngestParams
 
@@ -45,11 +46,12 @@ def read_files(params: IngestParams) -> World:
     """
     folder = params.folder
     found, beside, hashes, left_out = _read_folder(folder, params.columns)
-    found = _asked_for(found, params.symbols, folder)
+    names = called((series.symbol, series.frame["open_time"].max()) for series in found)
+    found = _asked_for([_under_its_name(series, names) for series in found], params.symbols, names, folder)
     interval = _interval(found, params.interval)
     left_out += [note for series in found for note in series.notes]
     candidates: dict[str, list[Candidate]] = defaultdict(list)
-    actions = _as_called_here(_joined(beside, "actions"), found)
+    actions = renamed(_joined(beside, "actions"), names)
     merged, until = _merged(found), reached(found)
     for series in merged:
         candidates[series.symbol].append(at_interval(_with_adjustment(series, actions), interval, until))
@@ -66,7 +68,7 @@ def read_files(params: IngestParams) -> World:
         interval=interval,
         left_out=tuple(left_out),
         actions=actions[actions["symbol"].isin(chosen)].reset_index(drop=True),
-        membership=_as_called_here(_joined(beside, "membership"), found),
+        membership=renamed(_joined(beside, "membership"), names),
         files=hashes,
         rejected=pd.concat(rejected, ignore_index=True) if rejected else None,
     )
@@ -112,17 +114,22 @@ def _joined(beside: list[DatedTable], kind: TableKind) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True) if tables else empty(kind)
 
 
-def _asked_for(found: list[Series], symbols: tuple[str, ...], folder: Path) -> list[Series]:
+def _under_its_name(series: Series, names: Mapping[str, str]) -> Series:
+    name = name_of(series.symbol, names)
+    return series if name == series.symbol else replace(series, symbol=name, rejected=renamed(series.rejected, names))
+
+
+def _asked_for(found: list[Series], symbols: tuple[str, ...], names: Mapping[str, str], folder: Path) -> list[Series]:
     if not symbols:
         return found
     there = {series.symbol for series in found}
-    unknown = [symbol for symbol in symbols if canonical(symbol) not in there]
+    unknown = [symbol for symbol in symbols if name_of(canonical(symbol), names) not in there]
     if unknown:
         raise BadInput(
             f"ingest.symbols: {', '.join(unknown)} not found in {folder}; it has {', '.join(sorted(there))}; "
             "correct the spelling or take the symbol out"
         )
-    wanted = {canonical(symbol) for symbol in symbols}
+    wanted = {name_of(canonical(symbol), names) for symbol in symbols}
     return [series for series in found if series.symbol in wanted]
 
 
@@ -202,12 +209,6 @@ def _best(candidates: list[Candidate]) -> tuple[Candidate, list[str]]:
         for other in ranked[1:]
     ]
     return best, told
-
-
-def _as_called_here(table: pd.DataFrame, found: list[Series]) -> pd.DataFrame:
-    """A table told of shares under any symbol they ever had, under the symbols of the series."""
-    names = {current_symbol(series.symbol): series.symbol for series in found}
-    return table.assign(symbol=[names.get(current_symbol(symbol), symbol) for symbol in table["symbol"]])
 
 
 def instruments_of(chosen: Mapping[str, Candidate], dump: pd.DataFrame) -> pd.DataFrame:

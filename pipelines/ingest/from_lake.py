@@ -1,8 +1,9 @@
 """The source `lake`: what collectors had learnt by `ingest.as_of`, of all their sources, as one market.
 
 Bars are those of `ingest.interval`, or finer ones joined inside their sessions. Where several sources tell of one
-symbol they are merged by `ingest.priority`, see `priority.py`; what differs, what fills a gap and what is missing is
-told. Nothing learnt later than `as_of` is seen, so the same `as_of` gives the same market however the lake grows.
+share they are merged by `ingest.priority`, see `priority.py`; what differs, what fills a gap and what is missing is
+told. A share that was renamed is one series, whatever symbol it was told under, see `shares.py`. Nothing learnt later
+than `as_of` is seen, so the same `as_of` gives the same market however the lake grows.
 """
 
 import re
@@ -15,6 +16,7 @@ import pandas as pd
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
+from pipelines.domain.listings import current_symbol
 from pipelines.domain.market_calendar import sessions_between
 from pipelines.ingest.files import instruments_of
 from pipelines.ingest.joining import Candidate, at_interval, divides, reached, told_of_joining
@@ -24,6 +26,7 @@ from pipelines.ingest.names import canonical
 from pipelines.ingest.pin import Pin
 from pipelines.ingest.priority import Merged, Told, Tolerance, joined, merge, rank, union
 from pipelines.ingest.series import DAY_MINUTES, Series
+from pipelines.ingest.shares import called, name_of, renamed
 from pipelines.ingest.world import World
 from pipelines.params import IngestParams
 
@@ -39,23 +42,23 @@ def read_lake(params: IngestParams, folder: Path) -> World:
     """
     pin = Lake(folder).pin(params.as_of)
     interval = _interval(pin, params.interval)
-    told = _told(pin, interval, params)
-    _check_asked_for(params.symbols, told)
+    told, names = _told(pin, interval, params)
+    _check_asked_for(params.symbols, names)
     tolerance = Tolerance(params.price_tolerance, params.volume_tolerance)
     merged = {symbol: merge([Told(one.file, one.bars) for one in told[symbol]], tolerance) for symbol in sorted(told)}
     chosen = {symbol: _chosen(told[symbol], one.bars) for symbol, one in merged.items()}
     rejected = [one.rejected for one in chosen.values() if len(one.rejected)]
     return World(
         bars={symbol: one.bars for symbol, one in merged.items()},
-        instruments=_instruments(chosen, _union(pin, "instruments", params)),
-        news=_of(_union(pin, "news", params), {*merged, ""}),
+        instruments=_instruments(chosen, _union(pin, "instruments", params), names),
+        news=_of(renamed(_union(pin, "news", params), names), {*merged, ""}),
         interval=interval,
         left_out=(*_left_out(pin, interval), *_told_of(merged, told, interval)),
-        actions=_of(_union(pin, "actions", params), merged),
-        membership=_union(pin, "membership", params),
-        outcomes=_of(_union(pin, "outcomes", params), merged),
+        actions=_of(renamed(_union(pin, "actions", params), names), merged),
+        membership=renamed(_union(pin, "membership", params), names),
+        outcomes=_of(renamed(_union(pin, "outcomes", params), names), merged),
         disagreements=joined([one.disagreements for one in merged.values()]),
-        ticks=_ticks(pin, params, frozenset(merged)),
+        ticks=_ticks(pin, params, names, frozenset(merged)),
         rejected=pd.concat(rejected, ignore_index=True) if rejected else None,
         pinned={"learnt_until": pin.learnt_until.isoformat(), "pieces": len(pin.entries), "manifest": pin.digest},
     )
@@ -85,28 +88,34 @@ def _interval(pin: Pin, asked: str) -> Interval:
     return interval
 
 
-def _told(pin: Pin, interval: Interval, params: IngestParams) -> dict[str, list[Candidate]]:
-    """For each symbol what each source tells of it, those that count most first."""
-    found: dict[str, list[tuple[tuple, Series]]] = defaultdict(list)
-    wanted = {canonical(symbol) for symbol in params.symbols}
+def _told(pin: Pin, interval: Interval, params: IngestParams) -> tuple[dict[str, list[Candidate]], dict[str, str]]:
+    """By name of each share asked for what each source tells of it, those that count most first; and `called`."""
+    wanted = {current_symbol(canonical(symbol)) for symbol in params.symbols}
+    read: list[tuple[tuple, str, int, pd.DataFrame, pd.DataFrame]] = []
     for key, sources in pin.series("bars").items():
         minutes = _minutes(key)
         if minutes is None or not divides(minutes, interval):
             continue
         own = minutes == (DAY_MINUTES if interval is Interval.DAY else interval.minutes)
         for source in sources:
-            rejected = pin.rejected("bars", source, key)
-            for symbol, rows in pin.rows("bars", source, key).groupby("symbol", sort=True):
-                if wanted and symbol not in wanted:
-                    continue
-                order = (*rank(source, params.priority), not own, -minutes, key)
-                found[str(symbol)].append((order, _series(str(symbol), source, minutes, rows, rejected)))
-    for several in found.values():
-        several.sort(key=lambda one: one[0])
-    until = reached(series for several in found.values() for _, series in several)
-    return {
-        symbol: [at_interval(series, interval, until) for _, series in several] for symbol, several in found.items()
-    }
+            rows = pin.rows("bars", source, key)
+            if wanted:
+                own_symbols = [symbol for symbol in rows["symbol"].unique() if current_symbol(symbol) in wanted]
+                rows = rows[rows["symbol"].isin(own_symbols)]
+            order = (*rank(source, params.priority), not own, -minutes, key)
+            read.append((order, source, minutes, rows, pin.rejected("bars", source, key)))
+    names = called(
+        (str(symbol), last)
+        for _, _, _, rows, _ in read
+        for symbol, last in rows.groupby("symbol")["open_time"].max().items()
+    )
+    found: dict[str, list[Series]] = defaultdict(list)
+    for _, source, minutes, rows, rejected in sorted(read, key=lambda one: one[0]):
+        gone = renamed(rejected, names)
+        for symbol, own_rows in renamed(rows, names).groupby("symbol", sort=True):
+            found[str(symbol)].append(_series(str(symbol), source, minutes, own_rows, gone))
+    until = reached(series for several in found.values() for series in several)
+    return {symbol: [at_interval(one, interval, until) for one in several] for symbol, several in found.items()}, names
 
 
 def _series(symbol: str, source: str, minutes: int, rows: pd.DataFrame, rejected: pd.DataFrame) -> Series:
@@ -116,8 +125,8 @@ def _series(symbol: str, source: str, minutes: int, rows: pd.DataFrame, rejected
     return Series(symbol, source, minutes, frame, has_volume, own, rows_read=len(rows) + len(own))
 
 
-def _check_asked_for(symbols: tuple[str, ...], told: Mapping[str, object]) -> None:
-    unknown = [symbol for symbol in symbols if canonical(symbol) not in told]
+def _check_asked_for(symbols: tuple[str, ...], names: Mapping[str, str]) -> None:
+    unknown = [symbol for symbol in symbols if current_symbol(canonical(symbol)) not in names]
     if unknown:
         raise BadInput(
             f"ingest.symbols: {', '.join(unknown)} not found in the lake at this interval; "
@@ -136,8 +145,12 @@ def _chosen(told: list[Candidate], bars: pd.DataFrame) -> Candidate:
     )
 
 
-def _instruments(chosen: Mapping[str, Candidate], listed: pd.DataFrame) -> pd.DataFrame:
-    """Facts of the run's instruments, with the sectors that the lake's sources tell."""
+def _instruments(chosen: Mapping[str, Candidate], told: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Facts of the run's instruments, with the sectors that the lake's sources tell; of a renamed share those that are
+    told under its name count before those under another.
+    """
+    own = told["symbol"].isin(list(names.values()))
+    listed = renamed(pd.concat([told[~own], told[own]]), names).drop_duplicates("symbol", keep="last")
     found = instruments_of(chosen, listed)
     sectors = found["symbol"].map(listed.set_index("symbol")["sector"]).fillna("")
     return found.assign(sector=sectors.where(sectors != "", found["sector"]).astype("str"))
@@ -153,14 +166,18 @@ def _of(table: pd.DataFrame, symbols: Collection[str]) -> pd.DataFrame:
     return table[table["symbol"].isin(list(symbols))].reset_index(drop=True)
 
 
-def _ticks(pin: Pin, params: IngestParams, symbols: frozenset[str]) -> dict[str, pd.DataFrame]:
+def _ticks(
+    pin: Pin, params: IngestParams, names: Mapping[str, str], symbols: frozenset[str]
+) -> dict[str, pd.DataFrame]:
     """Ticks by symbol, one source a day."""
+    told: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for key, sources in pin.series("ticks").items():
+        told[name_of(key, names)] += [(source, key) for source in sources]
     found = {}
-    for symbol, sources in pin.series("ticks").items():
-        if symbol in symbols:
-            ranked = sorted(sources, key=lambda source: rank(source, params.priority))
-            ticks = union([pin.rows("ticks", source, symbol) for source in ranked], "ticks")
-            found[symbol] = ticks.sort_values("time", kind="stable", ignore_index=True)
+    for symbol in sorted(symbols & told.keys()):
+        ranked = sorted(told[symbol], key=lambda one: rank(one[0], params.priority))
+        ticks = union([renamed(pin.rows("ticks", source, key), names) for source, key in ranked], "ticks")
+        found[symbol] = ticks.sort_values("time", kind="stable", ignore_index=True)
     return found
 
 

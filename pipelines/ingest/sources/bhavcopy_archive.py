@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.errors import BadInput, NotFound
+from pipelines.domain.listings import symbol_on
 from pipelines.domain.market_calendar import sessions_between
 from pipelines.domain.nse_archive import ArchiveFile, archive_path
 from pipelines.ingest.names import canonical
@@ -40,7 +41,7 @@ class BhavcopyArchive:
     ----------
     start : first day, if nothing is known yet
     place : address of the archive, or a folder with its files (zipped or not)
-    symbols : only these; empty takes all
+    symbols : only these shares, under any symbol they ever had; empty takes all
     actions : whether the daily bundle is fetched too, for its corporate actions
     known : what is stored already; its days are not asked for again
     now, sleep : clock and pause, for tests
@@ -106,7 +107,7 @@ class BhavcopyArchive:
         read = read_bhavcopy(content, name, day)
         table, rejected, notes = read.bars, read.rejected, read.notes
         if self.symbols:
-            wanted = {canonical(symbol) for symbol in self.symbols}
+            wanted = self._called_on(day)
             table = table[table["symbol"].isin(wanted)].reset_index(drop=True)
             rejected = rejected[rejected["symbol"].isin(wanted)].reset_index(drop=True)
             absent = sorted(wanted - set(table["symbol"]))
@@ -117,8 +118,12 @@ class BhavcopyArchive:
         known_at = self._known_at(day)
         table, notes = read_actions(content, name, known_at or self.now())
         if self.symbols:
-            table = table[table["symbol"].isin({canonical(symbol) for symbol in self.symbols})].reset_index(drop=True)
+            table = table[table["symbol"].isin(self._called_on(day))].reset_index(drop=True)
         return Fetched("actions", ACTIONS_KEY, table, known_at, name, _digest(content), notes=notes)
+
+    def _called_on(self, day: date) -> set[str]:
+        """The symbols asked for as the shares bore them that day."""
+        return {symbol_on(canonical(symbol), day) for symbol in self.symbols}
 
     def _known_at(self, day: date) -> datetime | None:
         """The evening of publication; None if it has not come, for then it is known from now on."""

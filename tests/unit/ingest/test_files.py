@@ -53,6 +53,17 @@ def test_broker_adjusted_is_twenty_stocks_of_805_days():
     assert (world.instruments["token"] % 256 == 1).all()
 
 
+def test_files_of_a_company_before_and_after_it_was_renamed_are_one_series(tmp_path):
+    daily_file(tmp_path, "INFOSYSTCH.csv", ("2011-06-27", "2011-06-28"))
+    daily_file(tmp_path, "INFY.csv", ("2011-06-29", "2011-06-30"))
+
+    for asked in ([], ["INFOSYSTCH"]):
+        world = read(tmp_path, symbols=asked)
+
+        assert list(world.bars) == ["INFY"]
+        assert world.bars["INFY"]["open_time"].dt.day.tolist() == [27, 28, 29, 30]
+
+
 def test_a_renamed_company_is_one_series_under_its_latest_symbol():
     world = real("daily/nse_unadjusted")
 

@@ -107,6 +107,56 @@ def test_facts_of_a_dump_are_used_and_the_latest_counts(place):
     assert world.instruments["sector"].tolist() == ["Bank"]
 
 
+def day_of(symbol: str, day: str) -> pd.DataFrame:
+    opened = pd.Timestamp(f"{day} 09:15", tz=IST)
+    bars = a_day(symbol, count=1).assign(open_time=opened, close_time=opened + pd.Timedelta(hours=6, minutes=15))
+    return typed(bars, "bars")
+
+
+def renamed_company(lake: Lake, clock: Clock) -> datetime:
+    """Infosys on the last day of its old symbol and the first of its new one; a time when only the old was known."""
+    lake.store("bhavcopy", a_piece(day_of("INFOSYSTCH", "2011-06-28"), key="NSE@day", origin="first"))
+    then = clock.wait(hours=1)
+    lake.store("bhavcopy", a_piece(day_of("INFY", "2011-06-29"), key="NSE@day", origin="second"))
+    return then
+
+
+def test_a_renamed_company_is_one_series_and_its_old_actions_news_and_members_stay_its_own(place):
+    paths, lake, clock = place
+    renamed_company(lake, clock)
+    lake.store("bhavcopy", a_piece(actions(("2011-06-29", 2.0, "2011-06-20"), symbol="INFOSYSTCH"), "actions", "NSE"))
+    lake.store("rss", a_piece(news(("2011-06-28 10:00", "A"), symbol="INFOSYSTCH"), "news", "feed"))
+
+    for asked in ([], ["INFY"], ["INFOSYSTCH"]):
+        world = read_lake(params_with(paths, interval="day", symbols=asked).ingest, paths.lake)
+
+        assert {symbol: len(bars) for symbol, bars in world.bars.items()} == {"INFY": 2}
+        assert world.bars["INFY"]["symbol"].unique().tolist() == ["INFY"]
+        assert world.actions[["symbol", "ratio"]].to_numpy().tolist() == [["INFY", 2.0]]
+        assert world.news["symbol"].tolist() == ["INFY"]
+        assert not any("fills gaps" in note or "without a bar" in note for note in world.left_out)
+
+
+def test_before_it_is_renamed_a_company_bears_the_name_it_had(place):
+    paths, lake, clock = place
+    then = renamed_company(lake, clock)
+
+    early = read_lake(params_with(paths, interval="day", as_of=then.strftime("%Y-%m-%d %H:%M:%S")).ingest, paths.lake)
+
+    assert {symbol: len(bars) for symbol, bars in early.bars.items()} == {"INFOSYSTCH": 1}
+
+
+def test_sources_that_know_a_company_by_different_symbols_tell_of_one_series(place):
+    paths, lake, _ = place
+    lake.store("kite", a_piece(a_day("ETERNAL").drop(index=[3]), key="ETERNAL@5min"))
+    lake.store("bhavcopy", a_piece(a_day("ZOMATO"), key="ZOMATO@5min"))
+
+    world = read_lake(params_with(paths).ingest, paths.lake)
+
+    assert {symbol: len(bars) for symbol, bars in world.bars.items()} == {"ETERNAL": 75}
+    assert "bhavcopy fills gaps, bars: ETERNAL 1" in world.left_out
+
+
 def test_sessions_without_a_bar_are_told(place):
     paths, lake, _ = place
     later = a_day().assign(open_time=lambda bars: bars["open_time"] + pd.Timedelta(days=2))

@@ -219,3 +219,12 @@ def test_a_folder_of_files_serves_as_well_as_the_archive(archive, tmp_path: Path
     assert [(p.origin, p.digest) for p in pieces] == [(p.origin, p.digest) for p in online]
     assert [piece.table["symbol"].tolist() for piece in pieces] == [["INFY"]] * 3
     assert pieces[0].notes == ("cm05JUL2024bhav.csv: no row of GONE",)
+
+
+def test_a_share_is_found_under_the_symbol_that_it_bore_that_day(tmp_path):
+    (tmp_path / "cm05JUL2024bhav.csv").write_bytes(old_file(FRIDAY, [("ZOMATO", "EQ", 200, 210, 190, 205, 5000)]))
+
+    (piece,) = source(tmp_path, actions=False, symbols=["ETERNAL"]).fetch(FRIDAY, FRIDAY)
+
+    assert piece.table["symbol"].tolist() == ["ZOMATO"]
+    assert piece.notes == ()

@@ -233,11 +233,12 @@ class BrokerDesk:
         from serving.executor.daemon import read_instruments
         from serving.executor.flatten import Flattener
 
-        root = Path(self.where.workspace)
+        paths = Paths(Path(self.where.workspace))
         return Flattener(
             account,
-            load_params(root / "params.yaml").executor,
-            read_instruments(Paths(root)),
+            load_params(paths.root / "params.yaml"),
+            paths,
+            read_instruments(paths),
             self.broker,
             journal,
             self.place,

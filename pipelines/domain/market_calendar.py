@@ -84,6 +84,15 @@ def trading_days_before(last: date, count: int) -> list[Session]:
     return found[::-1]
 
 
+def session_after(day: date) -> Session:
+    """The first session of a later day."""
+    while True:
+        day += timedelta(days=1)
+        session = session_on(day)
+        if session is not None:
+            return session
+
+
 def bar_times(session: Session, interval: Interval) -> list[tuple[datetime, datetime]]:
     """Open and close times of a session's bars.
 

@@ -17,6 +17,7 @@ class ExitReason(StrEnum):
     FLATTEN = "flatten"
     EMERGENCY = "emergency"  #: it could not be protected
     EXTERNAL = "external"  #: an order that is not ours took it back: the broker's square-off, or a person's
+    EX_DATE = "ex_date"  #: delivery is not held over a split, bonus, rights issue or demerger
 
 
 @dataclass(frozen=True, slots=True)

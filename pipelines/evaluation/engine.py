@@ -3,10 +3,11 @@
 A decision at a bar's close is a market order, with the broker's protection, that meets the instrument's next bar. What
 that bar does not give is cancelled. From the fill on a stop rests; inside a bar the stop comes before the target. The
 time barrier and the square-off are market orders at an open. Whatever is left when an instrument's session (intraday)
-or the period ends is closed at that bar's close. Cash is `Decimal` and moves by fills and charges alone, but for the
-fractions of shares that a split or bonus leaves: before the first bar of its ex-date what is held and what was decided
-are restated, shares times the ratio, stop and target over it. A closed trade is told in shares and prices of its entry.
-Of a step in price that is no ratio of shares a position gets the worse reading.
+or the period ends is closed at that bar's close; so is what is for delivery before an ex-date that was announced, see
+`domain/ex_dates.py`. Cash is `Decimal` and moves by fills and charges alone, but for the fractions of shares that a
+split or bonus leaves over which something is held, since it was learnt too late: before the first bar of its ex-date
+what is held and what was decided are restated, shares times the ratio, stop and target over it. A closed trade is told
+in shares and prices of its entry. Of a step in price that is no ratio of shares a position gets the worse reading.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from pipelines.domain.protection import automatic_percent, protected_limit
 from pipelines.domain.signals import Action, Side
 from pipelines.evaluation.tape import Tape
 from pipelines.policy.labels import session_days, squared_off
+from pipelines.policy.overnight import ex_date_rows
 from pipelines.policy.panel import Panel
 from pipelines.policy.sizing import size_position, stop_and_target
 
@@ -145,6 +147,7 @@ class Engine:
         )
         self.volume = table["volume"].to_numpy()
         self.adjustment = adjustments(table)
+        self.ex_dates = ex_date_rows(panel)
         self.symbols = table["symbol"].to_numpy()
         self.days = session_days(panel)
         self.squared = squared_off(panel, rules.square_off_minutes)
@@ -195,19 +198,31 @@ class Engine:
         if row and self.adjustment[row] != self.adjustment[row - 1]:
             self._restate(symbol, row)
         pending = self.pending.pop(symbol, None)
-        if pending is not None and (not self.intraday or self._same_session(pending.row, row)):
+        if pending is not None and self._may_enter(pending, row):
             self._enter(symbol, pending, row)
         position = self.positions.get(symbol)
         if position is None:
             return
         if position.quantity:
             self._advance(position, row)
-        ends_here = row == self.last_row[symbol] or (self.intraday and self.days[row + 1] != self.days[row])
-        if position.quantity and ends_here:
-            self._close_at_close(position, row)
+        reason = self._ends_with(symbol, row)
+        if position.quantity and reason is not None:
+            self._close_at_close(position, row, reason)
         if not position.quantity:
             del self.positions[symbol]
             self.trades.append(self._closed(position, row))
+
+    def _may_enter(self, pending: Pending, row: int) -> bool:
+        return self._same_session(pending.row, row) if self.intraday else not self.ex_dates.refused[row]
+
+    def _ends_with(self, symbol: str, row: int) -> ExitReason | None:
+        """Why nothing is held beyond a bar; None if it may be."""
+        if self.intraday:
+            over = row == self.last_row[symbol] or self.days[row + 1] != self.days[row]
+            return ExitReason.SQUARE_OFF if over else None
+        if row == self.last_row[symbol]:
+            return ExitReason.FLATTEN
+        return ExitReason.EX_DATE if self.ex_dates.left[row] else None
 
     def _restate(self, symbol: str, row: int) -> None:
         """Before the first bar after a corporate action: shares, stop and target of what is held or decided.
@@ -334,8 +349,8 @@ class Engine:
             position.leaving = ExitReason.TARGET
             self._fill_exit(position, found, row)
 
-    def _close_at_close(self, position: _Position, row: int) -> None:
-        """The last bar there is: closed at its close, whatever its volume, as the broker would."""
+    def _close_at_close(self, position: _Position, row: int, reason: ExitReason) -> None:
+        """The last bar it may be held in: closed at its close, whatever its volume, as the broker would."""
         bar = self._bar(row)
         order = WorkingOrder(position.side.opposite, position.quantity, OrderType.MARKET)
         found = match(
@@ -343,7 +358,7 @@ class Engine:
         )
         assert found is not None
         if position.leaving is None:
-            position.leaving = ExitReason.SQUARE_OFF if self.intraday else ExitReason.FLATTEN
+            position.leaving = reason
         self._fill_exit(position, found, row)
 
     def _fill_exit(self, position: _Position, found: Match, row: int) -> None:
@@ -385,6 +400,8 @@ class Engine:
             if symbol in self.positions or symbol in self.pending or row == self.last_row[symbol]:
                 continue
             if self.intraday and not self._same_session(row, row + 1):
+                continue
+            if self.ex_dates.foreseen[row]:  # it would be refused at the opening, and takes no room
                 continue
             instrument = self._instrument(symbol)
             quantity = size_position(

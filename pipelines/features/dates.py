@@ -17,7 +17,7 @@ from pipelines.domain.expiries import (
     next_monthly_expiry,
     next_weekly_expiry,
 )
-from pipelines.domain.market_calendar import session_on, sessions_between, trading_days_before
+from pipelines.domain.market_calendar import session_after, session_on, sessions_between, trading_days_before
 from pipelines.features.definition import OWN, family, places
 
 _MINUTE_US = 60_000_000
@@ -99,7 +99,7 @@ def _day_row(number: int) -> tuple[float, ...]:
     session = session_on(day)
     opened = _minutes(session.open) if session else math.nan
     closed = _minutes(session.close) if session else math.nan
-    next_day, weekly, monthly = _next_session(day), next_weekly_expiry(day), next_monthly_expiry(day)
+    next_day, weekly, monthly = session_after(day).day, next_weekly_expiry(day), next_monthly_expiry(day)
     circle = 2.0 * math.pi * (day.day - 1) / _days_in_month(day)
     return (
         opened,
@@ -129,13 +129,6 @@ def _minutes(moment: datetime) -> float:
 
 def _days(first: date | None, last: date | None) -> float:
     return math.nan if first is None or last is None else float((last - first).days)
-
-
-def _next_session(day: date) -> date:
-    ahead = day + timedelta(days=1)
-    while session_on(ahead) is None:
-        ahead += timedelta(days=1)
-    return ahead
 
 
 def _month_end(day: date) -> date:

@@ -8,7 +8,7 @@ than `as_of` is seen, so the same `as_of` gives the same market however the lake
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,13 +50,13 @@ def read_lake(params: IngestParams, folder: Path) -> World:
     rejected = [one.rejected for one in chosen.values() if len(one.rejected)]
     return World(
         bars={symbol: one.bars for symbol, one in merged.items()},
-        instruments=_instruments(chosen, _union(pin, "instruments", params), names),
-        news=_of(renamed(_union(pin, "news", params), names), {*merged, ""}),
+        instruments=_instruments(chosen, of_all_sources(pin, "instruments", params.priority), names),
+        news=_of(renamed(of_all_sources(pin, "news", params.priority), names), {*merged, ""}),
         interval=interval,
         left_out=(*_left_out(pin, interval), *_told_of(merged, told, interval)),
-        actions=_of(renamed(_union(pin, "actions", params), names), merged),
-        membership=renamed(_union(pin, "membership", params), names),
-        outcomes=_of(renamed(_union(pin, "outcomes", params), names), merged),
+        actions=_of(renamed(of_all_sources(pin, "actions", params.priority), names), merged),
+        membership=renamed(of_all_sources(pin, "membership", params.priority), names),
+        outcomes=_of(renamed(of_all_sources(pin, "outcomes", params.priority), names), merged),
         disagreements=joined([one.disagreements for one in merged.values()]),
         ticks=_ticks(pin, params, names, frozenset(merged)),
         rejected=pd.concat(rejected, ignore_index=True) if rejected else None,
@@ -156,8 +156,9 @@ def _instruments(chosen: Mapping[str, Candidate], told: pd.DataFrame, names: Map
     return found.assign(sector=sectors.where(sectors != "", found["sector"]).astype("str"))
 
 
-def _union(pin: Pin, kind: DataKind, params: IngestParams) -> pd.DataFrame:
-    sources = sorted(pin.sources(kind), key=lambda source: rank(source, params.priority))
+def of_all_sources(pin: Pin, kind: DataKind, priority: Sequence[str]) -> pd.DataFrame:
+    """What all sources say, in the order of time; of what two of them speak about only the rows that count more."""
+    sources = sorted(pin.sources(kind), key=lambda source: rank(source, priority))
     table = union([pin.rows(kind, source) for source in sources], kind)
     return table.sort_values(STAMPS.get(kind, "symbol"), kind="stable", ignore_index=True)
 

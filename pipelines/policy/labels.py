@@ -1,8 +1,9 @@
 """Triple-barrier labels: what would have become of a trade decided at each bar's close.
 
 The rules are those of the backtest's engine: entry at the next bar's open, the stop before the target inside a bar, the
-time barrier and the square-off at an open, slippage on every order, a split or bonus neither a gain nor a loss. A row
-whose trade is not over when the bars end has no label: that is what keeps the future out of a training slice.
+time barrier and the square-off at an open, slippage on every order, delivery left at the close before an announced
+ex-date and not entered towards one, a split or bonus that came unannounced neither a gain nor a loss. A row whose trade
+is not over when the bars end has no label: that is what keeps the future out of a training slice.
 """
 
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from pipelines.domain.charges import rates_on, round_trip_rate
 from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.orders import Product
 from pipelines.params import LabelParams
+from pipelines.policy.overnight import ex_date_rows
 from pipelines.policy.panel import Panel
 
 ATR = "atr_pct_14"  #: the feature all distances are measured in: average true range over close
 SIDES = (("long", 1), ("short", -1))
-STOPPED, TARGETED, TIMED, SQUARED = 1, 2, 3, 4  #: how a labelled trade ended; 0 is not at all
+STOPPED, TARGETED, TIMED, SQUARED, EX_DATED = 1, 2, 3, 4, 5  #: how a labelled trade ended; 0 is not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,13 @@ def barrier_labels(panel: Panel, label: LabelParams, costs: Costs) -> pd.DataFra
     -------
     DataFrame, rows as `panel.table`; for `long` and `short` each
         `_gross`: return per rupee after slippage, before charges; `_net`: after charges; `_how`: 1 stop, 2 target,
-        3 time, 4 square-off, 0 none; `_end`: close time of the bar that decided it; `_end_row`: that bar's row, -1 if
-        none. NaN and NaT where there was no trade to enter (last bars of a session, no ATR) or where the bars end
-        before the trade does.
+        3 time, 4 square-off, 5 before an ex-date, 0 none; `_end`: close time of the bar that decided it; `_end_row`:
+        that bar's row, -1 if none. NaN and NaT where there was no trade to enter (last bars of a session, an ex-date
+        ahead, no ATR) or where the bars end before the trade does.
     """
     table = panel.table
     days, squared = session_days(panel), squared_off(panel, label.square_off_minutes)
+    ex_dates = ex_date_rows(panel)
     factors = adjustments(table)
     numbers = {name: table[name].to_numpy(np.float64) * factors for name in ("open", "high", "low", "close")}
     atr = table[ATR].to_numpy(np.float64) if ATR in table else np.full(len(table), np.nan)
@@ -93,6 +96,8 @@ def barrier_labels(panel: Panel, label: LabelParams, costs: Costs) -> pd.DataFra
                 atr[rows],
                 days[rows],
                 squared[rows],
+                ex_dates.left[rows],
+                ex_dates.refused[rows],
                 panel.interval.intraday,
                 side,
                 label.stop_atr,
@@ -132,7 +137,7 @@ def _clip(price: float, low: float, high: float) -> float:
 
 @njit(cache=True)
 def _run_barriers(
-    opens, highs, lows, closes, atr, days, squared, intraday, side, stop_atr, target_atr, hold, slip
+    opens, highs, lows, closes, atr, days, squared, left, refused, intraday, side, stop_atr, target_atr, hold, slip
 ):  # pragma: no cover - compiled
     n = len(opens)
     gross = np.full(n, np.nan)
@@ -142,7 +147,7 @@ def _run_barriers(
         e = t + 1
         if not atr[t] > 0.0:
             continue
-        if intraday and (days[e] != days[t] or squared[e]):
+        if (intraday and (days[e] != days[t] or squared[e])) or refused[e]:
             continue
         distance = closes[t] * atr[t]
         stop = closes[t] - side * stop_atr * distance
@@ -166,6 +171,9 @@ def _run_barriers(
             if through:
                 better = max(target, opens[k]) if side > 0 else min(target, opens[k])
                 exit_price, reason = _clip(better * (1 - side * slip), lows[k], highs[k]), 2
+                break
+            if left[k]:
+                exit_price, reason = _clip(closes[k] * (1 - side * slip), lows[k], highs[k]), 5
                 break
             k += 1
         if reason > 0:

@@ -1,7 +1,7 @@
 """The panel: every instrument's bars, features and regimes row by row, with the facts needed to trade them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import IST, TIME_DTYPE, VALIDATED_COLUMNS, Interval
-from pipelines.domain.corporate_actions import adjustments
+from pipelines.domain.corporate_actions import actions_table, adjustments
 from pipelines.domain.errors import BadInput, TooFewBars
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import session_on
@@ -38,6 +38,7 @@ class Panel:
     instruments: Mapping[str, Instrument]
     interval: Interval
     catalogue: Mapping[str, Any]  #: as in catalogue.json
+    actions: pd.DataFrame = field(default_factory=actions_table)  #: corporate actions, each with when it was known
 
     @property
     def product(self) -> Product:
@@ -79,6 +80,7 @@ def panel_from(
     instruments: Iterable[Instrument],
     interval: Interval,
     catalogue: Mapping[str, Any],
+    actions: pd.DataFrame | None = None,
 ) -> Panel:
     """Join bars, features and regimes on instrument and close time; tradable instruments only.
 
@@ -91,6 +93,8 @@ def panel_from(
         As `04_regimes/regimes.parquet`.
     instruments, interval, catalogue
         What the bars are of, their interval, and the content of `catalogue.json`.
+    actions : DataFrame
+        As `01_raw/actions.parquet`.
 
     Raises
     ------
@@ -112,7 +116,7 @@ def panel_from(
     if missing:
         raise BadInput(f"the feature tables lack {missing[:5]}; run the features stage again")
     table["session_end"] = session_ends(table["close_time"])
-    return Panel(table.copy(), tradable, interval, catalogue)
+    return Panel(table.copy(), tradable, interval, catalogue, actions_table() if actions is None else actions)
 
 
 def _regime_columns(regimes: pd.DataFrame) -> pd.DataFrame:
@@ -146,6 +150,7 @@ def read_panel(paths: Paths) -> Panel:
         instruments,
         Interval(catalogue["interval"]),
         catalogue,
+        read_table(paths.raw_actions) if paths.raw_actions.exists() else None,
     )
 
 

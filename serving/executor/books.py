@@ -27,6 +27,7 @@ class Books:
         self.read_at: datetime | None = None  #: market time
         self.intents: dict[str, Intent] = {}  #: by tag
         self.lost: dict[str, Intent] = {}  #: by tag: sent without an answer, and not in the book when we looked
+        self.unequal: dict[str, str] = {}  #: by symbol: how our shares and the broker's differed when last compared
         self._opening_shares: dict[str, int] = {}
         self._ledger = Ledger()
         self._book: list[BookedOrder] = []  # the broker's order book as last read
@@ -114,8 +115,8 @@ class Books:
         desk, ledger = self._desk, self._ledger
         self.read()
         cash = cash_difference(self.cash, desk.broker.cash()) if desk.terms.cash_is_a_ledger else []
-        shares = share_differences(ledger.shares, desk.broker.shares())
-        return [*shares, *fill_differences(self._book, ledger.filled), *cash]
+        self.unequal = share_differences(ledger.shares, desk.broker.shares())
+        return [*self.unequal.values(), *fill_differences(self._book, ledger.filled), *cash]
 
     # --- the day ---
 

@@ -16,6 +16,7 @@ from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
 from pipelines.ingest.kinds import empty
+from pipelines.ingest.newest_actions import newest_actions
 from pipelines.journal.memory import AnyJournal
 from pipelines.params import ExitParams, Params
 from pipelines.paths import Paths
@@ -162,7 +163,7 @@ class Daemon:
             read_news(self.paths),
             self.broker.history,
             now,
-            read_actions(self.paths),
+            self._actions(instruments, now),
             known_outcomes(read_outcomes(self.paths), self.journal.outcomes(self.account)),
         )
         rows = features.warm_up(history)
@@ -187,6 +188,7 @@ class Daemon:
             triggers=triggers_from(executor),
             correlation_window=executor.correlation_window,
             restrictions=lambda: restrictions_from(executor, self.paths.root),
+            actions=lambda at: self._actions(instruments, at),
             halt_file=halt_file(),
             market_is_now=self.place.root == KITE,
         )
@@ -197,6 +199,10 @@ class Daemon:
         session.desk.alarms = self._alarms
         session.desk.on_outcome = features.learn
         return session
+
+    def _actions(self, instruments: list[Instrument], at: datetime) -> pd.DataFrame:
+        """Announced by then: what the run pinned, and what was collected since."""
+        return newest_actions(self.params.ingest, self.paths, [instrument.symbol for instrument in instruments], at)
 
     def _patiently(self, act: Callable[[], Answer], session: Session | None = None) -> Answer:
         """Do what needs the broker's answer: at Kite for as long as it takes, at a paper exchange for a while."""
@@ -364,11 +370,6 @@ def read_news(paths: Paths) -> pd.DataFrame:
     if not found:
         return empty("news")
     return pd.concat(found, ignore_index=True)
-
-
-def read_actions(paths: Paths) -> pd.DataFrame:
-    """Corporate actions that were pinned; a workspace without the table knows none."""
-    return read_table(paths.raw_actions) if paths.raw_actions.exists() else empty("actions")
 
 
 def read_outcomes(paths: Paths) -> pd.DataFrame:

@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
 import structlog
 
+from pipelines.domain.corporate_actions import actions_table
+from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import Session as TradingDay
@@ -59,6 +62,7 @@ class Terms:
     triggers: Triggers | None = None  #: None: nothing stops trading by itself
     correlation_window: int = 100  #: returns per estimate
     restrictions: Callable[[], tuple[Restriction, ...]] = tuple  #: read anew each day
+    actions: Callable[[datetime], pd.DataFrame] = lambda at: actions_table()  #: known at a time; read anew each day
     halt_file: Path | None = None  #: stops trading while it is there
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time
 
@@ -90,6 +94,8 @@ class Desk:
     final: bool = False  #: whether this day is the last that is traded
     order_calls: OrderCalls = field(default_factory=OrderCalls)
     results: list[Decimal] = field(default_factory=list)  #: net rupees of what closed since a person last looked
+    ex_dates: ExDates = field(default_factory=ExDates)  #: announced ones; none where nothing stays overnight
+    overtaken: dict[str, str] = field(default_factory=dict)  #: why nothing is sent for an open trade, by symbol
     refused: Counter[str] = field(default_factory=Counter)  #: how often each rule said no
     on_outcome: Callable[[Outcome], None] = lambda outcome: None  #: is told of every trade that has ended
     trading: Trading = field(init=False)
@@ -116,16 +122,22 @@ class Desk:
         """Whether the session is so near its end that what is intraday is being closed."""
         return self.day is not None and self.now >= self.day.close - self.terms.limits.square_off
 
-    @property
-    def leave_now(self) -> ExitReason | None:
-        """When a person says so, all is closed; before the session's end what is intraday, on the last day all."""
+    def leave_now(self, symbol: str) -> ExitReason | None:
+        """When a person says so, all is closed; before the session's end what is intraday, on the last day all.
+
+        At the same moment what is for delivery, if it were carried into an ex-date.
+        """
         if self.trading.must_flatten:
             return ExitReason.FLATTEN
         if not self.late:
             return None
         if self.terms.product is Product.MIS:
             return ExitReason.SQUARE_OFF
-        return ExitReason.FLATTEN if self.final and self.terms.flatten_at_end else None
+        if self.final and self.terms.flatten_at_end:
+            return ExitReason.FLATTEN
+        assert self.day is not None
+        ahead = self.ex_dates.ahead(symbol, self.day.day, self.day.open)
+        return ExitReason.EX_DATE if ahead is not None else None
 
     def price_of(self, symbol: str, otherwise: Decimal) -> Decimal:
         return self.prices.last.get(symbol, otherwise)

@@ -9,8 +9,10 @@ from pipelines.domain.bars import Interval
 from pipelines.domain.errors import ServiceUnavailable
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import Product
+from pipelines.ingest.newest_actions import newest_actions
 from pipelines.journal.memory import AnyJournal
-from pipelines.params import ExecutorParams
+from pipelines.params import Params
+from pipelines.paths import Paths
 from serving.executor.bar_builder import BarBuilder, ClosedBars, session_grid
 from serving.executor.broker import KiteBroker
 from serving.executor.daemon import exits_from
@@ -42,7 +44,8 @@ class Flattener:
     """One attempt to leave everything, under the account's writer lock."""
 
     account: str
-    params: ExecutorParams
+    params: Params
+    paths: Paths
     instruments: list[Instrument]
     broker: KiteBroker
     journal: AnyJournal
@@ -52,6 +55,8 @@ class Flattener:
 
     def run(self, patience_s: float, show: Callable[[Standing], None]) -> Standing:
         """Leave every position and take back every order of ours; what stands at the broker in the end.
+
+        What an ex-date has overtaken is left to a person, see `overnight.py`.
 
         Raises
         ------
@@ -72,7 +77,8 @@ class Flattener:
 
     def _session(self) -> Session:
         positions = self.journal.open_positions(self.account)
-        executor = self.params
+        executor = self.params.executor
+        symbols = [instrument.symbol for instrument in self.instruments]
         terms = Terms(
             account=self.account,
             instruments={instrument.symbol: instrument for instrument in self.instruments},
@@ -81,6 +87,7 @@ class Flattener:
             flatten_at_end=True,
             exits=exits_from(executor.exit),
             cash_is_a_ledger=self.place.cash_is_a_ledger,
+            actions=lambda at: newest_actions(self.params.ingest, self.paths, symbols, at),
             halt_file=halt_file(),
         )
         grid = BarBuilder(session_grid(Interval.MIN_1))

@@ -70,6 +70,7 @@ class Leaving:
                 desk.on_outcome(outcome)
                 LOG.info("closed", symbol=symbol, why=outcome.exit_reason.value, net_inr=str(outcome.net_inr))
             del desk.trades[symbol]
+            desk.overtaken.pop(symbol, None)
 
     def _may_insist(self) -> bool:
         """A few times at one moment of the market: it may stand still, and the broker may need a moment."""
@@ -83,6 +84,8 @@ class Leaving:
 
     def _step(self, trade: Trade, bar_closed: bool, insisting: bool) -> Step | None:
         desk = self._desk
+        if trade.symbol in desk.overtaken:
+            return None
         moment = Moment(
             now=desk.now,
             open=desk.market_open,
@@ -90,7 +93,7 @@ class Leaving:
             bar_closed=bar_closed,
             schedule=desk.terms.exits,
             instrument=desk.terms.instruments[trade.symbol],
-            leave=desk.leave_now,
+            leave=desk.leave_now(trade.symbol),
             halted=not desk.trading.may_enter().passed,
             close=desk.day.close if desk.day is not None else None,
             insisting=insisting,

@@ -6,13 +6,13 @@ from decimal import Decimal
 from pipelines.domain.orders import BookedOrder, Intent, IntentStatus, OrderStatus
 
 
-def share_differences(ours: Mapping[str, int], at_broker: Mapping[str, int]) -> list[str]:
-    """Symbols of which our fills leave another number of shares than the broker holds."""
-    return [
-        f"{symbol}: our fills leave {ours.get(symbol, 0)} shares, the broker holds {at_broker.get(symbol, 0)}"
+def share_differences(ours: Mapping[str, int], at_broker: Mapping[str, int]) -> dict[str, str]:
+    """By symbol, in sentences, where our fills leave another number of shares than the broker holds."""
+    return {
+        symbol: f"{symbol}: our fills leave {ours.get(symbol, 0)} shares, the broker holds {at_broker.get(symbol, 0)}"
         for symbol in sorted(set(ours) | set(at_broker))
         if ours.get(symbol, 0) != at_broker.get(symbol, 0)
-    ]
+    }
 
 
 def fill_differences(orders: Iterable[BookedOrder], filled: Mapping[str, int]) -> list[str]:

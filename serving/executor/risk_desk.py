@@ -167,6 +167,8 @@ class RiskDesk:
         assert decision.side is not None
         instrument = desk.terms.instruments[decision.symbol]
         restriction = restriction_of(decision.symbol, desk.now.date(), self._restrictions)
+        decided, day = decision.close_time.date(), desk.day
+        ex_date = desk.ex_dates.against_entry(decision.symbol, decided, day.day, day.open)
         return Proposal(
             symbol=decision.symbol,
             side=decision.side,
@@ -185,6 +187,7 @@ class RiskDesk:
             market_halt_until=self._market.until(desk.now),
             index_move=self._market.move if self._index_seen else None,
             restricted=restriction.reason if restriction else None,
+            ex_date=str(ex_date) if ex_date else None,
         )
 
     def _exposure(self, decision: Decision, equity: Decimal) -> Exposure:
@@ -241,6 +244,7 @@ class RiskDesk:
             "loss_today": round(day.loss_today, 6) if day is not None else None,
             "index_move": self._market.move if self._index_seen else None,
             "refused": dict(sorted(desk.refused.items())),
+            "overtaken": dict(sorted(desk.overtaken.items())),
         }
 
     def _judge(self, cause: Cause, verdict: Verdict) -> None:
@@ -269,9 +273,12 @@ class RiskDesk:
             self._desk.journal.record_equity(self._desk.account, self.equity_day)
 
     def _all_priced(self) -> bool:
-        """Whether what is held has traded today: at yesterday's prices an equity is no loss and no peak."""
+        """Whether what is held has traded today: at yesterday's prices an equity is no loss and no peak.
+
+        What an ex-date has overtaken counts at its entry's price.
+        """
         held: Iterable[str] = (symbol for symbol, trade in self._desk.trades.items() if trade.held)
-        return all(symbol in self._desk.prices.last for symbol in held)
+        return all(symbol in self._desk.prices.last or symbol in self._desk.overtaken for symbol in held)
 
 
 def _still_fills(entry: Leg) -> bool:

@@ -24,6 +24,7 @@ from serving.executor.broker import LOOKS, Broker
 from serving.executor.desk import LOG, Desk, Frame, Prices, Terms
 from serving.executor.entering import Entering
 from serving.executor.leaving import Leaving
+from serving.executor.overnight import Overnight
 from serving.executor.policy_client import Answer
 from serving.executor.risk_desk import RiskDesk
 from serving.executor.sending import Sender
@@ -66,6 +67,7 @@ class Session:
         self.desk = Desk(terms, broker, journal)
         self.books = Books(self.desk)
         self.risk = RiskDesk(self.desk)
+        self.overnight = Overnight(self.desk)
         sender = Sender(self.desk, self.books)
         self.entering = Entering(self.desk, self.books, sender, self.risk, decide)
         self.leaving = Leaving(self.desk, self.books, sender)
@@ -88,7 +90,7 @@ class Session:
         Raises
         ------
         BooksDiffer : if they do not agree and nothing of ours is open. With an open position the session begins,
-            enters nothing, and protects what there is.
+            enters nothing, and protects what there is, but for what an ex-date has overtaken.
         """
         self.desk.clock = at
         self._turn_day(at)
@@ -96,7 +98,9 @@ class Session:
         self.leaving.close_finished()
         self._take_up_decisions(at)
         self.risk.start(at)
+        self.overnight.start()
         differences = self.reconcile()
+        self.overnight.compare(self.books.unequal)
         if differences and not self.trades:
             raise BooksDiffer(f"{'; '.join(differences)}; correct the journal or the account, then start again")
         self._with_broker(lambda: self.leaving.manage(bar_closed=False))  # a death may have left shares bare
@@ -135,6 +139,7 @@ class Session:
         for difference in differences:
             self.desk.alarm(difference)
         self.risk.take_differences(differences)
+        self.overnight.release(self.books.unequal)
         self.books_equal = not differences
         return differences
 
@@ -291,9 +296,13 @@ class Session:
 
     def _read_books(self, *, bar_closed: bool) -> None:
         if self._day_begins:
+            self.overnight.turn_day()
             self.books.read()
             self.books.turn_day(self.now.date())
             self.risk.turn_day(self.equity)
+            if self.overnight.held_over:
+                self.reconcile()
+                self.overnight.compare(self.books.unequal)
             self._day_begins = False
         elif self.books.stale or bar_closed or self.awaits_news:
             self.books.read()
@@ -326,7 +335,7 @@ class Session:
         """Into their bars go all ticks that are believed; only those that tell of now move prices and trades."""
         for tick, is_news in self._ticks.believe(frame.ticks, frame.at):
             self._builder.add(tick)
-            if is_news:
+            if is_news and tick.symbol not in self.desk.overtaken:  # its price is one of other shares than we count
                 self.desk.prices.take(tick)
                 self._mark(tick)
         for level in frame.levels:

@@ -59,6 +59,7 @@ class Proposal:
     market_halt_until: datetime | None = None  #: the index has stopped the whole market until then
     index_move: float | None = None  #: against its previous close; None where there is no index
     restricted: str | None = None  #: why it may not be entered
+    ex_date: str | None = None  #: what takes effect since the decision or before the next session
 
     @property
     def price(self) -> Decimal:

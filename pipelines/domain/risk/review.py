@@ -8,6 +8,7 @@ from pipelines.domain.risk.rules import (
     fresh_price,
     lively_market,
     market_wide_halt,
+    no_ex_date,
     not_restricted,
     one_per_instrument,
     order_rate,
@@ -35,6 +36,7 @@ def review(proposal: Proposal, exposure: Exposure, limits: RiskLimits) -> Review
     rules = (
         session_hours(proposal, limits),
         not_restricted(proposal),
+        no_ex_date(proposal),
         market_wide_halt(proposal),
         lively_market(proposal, limits),
         fresh_price(proposal, limits),

@@ -94,6 +94,12 @@ def not_restricted(proposal: Proposal) -> Verdict:
     return Verdict("restricted list", not restricted, float(restricted), 0.0, proposal.restricted or proposal.symbol)
 
 
+def no_ex_date(proposal: Proposal) -> Verdict:
+    """Delivery is not entered on a price of before an ex-date, nor to be left again the same day before one."""
+    ahead = proposal.ex_date is not None
+    return Verdict("ex-date", not ahead, float(ahead), 0.0, proposal.ex_date or proposal.symbol)
+
+
 def market_wide_halt(proposal: Proposal) -> Verdict:
     until, move = proposal.market_halt_until, proposal.index_move
     told = f"index {move:+.2%} from its previous close" if move is not None else "no index seen"

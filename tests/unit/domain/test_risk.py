@@ -114,6 +114,7 @@ HEDGED = {"A": held(450_000), "B": held(450_000, Side.SELL)}  # gross 0.9 of equ
         ),
         ("market-wide halt", {"market_halt_until": NOON + timedelta(minutes=1), "index_move": -0.1}, {}),
         ("restricted list", {"restricted": "ASM stage 4"}, {"restricted": None}),
+        ("ex-date", {"ex_date": "split 5 for 1, ex-date 2026-11-23"}, {"ex_date": None}),
         ("price sanity", {"last_price": Decimal("102.05")}, {"last_price": Decimal("102.00")}),
         ("price sanity", {"last_price": Decimal("97.95"), "stop": Decimal("97")}, {"last_price": Decimal("98.05")}),
         ("price sanity", {"last_price": Decimal("0")}, {}),

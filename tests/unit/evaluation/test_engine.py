@@ -7,13 +7,14 @@ import pytest
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.charges import order_charges
+from pipelines.domain.corporate_actions import actions_table
 from pipelines.domain.fills import FillModel
 from pipelines.domain.orders import Product
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
 from pipelines.evaluation.baselines import buy_and_hold
 from pipelines.evaluation.engine import Rules, run_backtest, trades_table
-from pipelines.policy.labels import Costs, barrier_labels
+from pipelines.policy.labels import EX_DATED, Costs, barrier_labels
 from tests.unit.policy.builders import SMALL, a_panel
 
 RULES = Rules(
@@ -191,6 +192,29 @@ def test_daily_positions_are_closed_when_the_period_ends():
     assert trade.outcome.charges["dp"] == Decimal("15.34")
 
 
+def test_labels_foretell_what_the_engine_does_before_an_ex_date():
+    panel = announced(a_panel(days=120, instruments=1, interval=Interval.DAY, seed=3), 40, 70, 75, 100)
+    panel.table["volume"] = 10**9
+    label = SMALL.label.model_copy(update={"stop_atr": 4.0, "target_atr": 6.0, "hold_days": 8})
+    labels = barrier_labels(panel, label, Costs(slippage_bps=2.0, position_inr=100_000.0))
+    atr = panel.table["atr_pct_14"]
+    reasons = {1: ExitReason.STOP, 2: ExitReason.TARGET, 3: ExitReason.TIME, 5: ExitReason.EX_DATE}
+    for row in [*range(28, 42), *range(60, 78), *range(92, 102)]:
+        decision = decisions_at([row], stop=4.0 * atr[row], target=6.0 * atr[row])
+
+        trades = traded(panel, decision, hold_bars=8).trades
+
+        if row in (38, 39, 68, 69, 73, 74, 98, 99):
+            assert (trades, labels["long_how"].iloc[row]) == ((), 0)
+            continue
+        assert trades[0].outcome.exit_reason is reasons[labels["long_how"].iloc[row]]
+        assert trades[0].exit_row == labels["long_end_row"].iloc[row]
+        o = trades[0].outcome
+        returned = float(o.gross_inr / (o.entry_price * o.quantity))
+        assert returned == pytest.approx(labels["long_gross"].iloc[row], abs=4e-4)
+    assert (labels["long_how"] == EX_DATED).sum() > 10
+
+
 def test_labels_foretell_what_the_engine_does():
     panel = a_panel(days=10, instruments=1, seed=9)
     panel.table["volume"] = 10**9
@@ -245,6 +269,83 @@ def test_a_split_makes_more_shares_of_a_position_and_of_its_levels_fractions():
     assert outcome.exit_price == Decimal("95.90")  # 2000 shares at 47.95, told for the 1000 that were bought
     assert outcome.gross_inr == Decimal("-4100.00")
     assert outcome.mae_inr == Decimal("-4100.00")
+
+
+def announced(panel, *rows, kind="split", ratio=2.0, before=3):
+    """The panel with an action on the day of each row, announced so many sessions before, at 18:00."""
+    opens = panel.table["open_time"]
+    actions = actions_table(
+        {
+            "symbol": "S0", "ex_date": opens[row].normalize(), "kind": kind, "ratio": ratio, "source": "test",
+            "known_at": opens[row - before].normalize() + pd.Timedelta(hours=18),
+        }
+        for row in rows
+    )  # fmt: skip
+    return replace(panel, actions=actions)
+
+
+def test_what_is_held_is_left_at_the_close_before_an_announced_ex_date_and_no_split_is_met():
+    panel = announced(split_at(a_flat_panel(days=12, interval=Interval.DAY, bars={3: (100, 102, 99, 101)}), 4, 2), 4)
+
+    result = traded(panel, decisions_at([1], stop=0.1, target=0.5), hold_bars=8)
+
+    (trade,) = result.trades
+    assert (trade.entry_row, trade.exit_row, trade.outcome.exit_reason) == (2, 3, ExitReason.EX_DATE)
+    assert trade.outcome.exit_price == Decimal("100.95")  # the close of 101, less slippage on the tick grid
+    assert trade.outcome.quantity == 1000
+    assert result.cash == RULES.opening_equity_inr + trade.outcome.net_inr
+
+
+@pytest.mark.parametrize(("decided", "entered"), [(1, [2]), (2, []), (3, []), (4, [5])])
+def test_nothing_is_entered_right_before_an_announced_ex_date_nor_on_it_by_a_decision_of_before(decided, entered):
+    panel = announced(split_at(a_flat_panel(days=12, interval=Interval.DAY), 4, 2), 4)
+
+    result = traded(panel, decisions_at([decided], stop=0.1, target=0.5))
+
+    assert [trade.entry_row for trade in result.trades] == entered
+
+
+def test_an_entry_that_an_ex_date_forbids_takes_no_room_from_another():
+    panel = announced(a_flat_panel(days=12, instruments=2, interval=Interval.DAY), 4)
+    decisions = decisions_at([2, 14], stop=0.1, target=0.5)
+    decisions.loc[2, "expected_return"] = 0.5
+
+    result = traded(panel, decisions, max_gross=0.1)
+
+    assert [trade.outcome.symbol for trade in result.trades] == ["S1"]
+
+
+def test_what_is_announced_overnight_refuses_the_entry_at_the_opening():
+    panel = announced(a_flat_panel(days=12, interval=Interval.DAY), 4, before=2)  # 18:00 after the decision's close
+    late = announced(a_flat_panel(days=12, interval=Interval.DAY), 4, before=1)  # after the last session before
+
+    assert not traded(panel, decisions_at([2], stop=0.1, target=0.5)).trades
+    assert [trade.entry_row for trade in traded(late, decisions_at([2], stop=0.1, target=0.5)).trades] == [3]
+
+
+@pytest.mark.parametrize(("kind", "held"), [("split", 1), ("rights", 1), ("demerger", 1), ("dividend", 8)])
+def test_of_actions_without_a_ratio_only_dividends_are_held_over(kind, held):
+    panel = announced(a_flat_panel(days=12, interval=Interval.DAY), 4, kind=kind, ratio=float("nan"))
+
+    (trade,) = traded(panel, decisions_at([1], stop=0.1, target=0.5), hold_bars=8).trades
+
+    assert trade.outcome.hold_bars == held
+
+
+def test_intraday_trades_know_no_ex_dates():
+    panel = announced(a_flat_panel(days=3), 25, before=20)
+
+    assert [t.outcome.exit_reason for t in traded(panel, decisions_at([2, 26])).trades] == [ExitReason.TIME] * 2
+
+
+def test_an_action_learnt_on_its_ex_date_is_carried_over_by_its_ratio():
+    panel = announced(split_at(a_flat_panel(days=12, interval=Interval.DAY), 4, 2), 4)
+    late = replace(panel, actions=panel.actions.assign(known_at=panel.actions["ex_date"]))
+
+    (trade,) = traded(late, decisions_at([1], stop=0.1, target=0.5), hold_bars=5).trades
+
+    assert (trade.outcome.exit_reason, trade.exit_row) == (ExitReason.TIME, 7)
+    assert trade.outcome.gross_inr == 0
 
 
 def test_a_fraction_of_a_share_is_paid_in_cash_at_the_open_of_the_ex_date():

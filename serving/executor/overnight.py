@@ -1,0 +1,107 @@
+"""Delivery over the night: which actions are announced, and which open trades an ex-date has overtaken all the same.
+
+A trade is overtaken if a split, bonus, rights issue or demerger that was learnt too late, or could not be left in time,
+takes effect over it; or if in the morning the broker holds another number of its shares than our fills leave, as after
+an action that nobody told us of. Its stop, its target and its shares are those of before then. So nothing is sent for
+it, neither stop nor exit, until a person has looked after it: between no order and a wrong order choose none.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+
+from pipelines.domain.errors import TradeSageError
+from pipelines.domain.ex_dates import ExDates
+from pipelines.domain.orders import Product
+from serving.executor.desk import LOG, Desk
+from serving.executor.trade import Trade
+
+
+class Overnight:
+    """Keeps the desk's ex-dates and overtaken trades.
+
+    Parameters
+    ----------
+    desk : of the session
+    """
+
+    def __init__(self, desk: Desk):
+        self._desk = desk
+        self._read_on: date | None = None
+
+    def start(self) -> None:
+        """Read what is announced, and see what it has overtaken.
+
+        Raises
+        ------
+        TradeSageError : if it cannot be read; nothing is traded on a guess.
+        """
+        self._read()
+        self._look()
+
+    def turn_day(self) -> None:
+        """A day begins: the same, but what was known yesterday stays if nothing can be read."""
+        if self._read_on == self._desk.now.date():
+            return
+        try:
+            self._read()
+        except TradeSageError as error:
+            self._read_on = self._desk.now.date()
+            self._desk.alarm(f"the corporate actions known yesterday stay: {error}")
+        self._look()
+
+    def compare(self, unequal: Mapping[str, str]) -> None:
+        """In the morning, before anything is sent: what the broker holds otherwise than we do was overtaken, too.
+
+        Parameters
+        ----------
+        unequal : by symbol how the two differ
+        """
+        for symbol, trade in self.held_over.items():
+            if symbol in unequal and symbol not in self._desk.overtaken:
+                self._tell(trade, unequal[symbol])
+
+    def release(self, unequal: Mapping[str, str]) -> None:
+        """After a later comparison: where shares are equal again, and no action is known, the trade goes on."""
+        for symbol in list(self._desk.overtaken):
+            trade = self.held_over.get(symbol)
+            if trade is None or (symbol not in unequal and self._action_over(trade) is None):
+                del self._desk.overtaken[symbol]
+                LOG.warning("no longer overtaken", symbol=symbol)
+
+    @property
+    def held_over(self) -> dict[str, Trade]:
+        """Open delivery trades that were entered before today, by symbol."""
+        desk = self._desk
+        return {
+            symbol: trade
+            for symbol, trade in desk.trades.items()
+            if trade.product is Product.CNC
+            and trade.position is not None
+            and trade.held
+            and trade.position.entered_at.date() < desk.now.date()
+        }
+
+    def _read(self) -> None:
+        if self._desk.terms.product is Product.CNC:
+            self._desk.ex_dates = ExDates(self._desk.terms.actions(self._desk.now))
+        self._read_on = self._desk.now.date()
+
+    def _look(self) -> None:
+        for trade in self.held_over.values():
+            action = self._action_over(trade)
+            if action is not None and trade.symbol not in self._desk.overtaken:
+                self._tell(trade, action)
+
+    def _action_over(self, trade: Trade) -> str | None:
+        desk = self._desk
+        assert trade.position is not None
+        entered = trade.position.entered_at.date()
+        found = desk.ex_dates.between(trade.symbol, entered, desk.now.date(), desk.now)
+        return None if found is None else f"{found}, entered on {entered}"
+
+    def _tell(self, trade: Trade, why: str) -> None:
+        self._desk.overtaken[trade.symbol] = why
+        self._desk.alarm(
+            f"{trade.symbol}: nothing is sent for {trade.held} shares, they have no stop: {why}; "
+            "look after them at the broker by hand"
+        )

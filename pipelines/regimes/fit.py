@@ -1,8 +1,8 @@
 """Fitting the hidden Markov model on the past: expectation maximisation under a prior of what regimes look like.
 
 A history of a week has not seen all four regimes. So each state is held at the place where its regime is expected by
-as many pseudo-bars as a session and a half of five-minute bars has; a state that the past never visited stays there,
-instead of taking a share of another one's noise.
+some seven sessions of five-minute bars; a state that the past never visited stays there, instead of taking a share of
+another one's noise. As many pseudo-bars hold the arrows between the states: what the past never visited can be entered.
 
 References
 ----------
@@ -25,9 +25,8 @@ from pipelines.regimes.labels import EXPECTED_COVARIANCE, EXPECTED_MEANS, name_s
 STATES = len(REGIMES)
 ROUNDS = 60  #: of the expectation maximisation, at most
 LEAST_OBSERVATIONS = 50  #: with fewer nothing is fitted
-PRIOR_BARS = 500.0  #: pseudo-bars that hold a state's mean and covariance where its regime is expected
-STICKINESS = 20.0  #: pseudo-counts of staying: regimes that flicker from bar to bar are of no use
-STAY = 1.0 - 1.0 / 200.0  #: probability of staying for a bar that the fit starts from
+PRIOR_BARS = 500.0  #: pseudo-bars that hold a state's mean, covariance and arrows where its regime is expected
+STAY = 1.0 - 1.0 / 200.0  #: expected probability of staying for a bar: regimes that flicker are of no use
 MIN_COVARIANCE = 1e-3  #: added to the diagonal
 
 
@@ -127,6 +126,8 @@ def _maximise(centred: np.ndarray):
     from hmmlearn.hmm import GaussianHMM
     from threadpoolctl import threadpool_limits
 
+    leave = (1.0 - STAY) / (STATES - 1)
+    arrows = np.full((STATES, STATES), leave) + np.eye(STATES) * (STAY - leave)
     hmm = GaussianHMM(
         n_components=STATES,
         covariance_type="full",
@@ -138,11 +139,11 @@ def _maximise(centred: np.ndarray):
         n_iter=ROUNDS,
         tol=0.1,
         init_params="",  # our own start: hmmlearn's k-means sums in an order that threads decide
-        transmat_prior=1.0 + STICKINESS * np.eye(STATES),
+        params="tmc",  # all regimes are as likely at the first use, whatever the past began with
+        transmat_prior=1.0 + PRIOR_BARS * arrows,
     )
-    leave = (1.0 - STAY) / (STATES - 1)
     hmm.startprob_ = np.full(STATES, 1.0 / STATES)
-    hmm.transmat_ = np.full((STATES, STATES), leave) + np.eye(STATES) * (STAY - leave)
+    hmm.transmat_ = arrows
     hmm.means_ = EXPECTED_MEANS.copy()
     hmm.covars_ = np.tile(EXPECTED_COVARIANCE, (STATES, 1, 1))
     logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # a fit that does not converge is judged below

@@ -41,6 +41,21 @@ def test_a_fit_is_the_same_each_time():
     assert one == two
 
 
+def test_a_regime_that_the_past_never_visited_is_entered_within_bars():
+    random = np.random.default_rng(4)
+    calm = np.array([0.8, -0.1]) + random.normal(0, [1.0, 0.2], (400, 2))
+    storm = np.array([0.0, 0.8]) + random.normal(0, [1.0, 0.2], (5, 2))
+    ready, probabilities = Filter(fit_past(calm, START)), None
+    for row in calm:
+        probabilities = ready.step(probabilities, row)
+    assert probabilities[REGIMES.index("high_volatility")] < 0.01
+
+    for row in storm:
+        probabilities = ready.step(probabilities, row)
+
+    assert probabilities[REGIMES.index("high_volatility")] > 0.9
+
+
 def test_an_observation_far_from_everything_seen_does_not_break_the_filter():
     ready = Filter(fit_past(observations(), START))
 

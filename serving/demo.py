@@ -210,6 +210,8 @@ def source_in_words(params: Params) -> str:
     """Where the bars came from; a planted edge is always called so."""
     if params.ingest.source == "files":
         return f"files: {params.ingest.folder}"
+    if params.ingest.source == "lake":
+        return f"lake, as of {params.ingest.as_of or 'now'}"
     edge = params.ingest.simulated.edge
     if edge == "none":
         return "simulated market without an edge"

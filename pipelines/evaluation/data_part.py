@@ -14,7 +14,7 @@ def data_note(findings: Sequence[Mapping[str, Any]], completeness: Mapping[str, 
     aside = sum(one["rows"] for one in findings if one["severity"] == "quarantine" and _of_rows(one))
     odd = sum(one["rows"] for one in findings if one["severity"] == "warn" and _of_rows(one))
     bars = sum(one["bars"] for one in completeness.values())
-    return f"{bars:,} bars of {len(completeness)} instruments; {aside:,} rows set aside, {odd:,} odd ones kept."
+    return f"{bars:,} bars of {len(completeness)} instruments; rows set aside: {aside:,}, odd rows kept: {odd:,}."
 
 
 def _of_rows(finding: Mapping[str, Any]) -> bool:

@@ -30,8 +30,9 @@ def lines(importance: pd.DataFrame) -> str:
 def note(summary: Mapping[str, Any]) -> str:
     counts = ", ".join(str(count) for count in summary["selected"])
     return (
-        f"Of {summary['candidates']} features the fits selected {counts}, in the order of time, the last for the "
-        "policy that goes on. Blue ranks above the noise, red among it; dots are selected. Training rows only."
+        f"Of {summary['candidates']} features, flags and regimes the fits selected {counts}, in the order of time, "
+        "the last for the policy that goes on. Blue ranks above the noise, red among it; dots are selected. Training "
+        "rows only."
     )
 
 

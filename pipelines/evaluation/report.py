@@ -38,7 +38,7 @@ td { border-bottom:1px solid #edf0f2; padding:5px 8px; vertical-align:top } .n {
 .pass, .fail { color:#00664b; font-weight:600; white-space:nowrap } .fail { color:var(--bad) }
 footer { color:var(--soft); font-size:13px } .plotly-graph-div { width:100% !important }
 @media (max-width:820px) { .cards, .cards.six { grid-template-columns:repeat(2,1fr) }
-  .pair { grid-template-columns:1fr } }
+  .pair { grid-template-columns:1fr } table { min-width:640px } }
 @media print { body { background:#fff } main { max-width:none; padding:0 } section, .card { break-inside:avoid } }
 """
 
@@ -145,6 +145,8 @@ def headline(snapshot: Mapping[str, Any]) -> str:
         if str(edge) == "none" or float(simulated.get("edge_strength", 1) or 0) == 0:
             return "Source: simulated market without an edge"
         return f"Source: simulated market with a planted {edge} edge"
+    if snapshot.get("source") == "lake":
+        return f"Source: bars collected in the lake, learnt until {snapshot['lake']['learnt_until'][:16]}"
     return f"Source: real bars from {snapshot.get('folder') or 'files'}"
 
 
@@ -177,7 +179,7 @@ def _gates(verdicts: Sequence[Mapping[str, Any]] | None) -> str:
         word = "✓ passed" if verdict["passed"] else word
         rows.append(
             f'<tr><td>{escape(verdict["gate"])}</td><td class="{style}">{word}</td>'
-            f'<td class="n">{_number(verdict["measured"], 3)}</td><td class="n">{_number(verdict["limit"], 3)}</td>'
+            f'<td class="n">{_measured(verdict["measured"])}</td><td class="n">{_measured(verdict["limit"])}</td>'
             f"<td>{escape(', '.join(verdict['protects']))}</td><td>{escape(verdict['evidence'])}</td></tr>"
         )
     failed = [verdict for verdict in verdicts if not verdict["passed"]]
@@ -289,6 +291,11 @@ def _pair(left: str, right: str) -> str:
 
 def _number(value: float | None, places: int = 2) -> str:
     return "–" if value is None else f"{value:,.{places}f}"
+
+
+def _measured(value: float | None) -> str:
+    """A gate's figure: a count without decimals, anything else with three."""
+    return _number(value, 0 if value is not None and value == round(value) else 3)
 
 
 def _percent(value: float | None) -> str:

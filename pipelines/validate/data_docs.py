@@ -45,6 +45,7 @@ td { border-bottom:1px solid #edf0f2; padding:5px 8px; vertical-align:top } .n {
 i { font-style:normal; font-weight:700 } .fa-check-circle::before { content:"\\2713" }
 .fa-times::before { content:"\\2717" } .fa-exclamation-triangle::before { content:"!" }
 strong br { display:none } footer { color:var(--soft); font-size:13px }
+@media (max-width:820px) { section table { min-width:640px } .rules { float:none } }
 """
 
 
@@ -126,6 +127,7 @@ def _weighed(result: Any) -> str:
 def _page(title: str, note: str, parts: Sequence[str]) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body><main><header><h1>{escape(title)}</h1><p>{escape(note)}</p></header>"
         f"{''.join(parts)}<footer>Judged and rendered by Great Expectations; every rule is explained in "
         "docs/validation.md.</footer></main></body></html>\n"

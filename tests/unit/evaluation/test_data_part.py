@@ -23,7 +23,7 @@ def completeness(count: int) -> dict:
 
 
 def test_the_note_counts_rows_and_no_instruments():
-    assert data_note(FINDINGS, completeness(3)) == "300 bars of 3 instruments; 7 rows set aside, 40 odd ones kept."
+    assert data_note(FINDINGS, completeness(3)) == "300 bars of 3 instruments; rows set aside: 7, odd rows kept: 40."
 
 
 def test_the_least_complete_instruments_stand_first_and_the_others_in_one_line(tmp_path):

@@ -128,7 +128,7 @@ def test_the_report_tells_what_was_selected_and_what_is_proposed():
     text = importance_part.note(summary) + importance_part.proposals_note(summary)
     table = importance_part.proposals_table(summary["proposed_for_dropping"])
 
-    assert "Of 6 features the fits selected 1, 1" in text
+    assert "Of 6 features, flags and regimes the fits selected 1, 1" in text
     assert "4 features that none of 2 fits selected, 1 of them since another said the same" in text
     assert "<td>good, 0.95</td>" in table
     assert "<td>trend</td>" in table

@@ -136,6 +136,31 @@ def adjust(bars: pd.DataFrame, actions: pd.DataFrame, symbol: str) -> Adjustment
     return Adjustment(factors, tuple(steps))
 
 
+class GoingOn:
+    """The adjustment of one instrument's bars as they come: what `adjust` gives to the series once it is whole.
+
+    Parameters
+    ----------
+    actions : DataFrame of ACTION_COLUMNS, of all symbols
+    factor : of the last bar so far
+    last : day and close, as it was traded, of the last bar so far; None: there was none
+    """
+
+    def __init__(self, actions: pd.DataFrame, symbol: str, factor: float = 1.0, last: tuple[date, float] | None = None):
+        self._ratios = ratios_by_day(actions, symbol)
+        self._factor, self._last = factor, last
+
+    def take(self, day: date, open_price: float, close: float) -> float:
+        """The factor of the next bar; prices as they were traded, in rupees."""
+        if self._last is not None:
+            before, closed = self._last
+            for ex_day, of_day in self._ratios:
+                if before < ex_day <= day:
+                    self._factor *= shown(of_day, closed, open_price)
+        self._last = (day, close)
+        return self._factor
+
+
 def adjustments(bars: pd.DataFrame) -> npt.NDArray[np.float64]:
     """The adjustment of each row, 1.0 where a table (raw bars, a recording) has none; shape (n,)."""
     return bars["adjustment"].to_numpy(np.float64) if "adjustment" in bars else np.ones(len(bars))

@@ -34,10 +34,11 @@ class BarBuilder:
     Parameters
     ----------
     grid : function of a time to the open and close of the bar it lies in, None outside of sessions
+    carry : function of a bar that is over to the bar with its adjustment
     """
 
-    def __init__(self, grid: Grid):
-        self._grid = grid
+    def __init__(self, grid: Grid, carry: Callable[[Bar], Bar] = lambda bar: bar):
+        self._grid, self._carry = grid, carry
         self._open: dict[tuple[datetime, datetime], dict[str, Bar]] = {}
         self._totals: dict[str, tuple[datetime, int]] = {}  # the running volume of the day when it was last seen
         self._closed_until: datetime | None = None
@@ -70,7 +71,10 @@ class BarBuilder:
         """Bars that are over by `now`, oldest first."""
         over = sorted(slot for slot in self._open if slot[1] <= now)
         self._closed_until = now if self._closed_until is None else max(now, self._closed_until)
-        return [ClosedBars(*slot, self._open.pop(slot)) for slot in over]
+        return [ClosedBars(*slot, self._carried(self._open.pop(slot))) for slot in over]
+
+    def _carried(self, bars: dict[str, Bar]) -> dict[str, Bar]:
+        return {symbol: self._carry(bar) for symbol, bar in bars.items()}
 
     def closes_between(self, after: datetime, until: datetime) -> int:
         """How many bars of continuous trading closed after one moment and not later than another."""

@@ -22,6 +22,7 @@ from pipelines.params import ExitParams, Params
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table, write_json
 from serving.executor.access import Access
+from serving.executor.adjusting import with_adjustment
 from serving.executor.bar_builder import BarBuilder, session_grid
 from serving.executor.broker import KiteBroker
 from serving.executor.desk import Frame
@@ -154,7 +155,8 @@ class Daemon:
     ) -> tuple[LiveFeatures, list[Any], Mapping[str, pd.DataFrame]]:
         began = time.monotonic()
         interval = served.interval
-        history = fetch_history(self.broker.history, instruments, interval, now)
+        actions = self._actions(instruments, now)
+        history = with_adjustment(fetch_history(self.broker.history, instruments, interval, now), actions)
         features = LiveFeatures(
             instruments,
             interval,
@@ -163,7 +165,7 @@ class Daemon:
             read_news(self.paths),
             self.broker.history,
             now,
-            self._actions(instruments, now),
+            actions,
             known_outcomes(read_outcomes(self.paths), self.journal.outcomes(self.account)),
         )
         rows = features.warm_up(history)
@@ -192,7 +194,7 @@ class Daemon:
             halt_file=halt_file(),
             market_is_now=self.place.root == KITE,
         )
-        builder = BarBuilder(session_grid(served.interval))
+        builder = BarBuilder(session_grid(served.interval), features.carry)
         session = Session(
             terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day
         )

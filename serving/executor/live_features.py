@@ -16,6 +16,8 @@ from pipelines.domain.outcomes import Outcome
 from pipelines.domain.signals import FeatureRow
 from pipelines.features.indices import INDICES
 from pipelines.features.outcomes import Ended, ended_from, ended_in
+from pipelines.ingest.kinds import empty
+from serving.executor.adjusting import Adjusting
 from serving.executor.bar_builder import ClosedBars, session_grid
 
 MOST_REQUESTS = 6  #: per instrument; five-minute bars then go back 600 days
@@ -34,7 +36,7 @@ class LiveFeatures:
     news : columns symbol, time, sentiment, of the past and, where a market is replayed, of its future
     fetch : the broker's history
     began_at : market time from which ticks were seen; a bar that was open then is asked of `fetch` once it has closed
-    actions : announced corporate actions, columns symbol, ex_date, known_at
+    actions : corporate actions known before the session, ACTION_COLUMNS
     outcomes : trades that ended before, of this account and of others
     """
 
@@ -71,6 +73,8 @@ class LiveFeatures:
         self._news = news.sort_values("time", ignore_index=True)
         self._fetch, self._began_at = fetch, began_at
         self._known_until: datetime | None = None
+        self._actions = empty("actions") if actions is None else actions
+        self._adjusting = Adjusting({}, self._actions)
         self.last_close: datetime | None = None
 
     def warm_up(self, history: Mapping[str, pd.DataFrame]) -> list[FeatureRow]:
@@ -78,8 +82,9 @@ class LiveFeatures:
 
         Parameters
         ----------
-        history : by symbol a DataFrame of the bar columns, sorted by time; may be empty
+        history : by symbol a DataFrame of the bar columns and `adjustment`, sorted by time; may be empty
         """
+        self._adjusting = Adjusting(history, self._actions)
         history = {symbol: frame for symbol, frame in history.items() if len(frame)}
         traded = [frame for symbol, frame in history.items() if self._instruments[symbol].tradable]
         if not traded:
@@ -97,6 +102,10 @@ class LiveFeatures:
             self._known_until = until.to_pydatetime()
         return self._rows(_bars_at(last, history))
 
+    def carry(self, bar: Bar) -> Bar:
+        """A bar that goes on with the history, with its adjustment."""
+        return self._adjusting.carry(bar)
+
     def learn(self, outcome: Outcome) -> None:
         """A trade has ended: the rows of the closes from its exit on know it."""
         self._ended.append(ended_from(outcome))
@@ -106,7 +115,10 @@ class LiveFeatures:
         return ended
 
     def update(self, closed: ClosedBars) -> list[FeatureRow]:
-        """Rows of the instruments that traded in the bars just closed; bars that are known already give none."""
+        """Rows of the instruments that traded in the bars just closed, with their adjustment, see `carry`.
+
+        Bars that are known already give none.
+        """
         if self.last_close is not None and closed.close_time <= self.last_close:
             return []
         if closed.open_time < self._began_at:
@@ -127,7 +139,7 @@ class LiveFeatures:
             )
             for stock in stocks
         }
-        bars = {symbol: _bar(frame.iloc[-1]) for symbol, frame in found.items() if len(frame)}
+        bars = {symbol: self.carry(_bar(frame.iloc[-1])) for symbol, frame in found.items() if len(frame)}
         return ClosedBars(closed.open_time, closed.close_time, bars)
 
     def _rows(self, closed: ClosedBars) -> list[FeatureRow]:
@@ -238,4 +250,5 @@ def _bar(row: pd.Series) -> Bar:
         float(row["low"]),
         float(row["close"]),
         int(row["volume"]),
+        float(row.get("adjustment", 1.0)),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.domain.bars import IST
+from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.correlation import Correlations
 from pipelines.domain.equity import EquityDay, first_day
 from pipelines.domain.errors import TradeSageError
@@ -61,7 +62,7 @@ class RiskDesk:
     def warm_up(self, history: Mapping[str, pd.DataFrame]) -> None:
         """Closed bars before the session, by symbol, sorted by time: correlations are known from the first entry."""
         for symbol, frame in history.items():
-            last = frame.tail(self._desk.terms.correlation_window + 1)
+            last = adjusted(frame.tail(self._desk.terms.correlation_window + 1))
             times = (close_time.to_pydatetime() for close_time in last["close_time"])
             self.correlations.add_history(symbol, zip(times, last["close"].astype(float), strict=True))
 
@@ -111,7 +112,7 @@ class RiskDesk:
 
     def take_bars(self, closed: ClosedBars) -> None:
         for bar in closed.bars.values():
-            self.correlations.add(bar.symbol, bar.close_time, bar.close)
+            self.correlations.add(bar.symbol, bar.close_time, bar.close * bar.adjustment)
         self._keep_equity()
 
     def check(self, equity: Decimal, latencies_ms: list[float]) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipelines.domain.bars import TIME_DTYPE
 from pipelines.domain.corporate_actions import (
     ACTION_COLUMNS,
+    GoingOn,
     actions_table,
     adjust,
     adjusted,
@@ -125,6 +126,36 @@ def test_a_factor_depends_on_nothing_after_its_own_day(moves, ratio, cut):
     early = adjust(daily(prices.tolist()[:cut]), actions, "ABC").factors
 
     assert early.tobytes() == whole[:cut].tobytes()
+
+
+@given(
+    moves=st.lists(st.floats(-0.05, 0.05), min_size=10, max_size=10),
+    ratios=st.lists(st.sampled_from([0.1, 4 / 3, 1.5, 2.0, 10.0]), min_size=3, max_size=3),
+    days=st.lists(st.integers(0, 14), min_size=3, max_size=3),
+    told=st.booleans(),
+    cut=st.integers(0, 10),
+)
+def test_bars_that_come_one_by_one_get_the_factors_of_the_whole_series(moves, ratios, days, told, cut):
+    ex_dates = [DAYS[0] + pd.Timedelta(days=day) for day in days]
+    prices = 100.0 * np.cumprod([1 + move for move in moves])
+    for ratio, ex_date in zip(ratios, ex_dates, strict=True):
+        prices[ex_date <= DAYS] /= ratio if told else 1.0
+    kinds = ("split", "bonus", "rights")
+    actions = actions_table(map(action, ratios, (ex_date.date() for ex_date in ex_dates), kinds))
+    bars = daily(prices.tolist())
+
+    early = adjust(bars[:cut], actions, "ABC").factors.tolist()
+    last = (DAYS[cut - 1].date(), prices[cut - 1]) if cut else None
+    going_on = GoingOn(actions, "ABC", early[-1] if cut else 1.0, last)
+    taken = [going_on.take(bar.open_time.date(), bar.open, bar.close) for bar in bars[cut:].itertuples()]
+
+    assert [*early, *taken] == adjust(bars, actions, "ABC").factors.tolist()
+
+
+def test_a_day_that_has_begun_is_adjusted_for_once():
+    going_on = GoingOn(actions_table([action(2.0)]), "ABC", 3.0, (DAYS[4].date(), 100.0))
+
+    assert [going_on.take(EX_DATE, 50.0, 51.0), going_on.take(EX_DATE, 51.0, 51.0)] == [6.0, 6.0]
 
 
 def test_adjusted_bars_are_on_one_scale():

@@ -10,7 +10,7 @@ from pipelines.domain.bars import BAR_COLUMNS, Interval
 from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.session_grid import slots
 from pipelines.ingest.row_faults import impossible
-from pipelines.ingest.series import Series, series_of
+from pipelines.ingest.series import DAY_MINUTES, Series, series_of
 from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
 
 
@@ -42,7 +42,7 @@ def read_bars(path: Path, symbols: frozenset[str] = frozenset(), days: frozenset
     if not found:
         raise NotFound(f"{path} holds no bars of {', '.join(sorted(symbols)) or 'any kind'}; correct --bars, --symbols")
     spacings = {series.minutes for series in found}
-    interval = next((one for one in Interval if spacings == {one.minutes}), None)
+    interval = next((one for one in Interval if spacings == {one.minutes if one.intraday else DAY_MINUTES}), None)
     if interval is None:
         raise BadInput(f"{path} mixes bars of {sorted(spacings)} minutes; name a folder, or --symbols, of one interval")
     best: dict[str, Series] = {}

@@ -1,13 +1,14 @@
 """One executor session over a real exchange, deciding by a fixed rule; what became of it is written down.
 
 A process of its own, since the ticker's Twisted reactor can run only once in a process:
-`python -m tests.integration.parity_player URL ADMIN_TOKEN INTERVAL SQUARE_OFF OUT`.
+`python -m tests.integration.parity_player URL ADMIN_TOKEN INTERVAL OUT [ACTIONS]`. On daily bars it trades for
+delivery, and knows the corporate actions of the table ACTIONS.
 """
 
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,6 +23,7 @@ from pipelines.domain.signals import Action, Decision, FeatureRow, Side
 from pipelines.policy.sizing import size_position, stop_and_target
 
 RISK_PER_TRADE, MAX_POSITION, HOLD_BARS, SQUARE_OFF_MINUTES = 0.01, 0.08, 12, 20
+HOLD_DAYS = 1000  #: of delivery: no trade ends by its time barrier
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,19 @@ def judge(symbol: str, close_time: datetime) -> Judgement:
     )
 
 
+def judge_for_delivery(symbol: str, close_time: datetime) -> Judgement:
+    """Buy at every close, with a stop and a target that are far away."""
+    return Judgement(Action.TAKE, Side.BUY, 0.1, 0.5)
+
+
+Judge = Callable[[str, datetime], Judgement]
+
+
 class Rule:
     """Speaks as a policy does."""
 
-    def __init__(self, instruments: dict[str, Instrument]):
-        self._instruments = instruments
+    def __init__(self, instruments: dict[str, Instrument], judge: Judge = judge, hold_bars: int = HOLD_BARS):
+        self._instruments, self._judge, self._hold_bars = instruments, judge, hold_bars
 
     def decide(self, rows: Sequence[FeatureRow], equity: Decimal):
         from serving.executor.policy_client import Answer
@@ -57,7 +67,7 @@ class Rule:
         return Answer(tuple(self._decision(row, equity) for row in rows), "rule", 0.1)
 
     def _decision(self, row: FeatureRow, equity: Decimal) -> Decision:
-        judged, instrument = judge(row.symbol, row.close_time), self._instruments[row.symbol]
+        judged, instrument = self._judge(row.symbol, row.close_time), self._instruments[row.symbol]
         quantity = size_position(
             equity_inr=float(equity),
             price=row.close,
@@ -78,7 +88,7 @@ class Rule:
             reference_price=Decimal(repr(row.close)),
             stop=stop,
             target=target,
-            hold_bars=HOLD_BARS,
+            hold_bars=self._hold_bars,
             signal=0.5 * judged.side.sign,
             probability=0.6,
             expected_return=0.001,
@@ -104,10 +114,12 @@ class Closes:
         ]
 
 
-def main(url: str, admin_token: str, interval: str, out: str) -> None:
+def main(url: str, admin_token: str, interval: str, out: str, actions: str = "") -> None:
     from pipelines.credentials import credential
+    from pipelines.ingest.kinds import empty, known_until
     from pipelines.journal.memory import MemoryJournal
     from pipelines.params import load_params
+    from pipelines.tables import read_table
     from serving.executor.bar_builder import BarBuilder, session_grid
     from serving.executor.broker import KiteBroker
     from serving.executor.daemon import exits_from, limits_from
@@ -137,11 +149,28 @@ def main(url: str, admin_token: str, interval: str, out: str) -> None:
     }
     executor = load_params(ROOT / "params.yaml").executor
     limits = replace(limits_from(executor), square_off=timedelta(minutes=SQUARE_OFF_MINUTES))
-    terms = Terms("PARITY", instruments, Product.MIS, limits, flatten_at_end=True, exits=exits_from(executor.exit))
+    delivery = Interval(interval) is Interval.DAY
+    table = read_table(Path(actions)) if actions else empty("actions")
+    terms = Terms(
+        "PARITY",
+        instruments,
+        Product.CNC if delivery else Product.MIS,
+        limits,
+        flatten_at_end=True,
+        exits=exits_from(executor.exit),
+        actions=lambda at: known_until(table, "actions", at),
+    )
     journal = MemoryJournal()
     builder = BarBuilder(session_grid(Interval(interval)))
+    rule = Rule(instruments, judge_for_delivery, HOLD_DAYS) if delivery else Rule(instruments)
     session = Session(
-        terms, KiteBroker(kite), journal, builder, Closes(instruments), Rule(instruments).decide, lambda day: True
+        terms,
+        KiteBroker(kite),
+        journal,
+        builder,
+        Closes(instruments),
+        rule.decide,
+        lambda day: bool(paper.status()["last_day"]),
     )
     session.start(datetime.fromisoformat(paper.status()["clock"]))
     feed = Feed(url.replace("http", "ws", 1), kite.api_key, {i.token: s for s, i in instruments.items()})
@@ -164,13 +193,13 @@ def main(url: str, admin_token: str, interval: str, out: str) -> None:
         "cash_exchange": paper.status()["cash"],
         "differences": differences,
         "alarms": session.alarms,
-        "refused": [f"{event}" for event in journal.risk_events("PARITY")] if hasattr(journal, "risk_events") else [],
+        "refused": [(event["rule"], event["symbol"], event["at"]) for event in journal.risk_events("PARITY")],
         "outcomes": [asdict(outcome) for outcome in journal.outcomes("PARITY")],
     }
     Path(out).write_text(json.dumps(told, default=str), encoding="utf-8")
 
 
-def decisions_for(table: pd.DataFrame) -> pd.DataFrame:
+def decisions_for(table: pd.DataFrame, judge: Judge = judge) -> pd.DataFrame:
     """The rule's judgements of every row of a panel, as the backtest wants them."""
     judged = [judge(row.symbol, row.close_time) for row in table.itertuples()]
     return pd.DataFrame(

@@ -13,6 +13,7 @@ from serving.executor.ledger import Ledger
 from serving.executor.legs import foreign_leg, leg_of
 from serving.executor.reconcile import cash_difference, fill_differences, share_differences, status_of, unsent
 from serving.executor.resume import ASKED, trade_of
+from serving.executor.share_counts import as_credited
 from serving.executor.trade import Trade
 
 JOINS = ASKED + "count it for "  #: and a decision: the order event that tells of a late order in another's trade
@@ -115,7 +116,8 @@ class Books:
         desk, ledger = self._desk, self._ledger
         self.read()
         cash = cash_difference(self.cash, desk.broker.cash()) if desk.terms.cash_is_a_ledger else []
-        self.unequal = share_differences(ledger.shares, desk.broker.shares())
+        at_broker = desk.broker.shares()
+        self.unequal = share_differences(as_credited(ledger.shares, desk.added_shares, at_broker), at_broker)
         return [*self.unequal.values(), *fill_differences(self._book, ledger.filled), *cash]
 
     # --- the day ---

@@ -95,6 +95,7 @@ class Desk:
     order_calls: OrderCalls = field(default_factory=OrderCalls)
     results: list[Decimal] = field(default_factory=list)  #: net rupees of what closed since a person last looked
     ex_dates: ExDates = field(default_factory=ExDates)  #: announced ones; none where nothing stays overnight
+    added_shares: dict[str, int] = field(default_factory=dict)  #: by splits and bonuses to what our fills left
     overtaken: dict[str, str] = field(default_factory=dict)  #: why nothing is sent for an open trade, by symbol
     refused: Counter[str] = field(default_factory=Counter)  #: how often each rule said no
     on_outcome: Callable[[Outcome], None] = lambda outcome: None  #: is told of every trade that has ended

@@ -7,12 +7,14 @@ it, neither stop nor exit, until a person has looked after it: between no order 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 
 from pipelines.domain.errors import TradeSageError
 from pipelines.domain.ex_dates import ExDates
-from pipelines.domain.orders import Product
+from pipelines.domain.orders import Fill, Product
 from serving.executor.desk import LOG, Desk
+from serving.executor.share_counts import added_shares, steps_of
 from serving.executor.trade import Trade
 
 
@@ -28,26 +30,41 @@ class Overnight:
         self._desk = desk
         self._read_on: date | None = None
 
-    def start(self) -> None:
-        """Read what is announced, and see what it has overtaken.
+    def read(self) -> None:
+        """What is announced by now.
 
         Raises
         ------
         TradeSageError : if it cannot be read; nothing is traded on a guess.
         """
-        self._read()
-        self._look()
+        desk = self._desk
+        if desk.terms.product is Product.CNC:
+            desk.ex_dates = ExDates(desk.terms.actions(desk.now))
+        self._read_on = desk.now.date()
+
+    def look(self) -> None:
+        """See what it has made of our shares, and which open trades it has overtaken."""
+        desk, today = self._desk, self._desk.now.date()
+        desk.added_shares = self._added_shares()
+        for symbol, trade in list(desk.trades.items()):
+            if trade.position is not None and symbol in desk.ex_dates:
+                steps = steps_of(desk.ex_dates.of(symbol), trade.position.entered_at.date(), today)
+                desk.trades[symbol] = replace(trade, steps=steps)
+        for symbol, trade in self.held_over.items():
+            action = self._action_over(trade)
+            if action is not None and symbol not in desk.overtaken:
+                self._tell(trade, action)
 
     def turn_day(self) -> None:
         """A day begins: the same, but what was known yesterday stays if nothing can be read."""
         if self._read_on == self._desk.now.date():
             return
         try:
-            self._read()
+            self.read()
         except TradeSageError as error:
             self._read_on = self._desk.now.date()
             self._desk.alarm(f"the corporate actions known yesterday stay: {error}")
-        self._look()
+        self.look()
 
     def compare(self, unequal: Mapping[str, str]) -> None:
         """In the morning, before anything is sent: what the broker holds otherwise than we do was overtaken, too.
@@ -81,16 +98,21 @@ class Overnight:
             and trade.position.entered_at.date() < desk.now.date()
         }
 
-    def _read(self) -> None:
-        if self._desk.terms.product is Product.CNC:
-            self._desk.ex_dates = ExDates(self._desk.terms.actions(self._desk.now))
-        self._read_on = self._desk.now.date()
-
-    def _look(self) -> None:
-        for trade in self.held_over.values():
-            action = self._action_over(trade)
-            if action is not None and trade.symbol not in self._desk.overtaken:
-                self._tell(trade, action)
+    def _added_shares(self) -> dict[str, int]:
+        """By symbol, of what our fills left before splits and bonuses; shares of before the account's opening are not
+        counted, as nobody knows what they went through.
+        """
+        desk, today = self._desk, self._desk.now.date()
+        steps = {symbol: steps_of(desk.ex_dates.of(symbol), date.min, today) for symbol in desk.terms.instruments}
+        if not any(steps.values()):
+            return {}
+        delivered = {order.order_id for order in desk.journal.orders(desk.account) if order.product is Product.CNC}
+        fills: dict[str, list[Fill]] = {}
+        for fill in desk.journal.fills(desk.account):
+            if fill.order_id in delivered:
+                fills.setdefault(fill.symbol, []).append(fill)
+        added = {symbol: added_shares(own, steps.get(symbol, ())) for symbol, own in fills.items()}
+        return {symbol: more for symbol, more in added.items() if more}
 
     def _action_over(self, trade: Trade) -> str | None:
         desk = self._desk

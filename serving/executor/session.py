@@ -94,11 +94,12 @@ class Session:
         """
         self.desk.clock = at
         self._turn_day(at)
+        self.overnight.read()
         self.books.take_up(at)
+        self.overnight.look()
         self.leaving.close_finished()
         self._take_up_decisions(at)
         self.risk.start(at)
-        self.overnight.start()
         differences = self.reconcile()
         self.overnight.compare(self.books.unequal)
         if differences and not self.trades:

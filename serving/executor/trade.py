@@ -5,10 +5,13 @@ What is done next follows from what the broker's book shows, never from what we 
 nothing but the books.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
+from math import prod
 
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument
@@ -17,6 +20,7 @@ from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.positions import PRICE_PLACES, Position
 from pipelines.domain.signals import Decision, Side
 from serving.executor.legs import MOST_RESIZES, Leg
+from serving.executor.share_counts import ShareStep
 
 RETRY_AFTER = timedelta(seconds=1)  #: market time before a refused exit is tried again
 AT_ANY_PRICE = frozenset({ExitReason.STOP, ExitReason.EMERGENCY})  #: no limit is tried first
@@ -33,6 +37,7 @@ class Trade:
     exits: tuple[Leg, ...] = ()  #: all other orders of the trade, also late entries and corrections
     position: Position | None = None  #: None until the first fill
     features_hash: str = ""
+    steps: tuple[ShareStep, ...] = ()  #: in the count of its shares, by splits and bonuses that have overtaken it
 
     @property
     def symbol(self) -> str:
@@ -64,9 +69,10 @@ class Trade:
 
         An order that is not ours takes back no more than we hold: what it trades beyond that is not ours either. Of
         what the trade book does not tell yet, exits count, so that nothing is taken back twice; entries have no price.
+        After a split or bonus all are told in shares of the entry.
         """
         own = sum((leg.filled if leg in self.entries else leg.done) * self._sign(leg) for leg in self.legs if leg.ours)
-        return own - min(sum(leg.done for leg in self.exits if not leg.ours), max(own, 0))
+        return own - self._of_own(self._by_all_others(lambda leg: leg.done), own)
 
     @property
     def held_by_fills(self) -> int:
@@ -82,8 +88,23 @@ class Trade:
 
     @property
     def _by_others(self) -> int:
-        taken = sum(leg.filled for leg in self.exits if not leg.ours)
-        return min(taken, max(self._by_our_orders, 0))
+        return self._of_own(self._by_all_others(lambda leg: leg.filled), self._by_our_orders)
+
+    def _by_all_others(self, shares_of: Callable[[Leg], int]) -> Fraction:
+        """What orders that are not ours traded against us, in shares of the entry."""
+        others = (leg for leg in self.exits if not leg.ours)
+        return sum((shares_of(leg) / self._shares_for_one(leg.changed_at.date()) for leg in others), Fraction(0))
+
+    def _shares_for_one(self, day: date) -> Fraction:
+        """Shares on a day for one of the entry."""
+        return prod((ratio for ex_date, ratio in self.steps if ex_date <= day), start=Fraction(1))
+
+    def _of_own(self, taken: Fraction, own: int) -> int:
+        """What of it took back our own shares; of a split's rest that is less than one share the holder gets cash."""
+        if own <= 0 or not taken:
+            return 0
+        rest = (own - taken) * self._shares_for_one(date.max)
+        return own if rest < 1 else int(taken)
 
     @property
     def ways_out(self) -> tuple[Leg, ...]:
@@ -148,12 +169,11 @@ class Trade:
     @property
     def value_by_others(self) -> Decimal:
         """Rupees of the shares that orders which are not ours took back for us."""
-        others = [leg for leg in self.exits if not leg.ours and leg.filled]
-        filled = sum(leg.filled for leg in others)
-        if not filled:
-            return Decimal(0)
-        value = sum((leg.value for leg in others), Decimal(0))
-        return value if filled == self._by_others else value * self._by_others / filled
+        value = sum((leg.value for leg in self.exits if not leg.ours), Decimal(0))
+        taken = self._by_all_others(lambda leg: leg.filled)
+        if taken <= self._by_others:
+            return value
+        return value * self._by_others * taken.denominator / taken.numerator
 
     @property
     def taken_back(self) -> tuple[int, Decimal]:

@@ -8,7 +8,7 @@ from itertools import count
 from pipelines.domain.charges import order_charges
 from pipelines.domain.fills import FillModel, PriceBar, WorkingOrder, match
 from pipelines.domain.instruments import Instrument, Kind
-from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderStatus, OrderType
+from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderStatus, OrderType, Product
 from pipelines.domain.signals import Side
 from serving.executor.broker import Refused
 
@@ -134,7 +134,15 @@ class MemoryBroker:
 
     def _charge(self, order: BookedOrder) -> None:
         value = sum((f.price * f.quantity for f in self.trade_book if f.order_id == order.order_id), Decimal(0))
-        self.ledger -= order_charges(product=order.product, side=order.side, value=value, day=self.now.date()).total
+        leaves = value > 0 and order.product is Product.CNC and order.side is Side.SELL and self._leaves(order)
+        self.ledger -= order_charges(
+            product=order.product, side=order.side, value=value, day=self.now.date(), first_delivery_sale=leaves
+        ).total
+
+    def _leaves(self, order: BookedOrder) -> bool:
+        """Whether this is the day's first sale of shares that were held before the day."""
+        today = [f for f in self.trade_book if f.symbol == order.symbol and f.filled_at.date() == self.now.date()]
+        return all(f.order_id == order.order_id for f in today)
 
 
 def instrument_named(symbol: str) -> Instrument:

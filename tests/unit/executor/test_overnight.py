@@ -1,5 +1,6 @@
 """Delivery and ex-dates: out before them, nothing in towards them, and no order where one has overtaken a trade."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -62,6 +63,7 @@ def test_a_delivery_is_left_at_the_square_off_of_the_session_before_an_ex_date_a
     [outcome] = market.journal.outcomes("T1")
     assert (outcome.exit_reason, outcome.exit_price) == (ExitReason.EX_DATE, Decimal("101.0000"))
     assert market.broker.shares() == {}
+    assert market.session.reconcile() == []
 
 
 @pytest.mark.parametrize(
@@ -223,6 +225,74 @@ def test_a_person_who_sells_at_the_broker_ends_it_and_the_next_trade_is_protecte
     assert (outcome.exit_reason, outcome.gross_inr) == (ExitReason.EXTERNAL, Decimal("-200.00"))
     assert market.session.desk.overtaken == {}
     assert market.working == [(OrderType.SL_M, 5)]
+
+
+def overtaken_by_a_split(credited: int) -> Market:
+    """A split of ten for one over ten shares, of whose new ones the broker has credited so many."""
+    market = held_over_night(split_on(TODAY, known_at=None))
+    own = market.broker.shares
+
+    def shares():
+        held = own().get("TCS", 0) + credited
+        return {"TCS": held} if held else {}
+
+    market.broker.shares = shares
+    market.at = OPEN
+    market.trades("10.10")
+    return market
+
+
+def sells_by_hand(market: Market, quantity: int, price: str) -> None:
+    entry = next(order for order in market.broker.orders() if order.status is OrderStatus.COMPLETE)
+    market.broker.place_foreign("TCS", Side.SELL, quantity, like=replace(entry, placed_at=market.at))
+    market.trades(price)
+
+
+@pytest.mark.parametrize(("credited", "equal"), [(0, True), (90, True), (89, False)])
+def test_books_agree_before_and_after_the_broker_has_credited_what_a_known_split_adds(credited, equal):
+    market = overtaken_by_a_split(credited)
+
+    assert (market.session.reconcile() == []) is equal
+    assert market.session.books_equal is equal
+    assert market.session.desk.trading.may_enter().passed is equal
+    assert market.working == []
+
+
+def test_the_new_shares_of_a_split_that_a_person_sells_are_the_trade_in_its_own_shares():
+    market = overtaken_by_a_split(credited=90)
+    sells_by_hand(market, 100, "10.10")
+    market.trades("10.10")
+
+    [outcome] = market.journal.outcomes("T1")
+    assert (outcome.exit_reason, outcome.quantity) == (ExitReason.EXTERNAL, 10)
+    assert (outcome.exit_price, outcome.gross_inr) == (Decimal("101.0000"), Decimal("10.00"))
+    assert market.session.reconcile() == []
+    assert market.session.cash == CASH + outcome.net_inr
+
+
+def test_what_a_person_sells_of_it_in_parts_leaves_the_rest_open():
+    market = overtaken_by_a_split(credited=90)
+    sells_by_hand(market, 40, "10.10")
+    assert market.session.trades["TCS"].held == 6
+
+    sells_by_hand(market, 60, "10.20")
+
+    [outcome] = market.journal.outcomes("T1")
+    assert outcome.gross_inr == Decimal("16.00")
+
+
+def test_a_start_after_such_a_sale_finds_the_same_outcome():
+    market = overtaken_by_a_split(credited=90)
+    market.session.books.read = lambda: None  # nobody lives to see it
+    entry = next(order for order in market.broker.orders() if order.status is OrderStatus.COMPLETE)
+    market.broker.place_foreign("TCS", Side.SELL, 100, like=replace(entry, placed_at=market.at))
+    market.broker.trade("TCS", Decimal("10.10"), market.at + timedelta(seconds=5))
+
+    later = a_market(split_on(TODAY), journal=market.journal, broker=market.broker, at=market.at + timedelta(minutes=5))
+
+    [outcome] = later.journal.outcomes("T1")
+    assert outcome.gross_inr == Decimal("10.00")
+    assert later.session.books_equal
 
 
 def test_actions_are_read_anew_each_day_and_yesterdays_stay_if_they_cannot_be():

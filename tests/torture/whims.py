@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from decimal import Decimal
 
+from pipelines.domain.bars import Bar
 from pipelines.domain.outcomes import Outcome
 from pipelines.domain.signals import Action, Decision, FeatureRow, Side
 from serving.executor.bar_builder import ClosedBars
@@ -24,6 +25,10 @@ class Closes:
             FeatureRow(symbol, closed.close_time, bar.close, self._traded[symbol].tick_size, 1, "none", {})
             for symbol, bar in sorted(closed.bars.items())
         ]
+
+    def carry(self, bar: Bar) -> Bar:
+        """No share of a played day is split."""
+        return bar
 
     def learn(self, outcome: Outcome) -> None:
         """No figure here knows of trades that have ended."""

@@ -1,7 +1,5 @@
 """Rows with all that is known beside bars: indices, sectors, news, actions, outcomes. Batch is online, past is past."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,80 +8,12 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from pipelines.domain.bars import Interval
-from pipelines.features.batch import build_features
 from pipelines.features.catalogue import CATALOGUE, FEATURE_NAMES, MARKET_NAMES
 from pipelines.features.online import OnlineFeatures
 from pipelines.features.outcomes import ended_in
-from tests.unit.features.bars import (
-    closes_in_order,
-    instrument_table,
-    instruments,
-    news_items,
-    random_actions,
-    random_indices,
-    random_market,
-    random_news,
-    random_outcomes,
-)
+from tests.unit.features.known import Known
 
-SYMBOLS = ("HDFCBANK", "ICICIBANK", "INFY", "RELIANCE", "SBIN", "TCS")
-SECTORS = {"HDFCBANK": "Financials", "ICICIBANK": "Financials", "SBIN": "Financials", "INFY": "IT", "TCS": "IT"}
 QUICK = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-class Known:
-    """A market with everything, and what of it was known at a time."""
-
-    def __init__(self, seed: int, bars: int, interval: Interval = Interval.MIN_5, missing: float = 0.1):
-        self.interval = interval
-        how = {"interval": interval, "missing": missing}
-        self.of = instruments(SYMBOLS)
-        self.stocks = random_market(bars, seed, SYMBOLS, **how)
-        self.bars = self.stocks | random_indices(bars, seed + 1, **how)
-        self.bars["INDIA VIX"] = self.bars["INDIA VIX"].iloc[7:-60]  # begins later, and ends long before the others
-        self.news = random_news(self.stocks, 60, seed)
-        self.news.loc[::5, "sentiment"] = np.nan
-        self.actions = random_actions(self.stocks, 12, seed)
-        self.outcomes = random_outcomes(self.stocks, 50, seed)
-
-    def table(self):
-        frame = instrument_table(self.of)
-        frame["sector"] = frame["symbol"].map(SECTORS).fillna("")
-        return frame
-
-    def instruments(self):
-        return [replace(item, sector=SECTORS.get(item.symbol, "")) for item in self.of]
-
-    def until(self, cut) -> "Known":
-        then = object.__new__(Known)
-        then.__dict__.update(self.__dict__)
-        then.bars = {s: frame[frame["close_time"] <= cut].reset_index(drop=True) for s, frame in self.bars.items()}
-        then.stocks = {symbol: then.bars[symbol] for symbol in self.stocks}
-        then.news = self.news[self.news["time"] <= cut]
-        known_at = self.actions["known_at"].fillna(self.actions["ex_date"])
-        then.actions = self.actions[known_at <= cut]
-        then.outcomes = self.outcomes[self.outcomes["exited_at"] <= cut]
-        return then
-
-    def build(self):
-        tables = build_features(
-            self.bars, self.news, self.table(), self.interval, self.actions, ended_in(self.outcomes)
-        )
-        return tables.market, dict(tables.rows)
-
-
-def play(known: Known, online: OnlineFeatures, after=None):
-    """All closes later than `after`; what is learnt is handed over at the first close at or after its time."""
-    news = sorted(news_items(known.news), key=lambda item: item.time)
-    ended = ended_in(known.outcomes)
-    exits = dict(zip(ended, sorted(known.outcomes["exited_at"]), strict=True))
-    found = []
-    for close_time, bars in closes_in_order(known.bars):
-        due, news = [n for n in news if n.time <= close_time], [n for n in news if n.time > close_time]
-        out, ended = [e for e in ended if exits[e] <= close_time], [e for e in ended if exits[e] > close_time]
-        if after is None or close_time > after:
-            found.append(online.update(close_time, bars, due, out))
-    return found
 
 
 def assert_same(known: Known, updates, since=None):
@@ -110,7 +40,7 @@ def _columns_that_differ(left, right):
 def test_online_rows_equal_the_batch_rows_to_the_bit_in_all_that_is_known(seed, interval):
     known = Known(seed, 170, interval)
 
-    updates = play(known, OnlineFeatures(known.instruments(), interval, known.actions))
+    updates = known.play()
 
     assert_same(known, updates)
 
@@ -122,7 +52,7 @@ def test_after_a_replayed_history_all_goes_on_where_the_batch_would(interval):
     online, before = OnlineFeatures(known.instruments(), interval, known.actions), known.until(cut)
 
     market = online.replay(before.bars, before.news, ended_in(before.outcomes))
-    updates = play(known, online, after=cut)
+    updates = known.play(online, after=cut)
 
     assert_frame_equal(market, before.build()[0], check_exact=True)
     assert_same(known, updates, since=cut)

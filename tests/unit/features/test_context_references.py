@@ -17,7 +17,7 @@ from pipelines.features.events import AT as EVENT_AT
 from pipelines.features.events import announced, event_rows
 from pipelines.features.inputs import microseconds
 from pipelines.features.outcomes import HALF_LIFE_DAYS, ended_from
-from tests.unit.features.test_context import SECTORS, Known
+from tests.unit.features.known import SECTORS, Known
 from tests.unit.features.test_references import CONTEXT
 
 BAR_HOURS = 1 / 12

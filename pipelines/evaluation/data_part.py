@@ -26,9 +26,14 @@ def data_part(
     findings: Sequence[Mapping[str, Any]], completeness: Mapping[str, Mapping[str, Any]], docs: Path, out: Path
 ) -> str:
     """Tables of findings and of completeness, and the way from the report `out` to the Data Docs."""
-    href = escape(Path(os.path.relpath(docs, out.parent)).as_posix(), quote=True)
-    link = f"<p class='note'><a href='{href}'>Data Docs</a>: every expectation of every suite.</p>"
-    return f"{_findings(findings)}{_completeness(completeness)}{link}"
+    way = way_to(docs, out, "Data Docs", "every expectation of every suite")
+    return f"{_findings(findings)}{_completeness(completeness)}{way}"
+
+
+def way_to(page: Path, out: Path, name: str, what: str) -> str:
+    """A line that leads from the report `out` to another file of the run, wherever the two lie."""
+    href = escape(Path(os.path.relpath(page, out.parent)).as_posix(), quote=True)
+    return f"<p class='note'><a href='{href}'>{escape(name)}</a>: {escape(what)}.</p>"
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> str:

@@ -48,7 +48,7 @@ def proposals_table(proposed: Sequence[Mapping[str, Any]]) -> str:
 def proposals_note(summary: Mapping[str, Any]) -> str:
     proposed = summary["proposed_for_dropping"]
     count, same = len(proposed), sum(row["same_as"] is not None for row in proposed)
-    rest = f", {SHOWN_PROPOSALS} of them here, all in reports/selection.json" if count > SHOWN_PROPOSALS else ""
+    rest = f", {SHOWN_PROPOSALS} of them here" if count > SHOWN_PROPOSALS else ""
     return (
         f"{count} features that none of {summary['fits']} fits selected, {same} of them since another said the same; "
         f"the weakest first{rest}. {len(summary['never_known'])} more were never known in this run and are not judged. "

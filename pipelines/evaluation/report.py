@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.evaluation import charts, importance_part
-from pipelines.evaluation.data_part import data_note, data_part
+from pipelines.evaluation.data_part import data_note, data_part, way_to
 from pipelines.evaluation.session_part import session_part
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table, write_text
@@ -104,7 +104,7 @@ def evaluation_report(
                 charts.as_html(charts.heads_chart(summary["heads"]), "heads"),
             ),
         ),
-        _features(paths),
+        _features(paths, out),
         _trades(trades, summary),
         _footer(figures),
     ]
@@ -221,11 +221,12 @@ def _regimes(paths: Paths, accuracy: Mapping[str, Any] | None) -> str:
     return _section("Regimes of the market", note, charts.as_html(charts.regime_chart(table), "regimes"))
 
 
-def _features(paths: Paths) -> str:
+def _features(paths: Paths, out: Path) -> str:
     importance = read_table(paths.evaluation / "importance.parquet")
     if importance.empty:
         return ""
-    summary = read_json(paths.reports / "selection.json")
+    selection = paths.reports / "selection.json"
+    summary = read_json(selection)
     parts = [
         _section("Features over time", importance_part.note(summary), importance_part.heat_map(importance)),
         _section(
@@ -236,6 +237,9 @@ def _features(paths: Paths) -> str:
     ]
     if summary["proposed_for_dropping"]:
         table = importance_part.proposals_table(summary["proposed_for_dropping"])
+        table += way_to(
+            selection, out, "selection.json", "every proposal, and what each fit selected"
+        )
         parts.append(_section("Features proposed for dropping", importance_part.proposals_note(summary), table))
     return "".join(parts)
 

@@ -17,6 +17,7 @@ from pipelines.journal.postgres import stop_embedded
 from pipelines.paths import Paths
 from pipelines.tables import read_json, write_json
 from tests.bench import features, lake, month, scaling, session, stream, validation
+from tests.bench.timing import seconds_of
 from tests.conftest import ROOT, run_stages, workspace_at
 
 REPEATS = 5
@@ -31,13 +32,7 @@ MARKET = {
 
 def median_seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
     """Median time of `work` after one call that is not counted."""
-    work()
-    taken = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+    return statistics.median(seconds_of(work, repeats))
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.paths import Paths
+from tests.bench.timing import seconds_of
 
 REPEATS = 7
 ALPHA158_VALUE_NS = 154.0  #: Qlib's Alpha158 builder, measured on the design's machine; not measured here
@@ -21,13 +22,7 @@ ALPHA158_VALUE_NS = 154.0  #: Qlib's Alpha158 builder, measured on the design's 
 
 def best_seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
     """Least time of `work` after one call that is not counted: the machine's other work is not the code's."""
-    work()
-    taken = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
+    return min(seconds_of(work, repeats))
 
 
 def measure(paths: Paths) -> dict[str, dict[str, Any]]:

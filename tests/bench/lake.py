@@ -3,7 +3,6 @@
 import hashlib
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pipelines.domain.bars import IST
 from pipelines.ingest.kinds import typed
 from pipelines.ingest.lake import Lake
 from pipelines.ingest.source import Fetched
+from tests.bench.timing import seconds_of
 
 INSTRUMENTS = 10
 BARS = 90_000  #: a year of minute bars
@@ -61,13 +61,7 @@ def write_plain(folder: Path, frames: dict[str, pd.DataFrame]) -> None:
 
 def median(work: Callable[[], Any]) -> float:
     """Median seconds of `work` after one call that is not counted."""
-    work()
-    taken = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+    return statistics.median(seconds_of(work, REPEATS))
 
 
 def some_bars(symbol: str, seed: int) -> pd.DataFrame:

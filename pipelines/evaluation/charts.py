@@ -141,9 +141,9 @@ def heads_chart(heads: Sequence[Mapping[str, Any]]) -> Any:
     """What each head's view earned on the test windows before charges, beside its share of the vote."""
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(
-        rows=1, cols=2, shared_yaxes=True, subplot_titles=("earned per unit of view, bp", "share of vote, %")
-    )
+    titles = ("earned per<br>unit of view, bp", "share of<br>vote, %")
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, subplot_titles=titles)
+    figure.update_annotations(font_size=12)
     names = [head["head"] for head in heads]
     earned = [None if head["edge"] is None else round(1e4 * head["edge"], 2) for head in heads]
     colours = [VERMILION if value is not None and value < 0 else BLUE for value in earned]

@@ -38,7 +38,7 @@ td { border-bottom:1px solid #edf0f2; padding:5px 8px; vertical-align:top } .n {
 .pass, .fail { color:#00664b; font-weight:600; white-space:nowrap } .fail { color:var(--bad) }
 footer { color:var(--soft); font-size:13px } .plotly-graph-div { width:100% !important }
 @media (max-width:820px) { .cards, .cards.six { grid-template-columns:repeat(2,1fr) }
-  .pair { grid-template-columns:1fr } table { min-width:640px } }
+  .pair { grid-template-columns:1fr } table { min-width:760px } }
 @media print { body { background:#fff } main { max-width:none; padding:0 } section, .card { break-inside:avoid } }
 """
 
@@ -237,9 +237,7 @@ def _features(paths: Paths, out: Path) -> str:
     ]
     if summary["proposed_for_dropping"]:
         table = importance_part.proposals_table(summary["proposed_for_dropping"])
-        table += way_to(
-            selection, out, "selection.json", "every proposal, and what each fit selected"
-        )
+        table += way_to(selection, out, "selection.json", "every proposal, and what each fit selected")
         parts.append(_section("Features proposed for dropping", importance_part.proposals_note(summary), table))
     return "".join(parts)
 

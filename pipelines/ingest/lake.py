@@ -111,6 +111,17 @@ class Lake:
             )
         return Pin(self.folder, tuple(known), self._manifest.digest(len(known)))
 
+    def newest(self) -> Pin | None:
+        """All that is known now, without waiting for who stores more at this moment; None if nothing is.
+
+        Raises
+        ------
+        BadInput : if the manifest is damaged.
+        """
+        self._manifest.refresh()
+        entries = tuple(self._manifest.entries)
+        return Pin(self.folder, entries, self._manifest.digest(len(entries))) if entries else None
+
     def sweep(self) -> int:
         """Remove the files that a killed writer left without a line in the manifest; nobody reads them."""
         if not self.folder.exists():

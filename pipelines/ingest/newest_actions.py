@@ -1,45 +1,61 @@
 """Corporate actions for a session that is about to begin: those of the run, and what collectors have learnt since."""
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pandas as pd
 
+from pipelines.domain.corporate_actions import actions_table
+from pipelines.domain.errors import BadInput
 from pipelines.domain.listings import current_symbol
 from pipelines.ingest.from_lake import of_all_sources
 from pipelines.ingest.kinds import IDENTITY, empty, known_times, known_until
 from pipelines.ingest.lake import Lake
-from pipelines.ingest.manifest import FILE
 from pipelines.ingest.shares import renamed
 from pipelines.params import IngestParams
 from pipelines.paths import Paths
 from pipelines.tables import read_table
 
 
-def newest_actions(params: IngestParams, paths: Paths, symbols: Collection[str], at: datetime) -> pd.DataFrame:
-    """All that was announced of some instruments by a moment, each action once; ACTION_COLUMNS.
+@dataclass(frozen=True)
+class KnownActions:
+    """What was announced by a moment."""
 
-    Where both tell of an action the lake's figures count, unless only the run's tell a ratio. It is known from when
-    the first of them knew it.
+    table: pd.DataFrame = field(default_factory=actions_table)  #: each action once; ACTION_COLUMNS
+    lacking: str = ""  #: why what collectors have learnt is not among them; empty if it is
 
-    Raises
-    ------
-    BadInput, AlreadyRunning : if there is a lake and it cannot be read, see `Lake.pin`.
+
+def newest_actions(params: IngestParams, paths: Paths, symbols: Collection[str], at: datetime) -> KnownActions:
+    """All that was announced of some instruments by a moment; of a lake that cannot be read nothing.
+
+    Where run and lake tell of an action the lake's figures count, unless only the run's tell a ratio. It is known from
+    when the first of them knew it.
     """
-    pinned = read_table(paths.raw_actions) if paths.raw_actions.exists() else empty("actions")
-    learnt = empty("actions")
-    if (paths.lake / FILE).exists():
-        names = {current_symbol(symbol): symbol for symbol in symbols}
-        learnt = renamed(of_all_sources(Lake(paths.lake).pin(), "actions", params.priority), names)
-    moment = pd.Timestamp(at)
-    pinned, learnt = (known_until(rows, "actions", moment) for rows in (pinned, learnt))
+    rows = read_table(paths.raw_actions) if paths.raw_actions.exists() else empty("actions")
+    pinned = _known(rows, symbols, at)
+    try:
+        learnt = _known(_learnt(params, paths, symbols), symbols, at)
+    except BadInput as error:
+        return KnownActions(pinned, str(error))
     figured = learnt["ratio"].notna() | learnt["amount_inr"].notna()
     told = [rows for rows in (learnt[figured], pinned, learnt[~figured]) if len(rows)]
     if not told:
-        return pinned
+        return KnownActions(pinned)
     rows = pd.concat(told, ignore_index=True)
-    rows = rows[rows["symbol"].isin(list(symbols))].reset_index(drop=True)
     about = list(IDENTITY["actions"])
     rows["known_at"] = known_times(rows, "actions").groupby([rows[name] for name in about]).transform("min")
-    first = rows.drop_duplicates(about)
-    return first.sort_values(["ex_date", "symbol", "kind"], ignore_index=True)
+    return KnownActions(rows.drop_duplicates(about).sort_values(["ex_date", "symbol", "kind"], ignore_index=True))
+
+
+def _learnt(params: IngestParams, paths: Paths, symbols: Collection[str]) -> pd.DataFrame:
+    """What the lake tells, of whatever symbols a share ever had."""
+    pin = Lake(paths.lake).newest()
+    if pin is None:
+        return empty("actions")
+    names = {current_symbol(symbol): symbol for symbol in symbols}
+    return renamed(of_all_sources(pin, "actions", params.priority), names)
+
+
+def _known(rows: pd.DataFrame, symbols: Collection[str], at: datetime) -> pd.DataFrame:
+    return known_until(rows[rows["symbol"].isin(list(symbols))], "actions", pd.Timestamp(at))

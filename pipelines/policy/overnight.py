@@ -26,19 +26,19 @@ def ex_date_rows(panel: Panel) -> ExDateRows:
     if panel.product is not Product.CNC or not len(panel.actions):
         return found
     ex_dates = ExDates(panel.actions)
-    opens, closes = (panel.table[name].dt.to_pydatetime().to_numpy() for name in ("open_time", "close_time"))
+    opens, closes = panel.table["open_time"], panel.table["close_time"]
+    days = opens.dt.tz_localize(None).to_numpy().astype("datetime64[D]")
     for symbol, rows in panel.symbol_slices.items():
-        days: list[date] = [moment.date() for moment in opens[rows]] if symbol in ex_dates else []
         for ex_date in ex_dates.of(symbol):
-            after = rows.start + int(np.searchsorted(np.array(days, dtype="datetime64[D]"), np.datetime64(ex_date.day)))
+            after = rows.start + int(np.searchsorted(days[rows], np.datetime64(ex_date.day)))
             for row in range(max(after - 2, rows.start), min(after + 1, rows.stop)):
-                day = opens[row].date()
-                ahead = ex_dates.ahead(symbol, day, opens[row])
-                foreseen = ex_dates.against_entry(symbol, day, session_after(day).day, closes[row])
+                opened, closed = opens.iloc[row].to_pydatetime(), closes.iloc[row].to_pydatetime()
+                day: date = days[row].item()
+                ahead = ex_dates.ahead(symbol, day, opened)
+                foreseen = ex_dates.against_entry(symbol, day, session_after(day).day, closed)
                 found.left[row] |= ahead is not None
                 found.foreseen[row] |= foreseen is not None
                 if row > rows.start:
-                    decided = opens[row - 1].date()
-                    refused = ex_dates.against_entry(symbol, decided, day, opens[row])
+                    refused = ex_dates.against_entry(symbol, days[row - 1].item(), day, opened)
                     found.refused[row] |= refused is not None
     return found

@@ -16,7 +16,7 @@ from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
 from pipelines.ingest.kinds import empty
-from pipelines.ingest.newest_actions import newest_actions
+from pipelines.ingest.newest_actions import KnownActions, newest_actions
 from pipelines.journal.memory import AnyJournal
 from pipelines.params import ExitParams, Params
 from pipelines.paths import Paths
@@ -155,7 +155,7 @@ class Daemon:
     ) -> tuple[LiveFeatures, list[Any], Mapping[str, pd.DataFrame]]:
         began = time.monotonic()
         interval = served.interval
-        actions = self._actions(instruments, now)
+        actions = self._actions(instruments, now).table
         history = with_adjustment(fetch_history(self.broker.history, instruments, interval, now), actions)
         features = LiveFeatures(
             instruments,
@@ -202,7 +202,7 @@ class Daemon:
         session.desk.on_outcome = features.learn
         return session
 
-    def _actions(self, instruments: list[Instrument], at: datetime) -> pd.DataFrame:
+    def _actions(self, instruments: list[Instrument], at: datetime) -> KnownActions:
         """Announced by then: what the run pinned, and what was collected since."""
         return newest_actions(self.params.ingest, self.paths, [instrument.symbol for instrument in instruments], at)
 

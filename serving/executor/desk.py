@@ -7,10 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import pandas as pd
 import structlog
 
-from pipelines.domain.corporate_actions import actions_table
 from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument
@@ -20,6 +18,7 @@ from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.restrictions import Restriction
 from pipelines.domain.risk import RiskLimits
 from pipelines.domain.verdicts import Verdict
+from pipelines.ingest.newest_actions import KnownActions
 from pipelines.journal.memory import AnyJournal
 from serving.executor.bar_builder import Tick
 from serving.executor.broker import Broker
@@ -62,7 +61,7 @@ class Terms:
     triggers: Triggers | None = None  #: None: nothing stops trading by itself
     correlation_window: int = 100  #: returns per estimate
     restrictions: Callable[[], tuple[Restriction, ...]] = tuple  #: read anew each day
-    actions: Callable[[datetime], pd.DataFrame] = lambda at: actions_table()  #: known at a time; read anew each day
+    actions: Callable[[datetime], KnownActions] = lambda at: KnownActions()  #: by a moment; read anew each day
     halt_file: Path | None = None  #: stops trading while it is there
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time
 
@@ -95,6 +94,7 @@ class Desk:
     order_calls: OrderCalls = field(default_factory=OrderCalls)
     results: list[Decimal] = field(default_factory=list)  #: net rupees of what closed since a person last looked
     ex_dates: ExDates = field(default_factory=ExDates)  #: announced ones; none where nothing stays overnight
+    actions_lacking: str = ""  #: why not all that was announced is known; nothing for delivery is entered then
     added_shares: dict[str, int] = field(default_factory=dict)  #: by splits and bonuses to what our fills left
     overtaken: dict[str, str] = field(default_factory=dict)  #: why nothing is sent for an open trade, by symbol
     refused: Counter[str] = field(default_factory=Counter)  #: how often each rule said no

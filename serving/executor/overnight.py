@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
-from pipelines.domain.errors import TradeSageError
 from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.orders import Fill, Product
 from serving.executor.desk import LOG, Desk
@@ -33,14 +32,19 @@ class Overnight:
     def read(self) -> None:
         """What is announced by now.
 
-        Raises
-        ------
-        TradeSageError : if it cannot be read; nothing is traded on a guess.
+        If not all of it can be read, what was known yesterday stays. At a start there is only what the run knew: then
+        nothing for delivery is entered, and what is held goes on to be protected.
         """
         desk = self._desk
-        if desk.terms.product is Product.CNC:
-            desk.ex_dates = ExDates(desk.terms.actions(desk.now))
-        self._read_on = desk.now.date()
+        began, self._read_on = self._read_on is None, desk.now.date()
+        if desk.terms.product is not Product.CNC:
+            return
+        known = desk.terms.actions(desk.now)
+        if began or not known.lacking:
+            desk.ex_dates, desk.actions_lacking = ExDates(known.table), known.lacking
+        if known.lacking:
+            what = "no delivery is entered" if desk.actions_lacking else "those known yesterday stay"
+            desk.alarm(f"corporate actions cannot be read, {what}: {known.lacking}")
 
     def look(self) -> None:
         """See what it has made of our shares, and which open trades it has overtaken."""
@@ -56,15 +60,10 @@ class Overnight:
                 self._tell(trade, action)
 
     def turn_day(self) -> None:
-        """A day begins: the same, but what was known yesterday stays if nothing can be read."""
-        if self._read_on == self._desk.now.date():
-            return
-        try:
+        """A day begins: the same anew."""
+        if self._read_on != self._desk.now.date():
             self.read()
-        except TradeSageError as error:
-            self._read_on = self._desk.now.date()
-            self._desk.alarm(f"the corporate actions known yesterday stay: {error}")
-        self.look()
+            self.look()
 
     def compare(self, unequal: Mapping[str, str]) -> None:
         """In the morning, before anything is sent: what the broker holds otherwise than we do was overtaken, too.

@@ -188,7 +188,7 @@ class RiskDesk:
             market_halt_until=self._market.until(desk.now),
             index_move=self._market.move if self._index_seen else None,
             restricted=restriction.reason if restriction else None,
-            ex_date=str(ex_date) if ex_date else None,
+            ex_date=str(ex_date) if ex_date else desk.actions_lacking or None,
         )
 
     def _exposure(self, decision: Decision, equity: Decimal) -> Exposure:

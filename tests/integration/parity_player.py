@@ -117,6 +117,7 @@ class Closes:
 def main(url: str, admin_token: str, interval: str, out: str, actions: str = "") -> None:
     from pipelines.credentials import credential
     from pipelines.ingest.kinds import empty, known_until
+    from pipelines.ingest.newest_actions import KnownActions
     from pipelines.journal.memory import MemoryJournal
     from pipelines.params import load_params
     from pipelines.tables import read_table
@@ -158,7 +159,7 @@ def main(url: str, admin_token: str, interval: str, out: str, actions: str = "")
         limits,
         flatten_at_end=True,
         exits=exits_from(executor.exit),
-        actions=lambda at: known_until(table, "actions", at),
+        actions=lambda at: KnownActions(known_until(table, "actions", at)),
     )
     journal = MemoryJournal()
     builder = BarBuilder(session_grid(Interval(interval)))

@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 
 from pipelines.domain.corporate_actions import actions_table
-from pipelines.domain.errors import BadInput
 from pipelines.domain.orders import OrderStatus, OrderType, Product
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
 from pipelines.ingest.kinds import known_until
+from pipelines.ingest.newest_actions import KnownActions
 from serving.executor.bar_builder import Tick
 from serving.executor.desk import Frame
 from tests.unit.domain.test_ex_dates import BEFORE_ALL, an_action
@@ -30,7 +30,7 @@ def split_on(day, **changes):
 def a_market(*actions, at=OPEN, **given) -> Market:
     """A market for delivery, to which the actions are announced."""
     table = actions_table(actions)
-    given = {"actions": lambda moment: known_until(table, "actions", moment), "final": False} | given
+    given = {"actions": lambda at: KnownActions(known_until(table, "actions", at)), "final": False} | given
     return Market(product=Product.CNC, at=at, **given)
 
 
@@ -296,15 +296,9 @@ def test_a_start_after_such_a_sale_finds_the_same_outcome():
 
 
 def test_actions_are_read_anew_each_day_and_yesterdays_stay_if_they_cannot_be():
-    known = [split_on(TOMORROW)]
+    told = [KnownActions(lacking="the lake is damaged"), KnownActions(actions_table([split_on(TOMORROW)]))]
 
-    def read(at):
-        if not known:
-            raise BadInput("the lake is damaged")
-        return actions_table(known)
-
-    market = held_over_night(actions=read)
-    known.clear()
+    market = held_over_night(actions=lambda at: told.pop())
     market.at = OPEN
     market.trades("101.00")
     market.clock(OPEN + LATE)
@@ -313,12 +307,31 @@ def test_actions_are_read_anew_each_day_and_yesterdays_stay_if_they_cannot_be():
     assert any("the lake is damaged" in alarm for alarm in market.session.alarms)
 
 
-def test_without_the_actions_no_session_begins():
-    def unreadable(at):
-        raise BadInput("the lake is damaged")
+def test_while_no_actions_can_be_read_no_delivery_is_entered_and_what_is_held_is_protected():
+    first = held_over_night()
+    lacking = KnownActions(lacking="the lake is damaged")
 
-    with pytest.raises(BadInput, match="damaged"):
-        a_market(actions=unreadable)
+    market = a_market(journal=first.journal, broker=first.broker, actions=lambda at: lacking)
+    assert market.working == [(OrderType.SL_M, 10)]
+    market.trades("105.00")
+    market.trades("105.00")
+    market.decides(quantity=10, reference_price=Decimal("105.00"), stop=Decimal("104.00"))
+
+    [outcome] = market.journal.outcomes("T1")
+    assert outcome.exit_reason is ExitReason.TARGET
+    assert rules_that_refused(market) == ["ex-date"]
+    assert any("the lake is damaged" in alarm for alarm in market.session.alarms)
+
+
+def test_what_the_run_knew_counts_though_the_lake_cannot_be_read():
+    first = held_over_night()
+    known = KnownActions(actions_table([split_on(TODAY)]), "the lake is damaged")
+
+    market = a_market(journal=first.journal, broker=first.broker, actions=lambda at: known)
+    market.trades("10.10")
+
+    assert market.working == []
+    assert "TCS" in market.session.desk.overtaken
 
 
 def test_intraday_trades_ask_for_no_actions():

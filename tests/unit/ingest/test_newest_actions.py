@@ -5,7 +5,6 @@ import pytest
 
 from pipelines.domain.bars import IST
 from pipelines.domain.corporate_actions import actions_table
-from pipelines.domain.errors import BadInput
 from pipelines.ingest.lake import Lake
 from pipelines.ingest.newest_actions import newest_actions
 from pipelines.tables import write_table
@@ -32,7 +31,9 @@ def collected(lake, *rows, key="NSE"):
 
 
 def found(place, at=LATER, symbols=("TCS", "INFY")):
-    rows = newest_actions(place[1], place[0], symbols, at)
+    known = newest_actions(place[1], place[0], symbols, at)
+    assert known.lacking == ""
+    rows = known.table
     return [(row.symbol, f"{row.ex_date:%d}", row.kind, row.ratio, row.known_at) for row in rows.itertuples()]
 
 
@@ -76,10 +77,20 @@ def test_an_action_told_under_an_older_symbol_is_the_shares_own(place):
     assert [row[0] for row in found(place)] == ["INFY"]
 
 
-def test_a_damaged_lake_is_said_and_not_passed_over(place):
+def test_who_stores_at_the_same_moment_is_not_waited_for(place):
+    collected(place[2], an_action(MONDAY))
+
+    with place[2]._locked():
+        assert [row[:2] for row in found(place)] == [("TCS", "23")]
+
+
+def test_of_a_damaged_lake_the_runs_actions_remain_and_what_is_wrong_is_said(place):
+    pinned(place[0], an_action(WEDNESDAY))
     collected(place[2], an_action(MONDAY))
     for part in place[0].lake.rglob("*.parquet"):
         part.write_bytes(b"PAR1")
 
-    with pytest.raises(BadInput, match="is not the file that was stored"):
-        found(place)
+    known = newest_actions(place[1], place[0], ["TCS"], LATER)
+
+    assert [f"{day:%d}" for day in known.table["ex_date"]] == ["25"]
+    assert "is not the file that was stored; bring the lake back from a copy" in known.lacking

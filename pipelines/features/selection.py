@@ -3,8 +3,8 @@
 Three measures, each on rows that a fold may train on and on nothing else: mutual information with the target, gain in a
 boosted forest, and loss on held-out rows when a feature is shuffled. Shadows go through the same measures beside the
 features: copies that are shifted in time, so that they move as features do and know nothing. A feature carries
-something if it ranks above the best shadow; a useless one does so about once in `shadows + 1` times. Of features that
-say the same, one stays.
+something if it ranks above `above_shadows` of them; a useless one does so about once in ten times at 0.9. Of features
+that say the same, one stays.
 
 References
 ----------

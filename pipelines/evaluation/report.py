@@ -259,8 +259,8 @@ def _trades(trades: pd.DataFrame, summary: Mapping[str, Any]) -> str:
 def _trade_row(row: Mapping[Any, Any]) -> str:
     return (
         f"<tr><td>{escape(row['symbol'])}</td><td>{row['side']}</td><td class='n'>{row['quantity']:,}</td>"
-        f"<td>{row['entered_at']:%d %b %H:%M}</td><td class='n'>{row['entry_price']:,.2f}</td>"
-        f"<td>{row['exited_at']:%d %b %H:%M}</td><td class='n'>{row['exit_price']:,.2f}</td>"
+        f"<td>{row['entered_at']:%d %b %y %H:%M}</td><td class='n'>{row['entry_price']:,.2f}</td>"
+        f"<td>{row['exited_at']:%d %b %y %H:%M}</td><td class='n'>{row['exit_price']:,.2f}</td>"
         f"<td>{row['exit_reason'].replace('_', ' ')}</td><td class='n'>{row['gross_inr']:,.2f}</td>"
         f"<td class='n'>{row['charges_inr']:,.2f}</td><td class='n'>{row['net_inr']:+,.2f}</td></tr>"
     )

@@ -7,27 +7,31 @@ each instrument's rows, one instrument in memory at a time.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipelines.domain.bars import TIME_DTYPE, Interval
+from pipelines.domain.bars import IST, Interval
 from pipelines.domain.instruments import Kind
+from pipelines.features.ahead import made_ahead
 from pipelines.features.catalogue import COMPARED, FEATURE_NAMES, MARKET_NAMES
-from pipelines.features.closes import CLOSE_STATE, compare_stocks, finished_rows, market_rows, survey_bars
-from pipelines.features.events import announced, event_rows
+from pipelines.features.closes import CLOSE_STATE, OWN_LINES, compare_stocks, lay_out, market_columns, survey_bars
+from pipelines.features.events import EVENTS, NO_DATES, dates_by_symbol, write_events
 from pipelines.features.indices import INDICES, STALE_DAYS, VIX
-from pipelines.features.inputs import MICROSECONDS_PER_DAY, bar_inputs, microseconds
-from pipelines.features.market import FEATURES as MARKET_STEP
-from pipelines.features.outcomes import Ended, Tallies, own_rows
+from pipelines.features.inputs import MICROSECONDS_PER_DAY, Said, bar_inputs, microseconds, news_by_symbol
+from pipelines.features.outcomes import Ended, Tallies, write_outcomes
 from pipelines.features.spill import Spill
 from pipelines.features.state import IN
-from pipelines.features.step import new_states, step_bars
+from pipelines.features.step import new_states, step_bars, step_rows
 from pipelines.features.survey import COUNTS, FIGURES, SUM, SURVEY_STATE
 
 BLOCK_BYTES = 8_000_000  #: of figures that are ranked at once
-NIFTY_RETURN = MARKET_NAMES.index("nifty_return_1")
+THREADS = 2  #: instruments that are worked on at once
+BLOCK_BARS = 256  #: that are stepped at once: their rows stay at hand until they are laid out
+_COLUMNS = pd.Index(FEATURE_NAMES)
+MARKET_RETURN, NIFTY_RETURN = MARKET_NAMES.index("market_return_1"), MARKET_NAMES.index("nifty_return_1")
 _SECTOR_COUNTS = (SUM.returns, SUM.known)
 
 
@@ -49,20 +53,28 @@ class Stock:
 
 @dataclass(frozen=True)
 class Asides:
-    """What is known beside bars; tables without rows where there is nothing."""
+    """What is known beside bars, by symbol where it is of one instrument."""
 
-    news: pd.DataFrame  #: symbol, time, sentiment
-    actions: pd.DataFrame | None = None  #: symbol, ex_date, known_at
-    outcomes: Sequence[Ended] = ()  #: in the order in which they were known
+    news: Mapping[str, Said]
+    dates: Mapping[str, np.ndarray]  #: as of `events.announced`
+    outcomes: Sequence[Ended]  #: in the order in which they were known
 
-    def of(self, symbol: str) -> tuple[pd.DataFrame, np.ndarray, Tallies]:
-        """News, announced ex-dates and outcomes of one instrument."""
-        news = self.news[self.news["symbol"] == symbol]
-        none = self.actions is None or not len(self.actions)
-        dates = (
-            np.empty((0, 2), dtype=np.int64) if none else announced(self.actions[self.actions["symbol"] == symbol])  # type: ignore[index]
-        )
-        return news, dates, Tallies.of(ended for ended in self.outcomes if ended.symbol == symbol)
+    @classmethod
+    def of(cls, news: pd.DataFrame, actions: pd.DataFrame | None = None, outcomes: Sequence[Ended] = ()) -> "Asides":
+        """From tables with `symbol, time, sentiment` and with `symbol, ex_date, known_at`."""
+        return cls(news_by_symbol(news), dates_by_symbol(actions), outcomes)
+
+    def first_outcome(self) -> int | None:
+        """When the first outcome of any instrument was known, microseconds since 1970."""
+        return self.outcomes[0].known_us if self.outcomes else None
+
+    def write_own(self, symbol: str, times: np.ndarray, out: np.ndarray) -> None:
+        """Events and outcomes of an instrument at closes into `out`, shape (`catalogue.OWN`, n)."""
+        first, dates = self.first_outcome(), self.dates.get(symbol, NO_DATES)
+        heard = times >= first if first is not None else np.zeros(len(times), dtype=bool)
+        tallies = Tallies.of(ended for ended in self.outcomes if ended.symbol == symbol)
+        write_events(dates, times, out[:EVENTS])
+        write_outcomes(tallies.at(times), times, heard, out[EVENTS:])
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ class Closes:
     """What is the same for all instruments at every close at which a stock has a bar."""
 
     times: np.ndarray  #: microseconds since 1970, shape (n,), ascending
-    values: np.ndarray  #: rows of `catalogue.MARKET`, shape (n, features)
+    values: np.ndarray  #: `catalogue.MARKET`, shape (features, n)
     sectors: Mapping[str, np.ndarray]  #: by sector the summed returns and their number, shape (n, 2)
     state: np.ndarray  #: after the last close, shape (1,)
 
@@ -87,6 +99,7 @@ def build_features(
     actions: pd.DataFrame | None = None,
     outcomes: Sequence[Ended] = (),
     scratch: Path | None = None,
+    threads: int = THREADS,
 ) -> FeatureTables:
     """Features of every stock at every bar's close, from what was known then.
 
@@ -103,6 +116,7 @@ def build_features(
     actions : DataFrame with `symbol, ex_date, known_at`
     outcomes : closed trades, as of `outcomes.ended_in`
     scratch : folder for what waits on disk until the last row is made
+    threads : instruments that are worked on at once; the rows do not depend on it
 
     Returns
     -------
@@ -113,12 +127,12 @@ def build_features(
     interval = Interval(interval)
     stocks = stocks_of(instruments)
     symbols = sorted(set(bars) & set(stocks))
-    asides = Asides(news, actions, outcomes)
+    asides = Asides.of(news, actions, outcomes)
     spill = Spill(1 + max(len(FIGURES), len(COMPARED)), scratch)
     states = {symbol: new_states(1, SURVEY_STATE) for symbol in symbols}
-    closes = survey_closes(bars, symbols, stocks, asides, interval, states, spill)
+    closes = survey_closes(bars, symbols, stocks, asides, interval, states, spill, threads)
     _compare_all(spill, symbols, closes.times)
-    return FeatureTables(market_table(closes), _tables(bars, symbols, stocks, asides, closes, spill))
+    return FeatureTables(market_table(closes), _tables(bars, symbols, stocks, asides, closes, spill, threads))
 
 
 def stocks_of(instruments: pd.DataFrame) -> dict[str, Stock]:
@@ -139,19 +153,22 @@ def survey_closes(
     interval: Interval,
     states: Mapping[str, np.ndarray],
     spill: Spill | None = None,
+    threads: int = THREADS,
 ) -> Closes:
     """The first pass: the market at every close, of the stocks in the order of `symbols`, as they are online.
 
     Their survey states move on; their close times and figures are appended to `spill`.
     """
+
+    def surveyed(symbol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        frame = bars[symbol]
+        times = microseconds(frame["close_time"])
+        inputs = bar_inputs(frame, times, asides.news.get(symbol, Said()), stocks[symbol].has_volume)
+        return times, *survey_bars(states[symbol], np.zeros(len(inputs), dtype=np.int64), inputs)
+
     times, sums = np.empty(0, dtype=np.int64), np.empty((0, len(COUNTS)))
     sectors: dict[str, np.ndarray] = {}
-    for symbol in symbols:
-        frame, stock = bars[symbol], stocks[symbol]
-        own_times = microseconds(frame["close_time"])
-        news = asides.news[asides.news["symbol"] == symbol]
-        inputs = bar_inputs(frame, own_times, news, stock.has_volume)
-        figures, counts = survey_bars(states[symbol], np.zeros(len(inputs), dtype=np.int64), inputs)
+    for symbol, (own_times, figures, counts) in zip(symbols, made_ahead(surveyed, symbols, threads), strict=True):
         if spill is not None:
             spill.append(symbol, _wide(own_times, figures, spill.width))
         if not (len(times) == len(own_times) and np.array_equal(times, own_times)):
@@ -162,13 +179,13 @@ def survey_closes(
             times = joined
         at = np.searchsorted(times, own_times)
         sums[at] += counts
-        if stock.sector:
-            of_sector = sectors.setdefault(stock.sector, np.zeros((len(times), 2)))
+        if sector := stocks[symbol].sector:
+            of_sector = sectors.setdefault(sector, np.zeros((len(times), 2)))
             of_sector[at] += counts[:, _SECTOR_COUNTS]
     levels = np.column_stack([index_levels(bars, name, times, interval) for name in INDICES])
     state = new_states(1, CLOSE_STATE)
     tallies = Tallies.of(asides.outcomes).at(times)
-    return Closes(times, market_rows(state, times, sums, levels, tallies, interval), sectors, state)
+    return Closes(times, market_columns(state, times, sums, levels, tallies, interval), sectors, state)
 
 
 def _spread(values: np.ndarray, places: np.ndarray, length: int) -> np.ndarray:
@@ -224,26 +241,27 @@ def _compare_all(spill: Spill, symbols: Sequence[str], times: np.ndarray) -> Non
 
 
 def market_table(closes: Closes) -> pd.DataFrame:
-    frame = pd.DataFrame(closes.values, columns=list(MARKET_NAMES))
+    frame = pd.DataFrame(closes.values.T, columns=list(MARKET_NAMES), copy=False)
     frame.insert(0, "close_time", _close_times(closes.times))
     return frame
 
 
 def step_history(
-    frame: pd.DataFrame, news: pd.DataFrame, stock: Stock, closes: Closes, state: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the step makes of an instrument's bars, shape (n, `STEP`), and the times and places of their closes.
+    frame: pd.DataFrame, times: np.ndarray, at: np.ndarray, news: Said, stock: Stock, closes: Closes, state: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """What the step makes of an instrument's bars, a block after another: its place, and rows of shape (n, `STEP`).
 
-    `state` (1,) moves on.
+    The rows of a block are written over by the next one. `state` (1,) moves on.
     """
-    times = microseconds(frame["close_time"])
-    at = closes.at(times)
     inputs = bar_inputs(frame, times, news, stock.has_volume)
-    inputs[:, IN.nifty_return] = closes.values[at, NIFTY_RETURN]
+    inputs[:, IN.market_return] = closes.values[MARKET_RETURN, at]
+    inputs[:, IN.nifty_return] = closes.values[NIFTY_RETURN, at]
     if stock.sector:
         inputs[:, [IN.sector_sum, IN.sector_known]] = closes.sectors[stock.sector][at]
-    where = np.zeros(len(times), dtype=np.int64)
-    return step_bars(state, where, inputs, closes.values[at, : len(MARKET_STEP)]), times, at
+    rows, where = step_rows(BLOCK_BARS), np.zeros(BLOCK_BARS, dtype=np.int64)
+    for first in range(0, len(times), BLOCK_BARS):
+        block = slice(first, min(first + BLOCK_BARS, len(times)))
+        yield block, step_bars(state, where, inputs[block], rows)
 
 
 def _tables(
@@ -253,22 +271,31 @@ def _tables(
     asides: Asides,
     closes: Closes,
     spill: Spill,
+    threads: int,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    first_outcome = asides.outcomes[0].known_us if asides.outcomes else None
+    def made(symbol: str) -> tuple[str, pd.DataFrame]:
+        frame, news = bars[symbol], asides.news.get(symbol, Said())
+        times = microseconds(frame["close_time"])
+        at = closes.at(times)
+        compared = np.ascontiguousarray(spill.read(symbol)[:, 1 : 1 + len(COMPARED)])
+        counts = np.arange(1, len(times) + 1)
+        values = np.empty((len(FEATURE_NAMES), len(times)))
+        asides.write_own(symbol, times, values[OWN_LINES])
+        for block, stepped in step_history(frame, times, at, news, stocks[symbol], closes, new_states(1)):
+            lay_out(stepped, closes.values, at[block], compared[block], counts[block], block.start, values)
+        return symbol, _table(symbol, times, values)
+
     with spill:
-        for symbol in symbols:
-            news, dates, tallies = asides.of(symbol)
-            stepped, times, at = step_history(bars[symbol], news, stocks[symbol], closes, new_states(1))
-            heard = times >= first_outcome if first_outcome is not None else np.zeros(len(times), dtype=bool)
-            own = np.hstack([event_rows(dates, times), own_rows(tallies.at(times), times, heard)])
-            compared = spill.read(symbol)[:, 1 : 1 + len(COMPARED)]
-            counts = np.arange(1, len(times) + 1)
-            values = finished_rows(stepped, own, closes.values[at], compared, counts)
-            table = pd.DataFrame(values, columns=list(FEATURE_NAMES))
-            table.insert(0, "close_time", _close_times(times))
-            table.insert(0, "symbol", symbol)
-            yield symbol, table
+        yield from made_ahead(made, symbols, threads)
 
 
-def _close_times(times: np.ndarray) -> pd.Series:
-    return pd.Series(pd.to_datetime(times, unit="us", utc=True)).astype(TIME_DTYPE)
+def _table(symbol: str, times: np.ndarray, values: np.ndarray) -> pd.DataFrame:
+    """`values` as a table, without a copy; shape (features, n)."""
+    table = pd.DataFrame(values.T, columns=_COLUMNS, copy=False)
+    table.insert(0, "close_time", _close_times(times))
+    table.insert(0, "symbol", symbol)
+    return table
+
+
+def _close_times(times: np.ndarray) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(times.view("M8[us]"), tz=UTC).tz_convert(IST)

@@ -1,8 +1,8 @@
 """Breakouts: where the close stands to earlier highs and lows, the overnight gap, the opening range."""
 
-from pipelines.features.definition import BOLLINGER, DONCHIAN, OWN, family, places
+from pipelines.features.definition import BOLLINGER, DONCHIAN, OWN, family, row_of
 from pipelines.features.state import figures
-from pipelines.features.windows import compiled, newest_highest, newest_lowest, ratio
+from pipelines.features.windows import compiled, ratio
 
 _CHANNEL = "half widths of the earlier channel"
 _GEORGE = "George and Hwang (2004), Journal of Finance 59(5)"
@@ -24,31 +24,29 @@ FEATURES = family(
         ("opening_range_width", 14, "ATR", _CRABEL, "width of the opening range"),
     ],
 ) + family("breakouts", [("gap_fill", 0, "share", OWN, "part of the opening gap closed again")], sessions=1)
-AT = places(FEATURES)
-STATE = figures("range_high", "range_low", "top_at", "bottom_at", "top_seen", "bottom_seen")
+ROW = row_of(FEATURES)
+STATE = figures("range_high", "range_low")
 
 OPENING_BARS = 3
 KELTNER = 1.5  #: ATR on either side; Bollinger's bands are 2 standard deviations
 
 
 @compiled
-def write(s, bar, market, out):
+def write(s, bar, out):
     close = s.close[s.end - 1]
     _remember_opening(s)
-    out[AT.donchian_20] = _place(close, s.earlier_top_20, s.earlier_bottom_20)
-    out[AT.donchian_55] = _place(close, s.earlier_top_55, s.earlier_bottom_55)
-    out[AT.high_distance_55] = (close - s.top_55) * s.per_atr
-    out[AT.low_distance_55] = (close - s.bottom_55) * s.per_atr
-    out[AT.channel_squeeze_20_55] = ratio(s.top_20 - s.bottom_20, s.top_55 - s.bottom_55)
-    out[AT.squeeze_20] = s.spread_20 * s.per_atr * (2.0 / KELTNER)
-    s.top_seen, s.top_at = newest_highest(s.high, s.end, s.count, 55, s.top_seen, s.top_at)
-    s.bottom_seen, s.bottom_at = newest_lowest(s.low, s.end, s.count, 55, s.bottom_seen, s.bottom_at)
-    out[AT.high_age_55] = (s.count - s.top_at) / 54.0
-    out[AT.low_age_55] = (s.count - s.bottom_at) / 54.0
-    out[AT.gap] = s.gap_rupees * s.per_atr
-    out[AT.gap_fill] = _filled(s)
-    out[AT.opening_range] = _place(close, s.range_high, s.range_low)
-    out[AT.opening_range_width] = (s.range_high - s.range_low) * s.per_atr
+    out.donchian_20 = _place(close, s.earlier_top_20, s.earlier_bottom_20)
+    out.donchian_55 = _place(close, s.earlier_top_55, s.earlier_bottom_55)
+    out.high_distance_55 = (close - s.top_55) * s.per_atr
+    out.low_distance_55 = (close - s.bottom_55) * s.per_atr
+    out.channel_squeeze_20_55 = ratio(s.top_20 - s.bottom_20, s.top_55 - s.bottom_55)
+    out.squeeze_20 = s.spread_20 * s.per_atr * (2.0 / KELTNER)
+    out.high_age_55 = (s.count - s.extremes_55.total_at[0]) / 54.0
+    out.low_age_55 = (s.count - s.extremes_55.total_at[1]) / 54.0
+    out.gap = s.gap_rupees * s.per_atr
+    out.gap_fill = _filled(s)
+    out.opening_range = _place(close, s.range_high, s.range_low)
+    out.opening_range_width = (s.range_high - s.range_low) * s.per_atr
 
 
 @compiled

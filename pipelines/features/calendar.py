@@ -2,8 +2,9 @@
 
 import math
 
-from pipelines.features.definition import family, places
-from pipelines.features.state import IN
+import numpy as np
+
+from pipelines.features.definition import family, row_of
 from pipelines.features.windows import compiled
 
 FEATURES = family(
@@ -41,20 +42,22 @@ FEATURES = family(
         ),
     ],
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 STATE = ()
 
-MINUTES_PER_DAY = 1440.0
+
+def _circle(points: int) -> np.ndarray:
+    """Sine and cosine of every point of a circle, shape (points, 2)."""
+    angles = [2.0 * math.pi * point / points for point in range(points)]
+    return np.array([(math.sin(angle), math.cos(angle)) for angle in angles])
+
+
+MINUTES, WEEKDAYS, MONTHS = _circle(24 * 60), _circle(7), _circle(12)
 
 
 @compiled
-def write(s, bar, market, out):
-    minute = 2.0 * math.pi * bar[IN.minute] / MINUTES_PER_DAY
-    weekday = 2.0 * math.pi * bar[IN.weekday] / 7.0
-    month = 2.0 * math.pi * (bar[IN.month] - 1.0) / 12.0
-    out[AT.minute_sine] = math.sin(minute)
-    out[AT.minute_cosine] = math.cos(minute)
-    out[AT.weekday_sine] = math.sin(weekday)
-    out[AT.weekday_cosine] = math.cos(weekday)
-    out[AT.month_sine] = math.sin(month)
-    out[AT.month_cosine] = math.cos(month)
+def write(s, bar, out):
+    minute, weekday, month = int(bar.minute), int(bar.weekday), int(bar.month) - 1
+    out.minute_sine, out.minute_cosine = MINUTES[minute, 0], MINUTES[minute, 1]
+    out.weekday_sine, out.weekday_cosine = WEEKDAYS[weekday, 0], WEEKDAYS[weekday, 1]
+    out.month_sine, out.month_cosine = MONTHS[month, 0], MONTHS[month, 1]

@@ -3,7 +3,7 @@
 A bar without range has shares of 0. A pattern is 1 where it is bullish, -1 where it is bearish, 0 where it is absent.
 """
 
-from pipelines.features.definition import NISON, OWN, family, places
+from pipelines.features.definition import NISON, OWN, family, row_of
 from pipelines.features.state import figures
 from pipelines.features.windows import SAME, compiled
 
@@ -30,7 +30,7 @@ FEATURES = family(
         ("three_in_a_row", 2, "pattern", NISON, "three bodies one way, each closing further"),
     ],
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 STATE = figures("streak")
 
 SMALL, LARGE, LONG_WICK = 0.3, 0.6, 0.6  #: bodies and wicks, of the range
@@ -38,27 +38,27 @@ DOJI = 0.1
 
 
 @compiled
-def write(s, bar, market, out):
+def write(s, bar, out):
     end = s.end
     open_, high, low, close = s.open[end - 1], s.high[end - 1], s.low[end - 1], s.close[end - 1]
     width, body = high - low, close - open_
     top, bottom, tie = max(open_, close), min(open_, close), SAME * close
     per_width = 1.0 / width if width > 0.0 else 0.0
-    out[AT.body_share] = body * per_width
-    out[AT.upper_wick_share] = (high - top) * per_width
-    out[AT.lower_wick_share] = (bottom - low) * per_width
-    out[AT.close_location] = (2.0 * close - high - low) * per_width
-    out[AT.body_atr] = body * s.per_atr
-    out[AT.doji] = _yes(width > 0.0 and abs(body) <= DOJI * width + tie)
+    out.body_share = body * per_width
+    out.upper_wick_share = (high - top) * per_width
+    out.lower_wick_share = (bottom - low) * per_width
+    out.close_location = (2.0 * close - high - low) * per_width
+    out.body_atr = body * s.per_atr
+    out.doji = _yes(width > 0.0 and abs(body) <= DOJI * width + tie)
     small = width > 0.0 and abs(body) <= SMALL * width + tie
-    out[AT.hammer] = _yes(small and bottom - low >= LONG_WICK * width - tie)
-    out[AT.shooting_star] = _yes(small and high - top >= LONG_WICK * width - tie)
+    out.hammer = _yes(small and bottom - low >= LONG_WICK * width - tie)
+    out.shooting_star = _yes(small and high - top >= LONG_WICK * width - tie)
     if s.count > 1:
         _two_bars(s, open_, high, low, close, out)
         _remember_streak(s, close, s.close[end - 2])
     if s.count > 2:
         _three_bars(s, open_, close, out)
-    out[AT.streak] = s.streak
+    out.streak = s.streak
 
 
 @compiled
@@ -88,19 +88,19 @@ def _past_middle(way, close, open_before, close_before):
 def _two_bars(s, open_, high, low, close, out):
     at = s.end - 2
     open_before, close_before = s.open[at], s.close[at]
-    out[AT.inside_bar] = _yes(high <= s.high[at] and low >= s.low[at])
-    out[AT.outside_bar] = _yes(high > s.high[at] and low < s.low[at])
+    out.inside_bar = _yes(high <= s.high[at] and low >= s.low[at])
+    out.outside_bar = _yes(high > s.high[at] and low < s.low[at])
     way = _way(open_, close)
     opposite = way != 0.0 and way == -_way(open_before, close_before)
     top, bottom = max(open_, close), min(open_, close)
     top_before, bottom_before = max(open_before, close_before), min(open_before, close_before)
     covers = top >= top_before and bottom <= bottom_before
     covered = top <= top_before and bottom >= bottom_before
-    out[AT.engulfing] = way if opposite and covers and not covered else 0.0
-    out[AT.harami] = way if opposite and covered and not covers and _large(s, 1) else 0.0
+    out.engulfing = way if opposite and covers and not covered else 0.0
+    out.harami = way if opposite and covered and not covers and _large(s, 1) else 0.0
     beyond = way * (open_ - close_before) <= 0.0 and way * (close - open_before) < 0.0
     pierces = opposite and beyond and _large(s, 1) and _past_middle(way, close, open_before, close_before)
-    out[AT.piercing] = way if pierces else 0.0
+    out.piercing = way if pierces else 0.0
 
 
 @compiled
@@ -110,10 +110,10 @@ def _three_bars(s, open_, close, out):
     body, width = abs(s.close[second] - s.open[second]), s.high[second] - s.low[second]
     small = body <= SMALL * width + SAME * close
     turned = way != 0.0 and way == -way_first and _large(s, 2) and small
-    out[AT.star_reversal] = way if turned and _past_middle(way, close, s.open[first], s.close[first]) else 0.0
+    out.star_reversal = way if turned and _past_middle(way, close, s.open[first], s.close[first]) else 0.0
     same = way != 0.0 and way == way_first and way == _way(s.open[second], s.close[second])
     further = way * (close - s.close[second]) > 0.0 and way * (s.close[second] - s.close[first]) > 0.0
-    out[AT.three_in_a_row] = way if same and further else 0.0
+    out.three_in_a_row = way if same and further else 0.0
 
 
 @compiled

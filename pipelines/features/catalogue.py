@@ -56,30 +56,28 @@ FAMILIES: tuple[ModuleType, ...] = (
     levels,
     statistics,
     timeframes,
-    market,
     relative,
     peers,
     calendar,
     news,
     sentiment,
 )
-#: What the closes tell of the market beside `market`: the same for all instruments; see `closes`
-CLOSE_FAMILIES: tuple[ModuleType, ...] = (breadth, indices, newsflow)
+#: What the closes tell of the market: the same for all instruments; see `closes`
+CLOSE_FAMILIES: tuple[ModuleType, ...] = (market, breadth, indices, newsflow)
 #: What is told beside the compiled steps: of an instrument, of a close, of an instrument among the others
 OTHER_FAMILIES: tuple[ModuleType, ...] = (events, outcomes, dates, cross_section)
 
 STEP: tuple[Feature, ...] = tuple(feature for family in FAMILIES for feature in family.FEATURES)
 OWN: tuple[Feature, ...] = (*events.FEATURES, *outcomes.FEATURES)
-CLOSE: tuple[Feature, ...] = (
+MARKET: tuple[Feature, ...] = (
     *(feature for family in CLOSE_FAMILIES for feature in family.FEATURES),
     *dates.FEATURES,
     *outcomes.PATTERN_FEATURES,
 )
 COMPARED: tuple[Feature, ...] = cross_section.FEATURES
 
-CATALOGUE: tuple[Feature, ...] = STEP + OWN + CLOSE + COMPARED
+CATALOGUE: tuple[Feature, ...] = STEP + OWN + MARKET + COMPARED
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE)
-MARKET: tuple[Feature, ...] = market.FEATURES + CLOSE
 MARKET_NAMES: tuple[str, ...] = tuple(feature.name for feature in MARKET)
 
 

@@ -11,71 +11,97 @@ from numba import njit
 
 from pipelines.domain.bars import Interval
 from pipelines.features import breadth, cross_section, indices, market, newsflow, survey
-from pipelines.features.catalogue import CLOSE, CLOSE_FAMILIES, COMPARED, MARKET, OWN
+from pipelines.features.catalogue import CLOSE_FAMILIES, COMPARED, MARKET, OWN, STEP
 from pipelines.features.dates import calendar_rows
 from pipelines.features.outcomes import pattern_rows
-from pipelines.features.step import fingerprint, mask
+from pipelines.features.state import advance
+from pipelines.features.step import as_records, fingerprint, mask
+from pipelines.features.windows import compiled
 
 SESSIONS_A_YEAR = 248
 
 _BEGIN = (("count", np.int64), ("end", np.int64))
-CLOSE_STATE = np.dtype(
-    [*_BEGIN, *market.CLOSE_STATE, *(field for family in CLOSE_FAMILIES for field in family.STATE)], align=True
-)
+CLOSE_STATE = np.dtype([*_BEGIN, *(field for family in CLOSE_FAMILIES for field in family.STATE)], align=True)
 
 _M = len(market.FEATURES)
 _B = _M + len(breadth.FEATURES)
 _I = _B + len(indices.FEATURES)
 _N = _I + len(newsflow.FEATURES)
-_survey, _compare, _market = survey.survey, cross_section.compare, market.market_step
-_breadth, _indices, _newsflow = breadth.write, indices.write, newsflow.write
-_RETURNS, _KNOWN, _ROSE = survey.SUM.returns, survey.SUM.known, survey.SUM.rose
+_survey, _compare = survey.survey, cross_section.compare
+_market, _breadth, _indices, _newsflow = market.write, breadth.write, indices.write, newsflow.write
 
 _CLOSE_NEEDS = np.array([[feature.look_back for feature in MARKET[:_N]]], dtype=np.int64)
-#: Earlier bars of the instrument that the features beside the step's need
-_LATER_LOOK_BACKS = np.array([feature.look_back for feature in (*OWN, *CLOSE, *COMPARED)], dtype=np.int64)
+_STRIP = 8  #: columns that are turned at once
+_OWN = len(OWN)
+#: Lines of `catalogue.OWN` among those of a whole row
+OWN_LINES = slice(len(STEP), len(STEP) + _OWN)
+#: Earlier bars of the instrument that the features of a close and of a comparison need
+_LOOK_BACKS = np.array([feature.look_back for feature in (*MARKET, *COMPARED)], dtype=np.int64)
 
 
 def _loops(version: int):
-    @njit(cache=True, error_model="numpy")
+    @njit(cache=True, error_model="numpy", nogil=True)
     def run_survey(states, where, bars, look_backs, figures, counts):
         for i in range(bars.shape[0]):
             _survey(states[where[i]], bars[i], look_backs, figures[i], counts[i])
         return version
 
-    @njit(cache=True, error_model="numpy")
+    @njit(cache=True, error_model="numpy", nogil=True)
     def run_closes(states, sums, levels, needs, longest, out):
         m = states[0]
         for i in range(sums.shape[0]):
-            _market(m, sums[i, _RETURNS], sums[i, _KNOWN], sums[i, _ROSE], out[i, :_M])
+            advance(m)
+            _market(m, sums[i], levels[i], out[i, :_M])
             _breadth(m, sums[i], levels[i], out[i, _M:_B])
             _indices(m, sums[i], levels[i], out[i, _B:_I])
             _newsflow(m, sums[i], levels[i], out[i, _I:])
             mask(out[i], needs, longest, (m.count - 1,))
         return version
 
-    @njit(cache=True, error_model="numpy")
+    @njit(cache=True, error_model="numpy", nogil=True)
     def run_compare(figures, scored_at, out):
         for i in range(figures.shape[0]):
             _compare(figures[i], scored_at, out[i])
         return version
 
-    @njit(cache=True, error_model="numpy")
+    @njit(cache=True, error_model="numpy", nogil=True)
     def run_add(rows, out):
         for i in range(rows.shape[0]):
             for j in range(rows.shape[1]):
                 out[j] += rows[i, j]
         return version
 
-    @njit(cache=True, error_model="numpy")
-    def run_mask(counts, look_backs, out):
-        for i in range(out.shape[0]):
-            for j in range(out.shape[1]):
-                if counts[i] <= look_backs[j]:
-                    out[i, j] = math.nan
+    @njit(cache=True, error_model="numpy", nogil=True)
+    def run_lay_out(stepped, market, at, compared, counts, look_backs, first, out):
+        length, later = len(stepped), stepped.shape[1] + _OWN
+        _turn(stepped, first, out, 0)
+        _turn(compared, first, out, later + market.shape[0])
+        for j in range(market.shape[0]):
+            for i in range(length):
+                out[later + j, first + i] = market[j, at[i]]
+        fewest = counts.min()
+        for j in range(look_backs.shape[0]):
+            if fewest <= look_backs[j]:
+                for i in range(length):
+                    if counts[i] <= look_backs[j]:
+                        out[later + j, first + i] = math.nan
         return version
 
-    return run_survey, run_closes, run_compare, run_add, run_mask
+    return run_survey, run_closes, run_compare, run_add, run_lay_out
+
+
+@compiled
+def _turn(rows, first, out, column):
+    """Rows into columns of `out` from `column` on, a strip at a time: as wide as a line of memory is read."""
+    length, width = rows.shape
+    whole = width - width % _STRIP
+    for j in range(0, whole, _STRIP):
+        for i in range(length):
+            for k in range(_STRIP):
+                out[column + j + k, first + i] = rows[i, j + k]
+    for j in range(whole, width):
+        for i in range(length):
+            out[column + j, first + i] = rows[i, j]
 
 
 @cache
@@ -98,11 +124,11 @@ def survey_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray) -> tupl
     """
     figures = np.empty((len(bars), len(survey.FIGURES)))
     counts = np.empty((len(bars), len(survey.COUNTS)))
-    _compiled()[0](states, where, bars, survey.LOOK_BACKS, figures, counts)
+    _compiled()[0](states, where, as_records(bars), survey.LOOK_BACKS, figures, counts)
     return figures, counts
 
 
-def market_rows(
+def market_columns(
     state: np.ndarray,
     times: np.ndarray,
     sums: np.ndarray,
@@ -110,7 +136,7 @@ def market_rows(
     tallies: np.ndarray,
     interval: Interval,
 ) -> np.ndarray:
-    """Rows of `catalogue.MARKET` at the next closes; `state` (1,) of CLOSE_STATE moves on.
+    """`catalogue.MARKET` at the next closes, shape (features, n); `state` (1,) of CLOSE_STATE moves on.
 
     Parameters
     ----------
@@ -122,7 +148,8 @@ def market_rows(
     with_year = np.column_stack([levels, np.full(len(times), float(interval.bars_per_day * SESSIONS_A_YEAR))])
     stepped = np.empty((len(times), _N))
     _compiled()[1](state, sums, with_year, _CLOSE_NEEDS, _CLOSE_NEEDS.max(axis=1), stepped)
-    return np.hstack([stepped, calendar_rows(times, interval), pattern_rows(tallies, times)])
+    rows = np.hstack([stepped, calendar_rows(times, interval), pattern_rows(tallies, times)])
+    return np.ascontiguousarray(rows.T)
 
 
 def compare_stocks(figures: np.ndarray) -> np.ndarray:
@@ -137,16 +164,24 @@ def add_up(rows: np.ndarray, out: np.ndarray) -> None:
     _compiled()[3](rows, out)
 
 
-def finished_rows(
-    stepped: np.ndarray, own: np.ndarray, market: np.ndarray, compared: np.ndarray, counts: np.ndarray
-) -> np.ndarray:
-    """Whole rows in the catalogue's order.
+def lay_out(
+    stepped: np.ndarray,
+    market: np.ndarray,
+    at: np.ndarray,
+    compared: np.ndarray,
+    counts: np.ndarray,
+    first: int,
+    out: np.ndarray,
+) -> None:
+    """Put the parts of n rows side by side, in the catalogue's order, into `out`: a line a feature, as tables hold it.
 
     Parameters
     ----------
-    stepped, own, market, compared : arrays of shape (n, ...), `market` as of `market_rows`
+    stepped, compared : arrays of shape (n, ...)
+    market : array of shape (`catalogue.MARKET`, closes), as of `market_columns`
+    at : array of shape (n,), int64, the close of each row in `market`
     counts : array of shape (n,), int64, the instrument's bars so far: a feature is NaN for its first `look_back` bars
+    first : where in `out` the rows begin
+    out : array of shape (features, rows); the lines of `OWN_LINES` are left as they are
     """
-    later = np.hstack([own, market[:, _M:], compared])
-    _compiled()[4](counts, _LATER_LOOK_BACKS, later)
-    return np.hstack([stepped, later])
+    _compiled()[4](stepped, market, at, compared, counts, _LOOK_BACKS, first, out)

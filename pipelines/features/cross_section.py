@@ -14,6 +14,8 @@ from pipelines.features.survey import FIG, FIGURES
 from pipelines.features.windows import compiled
 
 FEWEST = 3  #: stocks a comparison needs
+SAME_FIGURE = 1e-12  #: logs and shares nearer to each other, and large figures nearer than this share, are the same
+FEW = 24  #: stocks that are sorted by putting one in after another
 
 _JEGADEESH = "Jegadeesh and Titman (1993), Journal of Finance 48(1)"
 _SCORED = ("return_6", "return_24", "return_72", "volatility_24", "relative_volume_20")
@@ -43,14 +45,16 @@ def compare(figures, scored_at, out):
     out : array of shape (stocks, comparisons)
     """
     stocks, names = figures.shape
-    known = np.empty(stocks)
+    known, places = np.empty(stocks), np.empty(stocks, dtype=np.int64)
     for j in range(names):
-        count = _known_of(figures[:, j], known)
-        ordered = np.sort(known[:count])
+        count = _known_of(figures[:, j], known, places)
         for i in range(stocks):
-            out[i, j] = _rank(figures[i, j], ordered)
+            out[i, j] = math.nan
+        if count >= FEWEST:
+            _order(known[:count], places[:count])
+            _rank(known[:count], places[:count], out[:, j])
     for k in range(scored_at.shape[0]):
-        count = _known_of(figures[:, scored_at[k]], known)
+        count = _known_of(figures[:, scored_at[k]], known, places)
         average, spread = _spread(known[:count])
         for i in range(stocks):
             away = figures[i, scored_at[k]] - average
@@ -58,24 +62,44 @@ def compare(figures, scored_at, out):
 
 
 @compiled
-def _known_of(values, known):
-    """Put the known values side by side; how many there are."""
+def _known_of(values, known, places):
+    """Put the known values and their stocks side by side; how many there are."""
     count = 0
-    for value in values:
-        if not math.isnan(value):
-            known[count] = value
+    for i in range(values.shape[0]):
+        if not math.isnan(values[i]):
+            known[count], places[count] = values[i], i
             count += 1
     return count
 
 
 @compiled
-def _rank(value, ordered):
-    count = ordered.shape[0]
-    if math.isnan(value) or count < FEWEST:
-        return math.nan
-    lower = np.searchsorted(ordered, value, side="left")
-    equal = np.searchsorted(ordered, value, side="right") - lower
-    return (lower + 0.5 * (equal - 1)) / (count - 1)
+def _order(values, places):
+    """Sort values from low to high, and their places with them; a few are put in one after another."""
+    count = values.shape[0]
+    if count > FEW:
+        order = np.argsort(values)
+        values[:], places[:] = values[order], places[order]
+        return
+    for i in range(1, count):
+        value, place, at = values[i], places[i], i
+        while at > 0 and values[at - 1] > value:
+            values[at], places[at] = values[at - 1], places[at - 1]
+            at -= 1
+        values[at], places[at] = value, place
+
+
+@compiled
+def _rank(ordered, places, out):
+    """Share of the other values that are lower; of equal ones half. What is only rounding makes no difference."""
+    count, first = ordered.shape[0], 0
+    while first < count:
+        last = first + 1
+        slack = SAME_FIGURE * max(abs(ordered[first]), 1.0)
+        while last < count and ordered[last] - ordered[first] <= slack:
+            last += 1
+        for at in range(first, last):
+            out[places[at]] = (first + 0.5 * (last - first - 1)) / (count - 1)
+        first = last
 
 
 @compiled

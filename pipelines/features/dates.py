@@ -19,10 +19,8 @@ from pipelines.domain.expiries import (
 )
 from pipelines.domain.market_calendar import session_after, session_on, sessions_between, trading_days_before
 from pipelines.features.definition import OWN, family, places
+from pipelines.features.inputs import IST_US, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE
 
-_MINUTE_US = 60_000_000
-_DAY_MINUTES = 1440
-_IST_US = int(5.5 * 60) * _MINUTE_US
 _EPOCH = date(1970, 1, 1).toordinal()
 
 _FRENCH = "French (1980), Journal of Financial Economics 8(1)"
@@ -73,9 +71,9 @@ def calendar_rows(times: np.ndarray, interval: Interval) -> np.ndarray:
     -------
     Array of shape (n, columns). The clock's columns are NaN on days that the calendar does not trade.
     """
-    local = times + _IST_US
-    days = local // (_DAY_MINUTES * _MINUTE_US)
-    minutes = (local - days * _DAY_MINUTES * _MINUTE_US) / _MINUTE_US
+    local = times + IST_US
+    days = local // MICROSECONDS_PER_DAY
+    minutes = (local - days * MICROSECONDS_PER_DAY) / MICROSECONDS_PER_MINUTE
     out = np.empty((len(times), len(FEATURES)))
     distinct, at = np.unique(days, return_inverse=True)
     of_days = np.array([_day_row(int(day)) for day in distinct]).reshape(len(distinct), 2 + len(FEATURES) - CLOCK)[at]

@@ -1,8 +1,9 @@
 """How a feature is told: name, family, look-back, unit, source, meaning.
 
-A family is one file. It holds `FEATURES` (its definitions), `AT` (their places in the family's part of a row), `STATE`
-(what it remembers from bar to bar) and a compiled `write(s, bar, market, out)`, which fills the family's part of the
-row from the state `s` of the bars seen so far, the bar's inputs (`state.IN`) and the market's row of the same close.
+A family is one file. It holds `FEATURES` (its definitions), `ROW` (their places in the family's part of a row), `STATE`
+(what it remembers from bar to bar) and a compiled `write(s, bar, out)`, which fills the family's part `out` of the row
+from the state `s` of the bars seen so far and the bar's inputs `bar` (`state.INPUTS`). All three are records: compiled
+code then sees one address and constant places, where arrays would be counted in and out at every call.
 `catalogue.FAMILIES` joins the families in order; nothing else has to be told of a new one. Families of a whole close
 (`catalogue.CLOSE_FAMILIES`) have a `write(m, sums, levels, out)`, see `closes`; the others are told beside the loops.
 """
@@ -11,6 +12,8 @@ from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ def family(name: str, rows: Sequence[tuple[str, int, str, str, str]], **finished
         Feature(feature, name, look_back, unit, source, meaning=meaning, **finished)
         for feature, look_back, unit, source, meaning in rows
     )
+
+
+def row_of(features: Sequence[Feature]) -> np.dtype:
+    """A record of the features, one number each, e.g. `out.rsi_14`."""
+    return np.dtype([(feature.name, np.float64) for feature in features])
 
 
 def places(features: Sequence[Feature]) -> Any:

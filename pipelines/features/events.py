@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipelines.features.definition import OWN, family, places
-from pipelines.features.inputs import microseconds
+from pipelines.features.inputs import IST_US, MICROSECONDS_PER_DAY, microseconds
 
-_DAY_US = 86_400_000_000
-_IST_US = int(5.5 * 3_600_000_000)
 FARTHEST_DAYS = 60  #: calendar days; beyond them an ex-date is no news
 
 FEATURES = family(
@@ -23,6 +21,17 @@ FEATURES = family(
     ],
 )
 AT = places(FEATURES)
+EVENTS = len(FEATURES)
+
+
+NO_DATES = np.empty((0, 2), dtype=np.int64)
+
+
+def dates_by_symbol(actions: pd.DataFrame | None) -> dict[str, np.ndarray]:
+    """What was `announced` of each instrument, from a table with `symbol, ex_date, known_at`."""
+    if actions is None or not len(actions):
+        return {}
+    return {str(symbol): announced(rows) for symbol, rows in actions.groupby("symbol")}
 
 
 def announced(actions: pd.DataFrame) -> np.ndarray:
@@ -39,24 +48,26 @@ def announced(actions: pd.DataFrame) -> np.ndarray:
     dated = actions[actions["ex_date"].notna()]
     ex_midnights = microseconds(dated["ex_date"])
     known_at = microseconds(dated["known_at"].fillna(dated["ex_date"]))
-    return np.column_stack([(ex_midnights + _IST_US) // _DAY_US, known_at])
+    return np.column_stack([(ex_midnights + IST_US) // MICROSECONDS_PER_DAY, known_at])
 
 
-def event_rows(dates: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """`FEATURES` of one instrument at closes.
+def write_events(dates: np.ndarray, times: np.ndarray, out: np.ndarray) -> None:
+    """`FEATURES` of one instrument at closes into `out`, shape (features, n).
 
     Parameters
     ----------
     dates : array of shape (m, 2), as of `announced`
     times : array of shape (n,), microseconds since 1970 UTC
     """
-    out = np.full((len(times), len(FEATURES)), math.nan)
-    today = (times + _IST_US) // _DAY_US
+    out[:] = math.nan
+    if not len(dates):
+        return
+    coming, gone = out[AT.days_to_ex_date], out[AT.days_since_ex_date]
+    today = (times + IST_US) // MICROSECONDS_PER_DAY
     for ex_day, known_at in dates.tolist():
         ahead = (ex_day - today).astype(np.float64)
         told = known_at <= times
-        coming = told & (ahead > 0) & (ahead <= FARTHEST_DAYS)
-        gone = told & (ahead <= 0) & (ahead >= -FARTHEST_DAYS)
-        out[coming, AT.days_to_ex_date] = np.fmin(out[coming, AT.days_to_ex_date], ahead[coming])
-        out[gone, AT.days_since_ex_date] = np.fmin(out[gone, AT.days_since_ex_date], -ahead[gone])
-    return out
+        before = told & (ahead > 0) & (ahead <= FARTHEST_DAYS)
+        after = told & (ahead <= 0) & (ahead >= -FARTHEST_DAYS)
+        coming[before] = np.fmin(coming[before], ahead[before])
+        gone[after] = np.fmin(gone[after], -ahead[after])

@@ -1,6 +1,6 @@
 """Levels: pivots and extremes of the session before, and the last confirmed swings; distances in ATR."""
 
-from pipelines.features.definition import OWN, family, places
+from pipelines.features.definition import OWN, family, row_of
 from pipelines.features.state import figures
 from pipelines.features.windows import compiled, place_in
 
@@ -31,36 +31,36 @@ FEATURES = family(
         ("swing_place", 6, "half widths between the swings", _SWING, "close between the last swings"),
     ],
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 STATE = figures("swing_high", "swing_high_at", "swing_highs", "swing_low", "swing_low_at", "swing_lows")
 
 SIDE = 3  #: bars on either side of a swing
 
 
 @compiled
-def write(s, bar, market, out):
+def write(s, bar, out):
     close, per_atr = s.close[s.end - 1], s.per_atr
     _session_before(s, close, per_atr, out)
     _remember_swings(s)
-    out[AT.swing_high_distance] = (close - s.swing_high) * per_atr
-    out[AT.swing_low_distance] = (close - s.swing_low) * per_atr
-    out[AT.swing_high_age] = s.count - s.swing_high_at
-    out[AT.swing_low_age] = s.count - s.swing_low_at
-    out[AT.swing_place] = place_in(close, s.swing_high, s.swing_low)
+    out.swing_high_distance = (close - s.swing_high) * per_atr
+    out.swing_low_distance = (close - s.swing_low) * per_atr
+    out.swing_high_age = s.count - s.swing_high_at
+    out.swing_low_age = s.count - s.swing_low_at
+    out.swing_place = place_in(close, s.swing_high, s.swing_low)
 
 
 @compiled
 def _session_before(s, close, per_atr, out):
     width, pivot = s.last_high - s.last_low, (s.last_high + s.last_low + s.last_close) / 3.0
-    out[AT.pivot_distance] = (close - pivot) * per_atr
-    out[AT.resistance_1_distance] = (close - 2.0 * pivot + s.last_low) * per_atr
-    out[AT.support_1_distance] = (close - 2.0 * pivot + s.last_high) * per_atr
-    out[AT.resistance_2_distance] = (close - pivot - width) * per_atr
-    out[AT.support_2_distance] = (close - pivot + width) * per_atr
-    out[AT.last_high_distance] = (close - s.last_high) * per_atr
-    out[AT.last_low_distance] = (close - s.last_low) * per_atr
-    out[AT.last_close_distance] = (close - s.last_close) * per_atr
-    out[AT.last_range_place] = place_in(close, s.last_high, s.last_low)
+    out.pivot_distance = (close - pivot) * per_atr
+    out.resistance_1_distance = (close - 2.0 * pivot + s.last_low) * per_atr
+    out.support_1_distance = (close - 2.0 * pivot + s.last_high) * per_atr
+    out.resistance_2_distance = (close - pivot - width) * per_atr
+    out.support_2_distance = (close - pivot + width) * per_atr
+    out.last_high_distance = (close - s.last_high) * per_atr
+    out.last_low_distance = (close - s.last_low) * per_atr
+    out.last_close_distance = (close - s.last_close) * per_atr
+    out.last_range_place = place_in(close, s.last_high, s.last_low)
 
 
 @compiled

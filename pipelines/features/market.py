@@ -6,7 +6,8 @@ A bar's market return is the mean log return of the stocks with a bar at that cl
 import math
 
 from pipelines.features.definition import MOSKOWITZ, family, places
-from pipelines.features.state import advance, push, rings
+from pipelines.features.state import push, rings
+from pipelines.features.survey import SUM
 from pipelines.features.windows import STILL, compiled, deviation, mean, total
 
 FEATURES = family(
@@ -35,18 +36,16 @@ FEATURES = family(
     ],
 )
 AT = places(FEATURES)
-STATE = ()  # the step's families are given the market's row as it stands
-CLOSE_STATE = rings("log_return", "breadth")  # of `market_step`
+STATE = rings("log_return", "breadth")
 
 
 @compiled
-def market_step(m, summed, stocks, rose, out):
-    """Next market row from the stocks' returns: their sum, their number, how many rose (an unchanged one is half)."""
-    advance(m)
-    end = m.end
+def write(m, sums, levels, out):
+    """From the stocks' returns: their sum, their number, how many rose (an unchanged one is half)."""
+    end, stocks = m.end, sums[SUM.known]
     # A bar in which no stock has an earlier close tells nothing: the market stood still
-    push(m.log_return, end, summed / stocks if stocks > 0.0 else 0.0)
-    push(m.breadth, end, rose / stocks if stocks > 0.0 else 0.5)
+    push(m.log_return, end, sums[SUM.returns] / stocks if stocks > 0.0 else 0.0)
+    push(m.breadth, end, sums[SUM.rose] / stocks if stocks > 0.0 else 0.5)
     out[AT.market_return_1] = m.log_return[end - 1]
     out[AT.market_return_12] = total(m.log_return[end - 12 : end])
     out[AT.market_return_48] = total(m.log_return[end - 48 : end])
@@ -65,10 +64,3 @@ def _mean_size(values):
     for value in values:
         summed += abs(value)
     return summed / values.shape[0]
-
-
-@compiled
-def write(s, bar, market, out):
-    """The market's row as it stands."""
-    for i in range(market.shape[0]):
-        out[i] = market[i]

@@ -2,7 +2,7 @@
 
 import math
 
-from pipelines.features.definition import KAUFMAN, LANE, MOSKOWITZ, OWN, WILDER, family, places
+from pipelines.features.definition import KAUFMAN, LANE, MOSKOWITZ, OWN, WILDER, family, row_of
 from pipelines.features.sliding import slide, slide_highest, sliding
 from pipelines.features.state import figures, push, rings
 from pipelines.features.windows import SAME, compiled, exponential, ratio, wilder
@@ -38,7 +38,7 @@ FEATURES = family(
         ("session_return", 14, "ATR", OWN, "close over the session's open"),
     ],
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 
 _RANGE_14, _ = sliding("range_14", 14, "high", "low", "rsi", "minus_rsi")
 _PRESSURE_7, _ = sliding("pressure_7", 7, "buying", "range")
@@ -63,7 +63,7 @@ ROOT_24, ROOT_48, ROOT_72 = 24.0**-0.5, 48.0**-0.5, 72.0**-0.5
 
 
 @compiled
-def write(s, bar, market, out):
+def write(s, bar, out):
     close = s.close[s.end - 1]
     _returns(s, close, out)
     _strength(s, out)
@@ -71,8 +71,8 @@ def write(s, bar, market, out):
     _pressure(s, close, out)
     _smoothed(s, out)
     _middles(s, out)
-    out[AT.cci_20] = _channel_index(s.typical[s.end - 20 : s.end])
-    out[AT.session_return] = (close - s.session_open) * s.per_atr
+    out.cci_20 = _channel_index(s.typical[s.end - 20 : s.end])
+    out.session_return = (close - s.session_open) * s.per_atr
 
 
 @compiled
@@ -81,15 +81,15 @@ def _returns(s, close, out):
     logs, end = s.log_close, s.end
     now, earlier = logs[end - 1], logs[end - 13]
     per_volatility = 1.0 / s.volatility if s.volatility > 0.0 else math.nan
-    out[AT.return_1] = (now - logs[end - 2]) * per_volatility
-    out[AT.return_3] = (now - logs[end - 4]) * (per_volatility * ROOT_3)
-    out[AT.return_6] = (now - logs[end - 7]) * (per_volatility * ROOT_6)
-    out[AT.return_12] = (now - earlier) * (per_volatility * ROOT_12)
-    out[AT.return_24] = (now - logs[end - 25]) * (per_volatility * ROOT_24)
-    out[AT.return_48] = (now - logs[end - 49]) * (per_volatility * ROOT_48)
-    out[AT.return_72] = (now - logs[end - 73]) * (per_volatility * ROOT_72)
-    out[AT.acceleration_12] = ((now - earlier) - (earlier - logs[end - 25])) * (per_volatility * ROOT_24)
-    out[AT.roc_12] = close / s.close[end - 13] - 1.0
+    out.return_1 = (now - logs[end - 2]) * per_volatility
+    out.return_3 = (now - logs[end - 4]) * (per_volatility * ROOT_3)
+    out.return_6 = (now - logs[end - 7]) * (per_volatility * ROOT_6)
+    out.return_12 = (now - earlier) * (per_volatility * ROOT_12)
+    out.return_24 = (now - logs[end - 25]) * (per_volatility * ROOT_24)
+    out.return_48 = (now - logs[end - 49]) * (per_volatility * ROOT_48)
+    out.return_72 = (now - logs[end - 73]) * (per_volatility * ROOT_72)
+    out.acceleration_12 = ((now - earlier) - (earlier - logs[end - 25])) * (per_volatility * ROOT_24)
+    out.roc_12 = close / s.close[end - 13] - 1.0
 
 
 @compiled
@@ -99,9 +99,9 @@ def _strength(s, out):
         s.gain_7, s.loss_7 = wilder(s.gain_7, gain, 7, changes), wilder(s.loss_7, loss, 7, changes)
         s.gain_14, s.loss_14 = wilder(s.gain_14, gain, 14, changes), wilder(s.loss_14, loss, 14, changes)
         s.gain_28, s.loss_28 = wilder(s.gain_28, gain, 28, changes), wilder(s.loss_28, loss, 28, changes)
-    out[AT.rsi_7] = _share_of_rises(s.gain_7, s.loss_7)
-    out[AT.rsi_14] = _share_of_rises(s.gain_14, s.loss_14)
-    out[AT.rsi_28] = _share_of_rises(s.gain_28, s.loss_28)
+    out.rsi_7 = _share_of_rises(s.gain_7, s.loss_7)
+    out.rsi_14 = _share_of_rises(s.gain_14, s.loss_14)
+    out.rsi_28 = _share_of_rises(s.gain_28, s.loss_28)
 
 
 @compiled
@@ -114,13 +114,13 @@ def _share_of_rises(gain, loss):
 def _stochastics(s, close, out):
     block = s.range_14
     block.now[0], block.now[1] = s.high[s.end - 1], -s.low[s.end - 1]
-    block.now[2], block.now[3] = out[AT.rsi_14], -out[AT.rsi_14]
+    block.now[2], block.now[3] = out.rsi_14, -out.rsi_14
     slide_highest(block, s.count)
     push(s.stochastic, s.end, _place(close, block.total[0], -block.total[1]))
-    out[AT.stochastic_k_14] = s.stochastic[s.end - 1]
-    out[AT.stochastic_d_3] = (s.stochastic[s.end - 3] + s.stochastic[s.end - 2] + s.stochastic[s.end - 1]) / 3.0
-    out[AT.stochastic_k_55] = _place(close, s.top_55, s.bottom_55)
-    out[AT.stochastic_rsi_14] = _place(out[AT.rsi_14], block.total[2], -block.total[3])
+    out.stochastic_k_14 = s.stochastic[s.end - 1]
+    out.stochastic_d_3 = (s.stochastic[s.end - 3] + s.stochastic[s.end - 2] + s.stochastic[s.end - 1]) / 3.0
+    out.stochastic_k_55 = _place(close, s.top_55, s.bottom_55)
+    out.stochastic_rsi_14 = _place(out.rsi_14, block.total[2], -block.total[3])
 
 
 @compiled
@@ -142,8 +142,8 @@ def _pressure(s, close, out):
     slide(short, s.count)
     slide(middle, s.count)
     slide(long, s.count)
-    out[AT.ultimate_7_14_28] = 100.0 / 7.0 * (4.0 * _bought(short) + 2.0 * _bought(middle) + _bought(long))
-    out[AT.balance_of_power_14] = middle.total[OF.power] / 14.0
+    out.ultimate_7_14_28 = 100.0 / 7.0 * (4.0 * _bought(short) + 2.0 * _bought(middle) + _bought(long))
+    out.balance_of_power_14 = middle.total[OF.power] / 14.0
 
 
 @compiled
@@ -161,7 +161,7 @@ def _smoothed(s, out):
     if s.count >= 26:
         s.moved_twice = exponential(s.moved_twice, s.moved_once, 13, s.count - 25)
         s.size_twice = exponential(s.size_twice, s.size_once, 13, s.count - 25)
-    out[AT.tsi_13_25] = 100.0 * s.moved_twice / s.size_twice if s.size_twice > 0.0 else 0.0
+    out.tsi_13_25 = 100.0 * s.moved_twice / s.size_twice if s.size_twice > 0.0 else 0.0
 
 
 @compiled
@@ -170,7 +170,7 @@ def _middles(s, out):
     s.middle_5.now[0] = s.middle_34.now[0] = middle
     slide(s.middle_5, s.count)
     slide(s.middle_34, s.count)
-    out[AT.awesome_5_34] = (s.middle_5.total[0] / 5.0 - s.middle_34.total[0] / 34.0) * s.per_atr
+    out.awesome_5_34 = (s.middle_5.total[0] / 5.0 - s.middle_34.total[0] / 34.0) * s.per_atr
 
 
 @compiled

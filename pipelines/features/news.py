@@ -1,10 +1,10 @@
 """News: sentiment that fades bar by bar, and how much was said; zero without news."""
 
-import math
-
-from pipelines.features.definition import family, places
-from pipelines.features.state import IN, figures, push, rings
-from pipelines.features.windows import compiled, total
+from pipelines.features.definition import family, row_of
+from pipelines.features.sentiment import FADE_6, FADE_24
+from pipelines.features.sliding import slide, sliding
+from pipelines.features.state import figures
+from pipelines.features.windows import compiled
 
 FEATURES = family(
     "news",
@@ -31,18 +31,17 @@ FEATURES = family(
     ],
     version=2,  # items without a sentiment count, too
 )
-AT = places(FEATURES)
-STATE = figures("news_6", "news_24") + rings("news_items")
-
-FADE_6 = math.exp(-math.log(2.0) / 6.0)  #: per bar: half is left after 6
-FADE_24 = math.exp(-math.log(2.0) / 24.0)
+ROW = row_of(FEATURES)
+_ITEMS_24, _ = sliding("items_24", 24, "items")
+STATE = (*figures("news_6", "news_24"), _ITEMS_24)
 
 
 @compiled
-def write(s, bar, market, out):
-    s.news_6 = s.news_6 * FADE_6 + bar[IN.news_sentiment]
-    s.news_24 = s.news_24 * FADE_24 + bar[IN.news_sentiment]
-    push(s.news_items, s.end, bar[IN.news_items])
-    out[AT.news_level_6] = s.news_6
-    out[AT.news_level_24] = s.news_24
-    out[AT.news_count_24] = total(s.news_items[s.end - 24 : s.end])
+def write(s, bar, out):
+    s.news_6 = s.news_6 * FADE_6 + bar.news_sentiment
+    s.news_24 = s.news_24 * FADE_24 + bar.news_sentiment
+    s.items_24.now[0] = bar.news_items
+    slide(s.items_24, s.count)
+    out.news_level_6 = s.news_6
+    out.news_level_24 = s.news_24
+    out.news_count_24 = s.items_24.total[0]

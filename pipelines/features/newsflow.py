@@ -3,21 +3,17 @@
 import math
 
 from pipelines.features.definition import family, places
+from pipelines.features.sentiment import FADE_24, FADE_96, LEAST, TETLOCK
 from pipelines.features.state import figures
 from pipelines.features.survey import SUM
 from pipelines.features.windows import compiled
 
-FADE_24 = math.exp(-math.log(2.0) / 24.0)  #: per bar: half is left after 24
-FADE_96 = math.exp(-math.log(2.0) / 96.0)
-_TETLOCK = "Tetlock (2007), Journal of Finance 62(3)"
-_LEAST = 1e-3  #: decayed items: under this all news is so old that nothing is known
-
 FEATURES = family(
     "sentiment",
     [
-        ("market_sentiment_24", 0, "sentiment", _TETLOCK, "decayed mean over all stocks, half-life of 24 bars"),
-        ("market_sentiment_shift", 0, "sentiment", _TETLOCK, "market_sentiment_24 less its like of 96 bars"),
-        ("market_news_24", 0, "decayed items", _TETLOCK, "decayed number of items on all stocks; NaN before the first"),
+        ("market_sentiment_24", 0, "sentiment", TETLOCK, "decayed mean over all stocks, half-life of 24 bars"),
+        ("market_sentiment_shift", 0, "sentiment", TETLOCK, "market_sentiment_24 less its like of 96 bars"),
+        ("market_news_24", 0, "decayed items", TETLOCK, "decayed number of items on all stocks; NaN before the first"),
     ],
 )
 AT = places(FEATURES)
@@ -32,8 +28,8 @@ def write(m, sums, levels, out):
     m.levels_96 = m.levels_96 * FADE_96 + sums[SUM.levels]
     m.items_24 = m.items_24 * FADE_24 + sums[SUM.items]
     m.heard = max(m.heard, min(sums[SUM.items], 1.0))
-    short = m.said_24 / m.levels_24 if m.levels_24 > _LEAST else math.nan
-    long = m.said_96 / m.levels_96 if m.levels_96 > _LEAST else math.nan
+    short = m.said_24 / m.levels_24 if m.levels_24 > LEAST else math.nan
+    long = m.said_96 / m.levels_96 if m.levels_96 > LEAST else math.nan
     out[AT.market_sentiment_24] = short
     out[AT.market_sentiment_shift] = short - long
     out[AT.market_news_24] = m.items_24 if m.heard > 0.0 else math.nan

@@ -13,6 +13,7 @@ from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.news import News
 from pipelines.features.batch import (
+    MARKET_RETURN,
     NIFTY_RETURN,
     Asides,
     Stock,
@@ -22,14 +23,28 @@ from pipelines.features.batch import (
     survey_closes,
 )
 from pipelines.features.catalogue import FEATURE_NAMES, MARKET_NAMES, catalogue_hash
-from pipelines.features.closes import CLOSE_STATE, add_up, compare_stocks, finished_rows, market_rows, survey_bars
-from pipelines.features.events import announced, event_rows
+from pipelines.features.closes import (
+    CLOSE_STATE,
+    OWN_LINES,
+    add_up,
+    compare_stocks,
+    lay_out,
+    market_columns,
+    survey_bars,
+)
+from pipelines.features.events import EVENTS, NO_DATES, dates_by_symbol, write_events
 from pipelines.features.indices import INDICES, STALE_DAYS
-from pipelines.features.inputs import MICROSECONDS_PER_DAY, MICROSECONDS_PER_HOUR, add_item, microseconds, moment_us
-from pipelines.features.market import FEATURES as MARKET_STEP
-from pipelines.features.outcomes import Ended, Tally, own_rows
+from pipelines.features.inputs import (
+    MICROSECONDS_PER_DAY,
+    MICROSECONDS_PER_HOUR,
+    Said,
+    add_item,
+    microseconds,
+    moment_us,
+)
+from pipelines.features.outcomes import Ended, Tally, write_outcomes
 from pipelines.features.state import IN, INPUTS
-from pipelines.features.step import new_states, step_bars
+from pipelines.features.step import new_states, step_bars, step_rows
 from pipelines.features.survey import COUNTS, SUM, SURVEY_STATE
 
 _EPOCH = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001 - a day number, no moment
@@ -71,7 +86,7 @@ class OnlineFeatures:
         self._levels: dict[str, list[tuple[int, float]]] = {name: [] for name in INDICES}
         self._all_tally, self._tallies = Tally(), {symbol: Tally() for symbol in self._symbols}
         self._waiting: list[Ended] = []
-        self._dates = _dates_of(actions, self._symbols)
+        self._dates = dates_by_symbol(actions)
         self._now: datetime | None = None
 
     def replay(
@@ -98,17 +113,19 @@ class OnlineFeatures:
         now = moment_us(self._now)
         known = sorted(ended for ended in outcomes if ended.known_us <= now)
         self._waiting.extend(ended for ended in outcomes if ended.known_us > now)
-        asides = Asides(news, None, known)
+        asides = Asides.of(news, None, known)
         surveys = {symbol: self._surveys[self._places[symbol] :][:1] for symbol in symbols}
         closes = survey_closes(bars, symbols, self._stocks, asides, self._interval, surveys)
         self._close_state = closes.state
         for symbol in symbols:
-            frame, of_symbol = bars[symbol], news[news["symbol"] == symbol]
-            state = self._states[self._places[symbol] :][:1]
-            step_history(frame, of_symbol, self._stocks[symbol], closes, state)
-            waiting = of_symbol[of_symbol["time"] > frame["close_time"].iloc[-1]]
-            for time, sentiment in zip(waiting["time"], waiting["sentiment"], strict=True):
-                self._news.setdefault(symbol, []).append(News(symbol, time.to_pydatetime(), float(sentiment)))
+            frame, state = bars[symbol], self._states[self._places[symbol] :][:1]
+            times, of_symbol = microseconds(frame["close_time"]), asides.news.get(symbol, Said())
+            for _ in step_history(frame, times, closes.at(times), of_symbol, self._stocks[symbol], closes, state):
+                pass  # only where it leaves the state is asked for
+        last = {symbol: bars[symbol]["close_time"].iloc[-1] for symbol in symbols}
+        waiting = news[news["time"] > news["symbol"].map(last)]
+        for symbol, time, sentiment in zip(waiting["symbol"], waiting["time"], waiting["sentiment"], strict=True):
+            self._news.setdefault(symbol, []).append(News(symbol, time.to_pydatetime(), float(sentiment)))
         for ended in known:
             self._take_outcome(ended)
         return market_table(closes)
@@ -156,18 +173,20 @@ class OnlineFeatures:
         where = np.array([self._places[symbol] for symbol in present])
         inputs = self._inputs(present, bars, close_time, now)
         figures, counts = survey_bars(self._surveys, where, inputs)
-        market = self._market_row(counts, now)
-        inputs[:, IN.nifty_return] = market[0, NIFTY_RETURN]
+        market = self._market_column(counts, now)
+        inputs[:, IN.market_return], inputs[:, IN.nifty_return] = market[MARKET_RETURN, 0], market[NIFTY_RETURN, 0]
         self._add_sectors(present, inputs, counts)
-        repeated = np.repeat(market, len(present), axis=0)
-        stepped = step_bars(self._states, where, inputs, np.ascontiguousarray(repeated[:, : len(MARKET_STEP)]))
+        stepped = step_bars(self._states, where, inputs, step_rows(len(present)))
         compared = compare_stocks(figures[np.newaxis])[0]
-        values = finished_rows(stepped, self._own(present, now), repeated, compared, self._surveys["count"][where])
+        values, counts = np.empty((len(FEATURE_NAMES), len(present))), self._surveys["count"][where]
+        at = np.zeros(len(present), dtype=np.int64)
+        self._write_own(present, now, values[OWN_LINES])
+        lay_out(stepped, market, at, compared, counts, 0, values)
         rows = {
             symbol: dict(zip(FEATURE_NAMES, row, strict=True))
-            for symbol, row in zip(present, values.tolist(), strict=True)
+            for symbol, row in zip(present, values.T.tolist(), strict=True)
         }
-        return OnlineRows(close_time, rows, dict(zip(MARKET_NAMES, market[0].tolist(), strict=True)))
+        return OnlineRows(close_time, rows, dict(zip(MARKET_NAMES, market[:, 0].tolist(), strict=True)))
 
     def _check(self, close_time: datetime, bars: Mapping[str, Bar]) -> None:
         if self._now is not None and close_time <= self._now:
@@ -217,12 +236,12 @@ class OnlineFeatures:
 
     # --- the market ---
 
-    def _market_row(self, counts: np.ndarray, now: int) -> np.ndarray:
+    def _market_column(self, counts: np.ndarray, now: int) -> np.ndarray:
         sums = np.zeros((1, len(COUNTS)))
         add_up(counts, sums[0])
         levels = np.array([[self._level(name, now) for name in INDICES]])
         tallies = self._all_tally.values[np.newaxis]
-        return market_rows(self._close_state, np.array([now]), sums, levels, tallies, self._interval)
+        return market_columns(self._close_state, np.array([now]), sums, levels, tallies, self._interval)
 
     def _take_index_history(self, bars: Mapping[str, pd.DataFrame]) -> None:
         for name in INDICES:
@@ -257,20 +276,13 @@ class OnlineFeatures:
         if ended.symbol in self._tallies:
             self._tallies[ended.symbol].take(ended)
 
-    def _own(self, present: Sequence[str], now: int) -> np.ndarray:
+    def _write_own(self, present: Sequence[str], now: int, out: np.ndarray) -> None:
         times = np.full(len(present), now)
+        for i, symbol in enumerate(present):
+            write_events(self._dates.get(symbol, NO_DATES), times[:1], out[:EVENTS, i : i + 1])
         tallies = np.array([self._tallies[symbol].values for symbol in present])
         heard = np.full(len(present), not math.isnan(self._all_tally.values[0]))
-        events = [event_rows(self._dates[symbol], times[:1]) for symbol in present]
-        return np.hstack([np.concatenate(events), own_rows(tallies, times, heard)])
-
-
-def _dates_of(actions: pd.DataFrame | None, symbols: Sequence[str]) -> dict[str, np.ndarray]:
-    none = np.empty((0, 2), dtype=np.int64)
-    if actions is None or not len(actions):
-        return dict.fromkeys(symbols, none)
-    known = {str(symbol): announced(rows) for symbol, rows in actions.groupby("symbol")}
-    return {symbol: known.get(symbol, none) for symbol in symbols}
+        write_outcomes(tallies, times, heard, out[EVENTS:])
 
 
 def _said_at(item: News) -> tuple[datetime, bool, float]:

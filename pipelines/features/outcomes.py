@@ -15,12 +15,11 @@ import pandas as pd
 from pipelines.domain.outcomes import Outcome
 from pipelines.domain.signals import Side
 from pipelines.features.definition import OWN, family, places
-from pipelines.features.inputs import microseconds, moment_us
+from pipelines.features.inputs import MICROSECONDS_PER_DAY, microseconds, moment_us
 
 HALF_LIFE_DAYS = 20.0
 REGIMES = ("bull", "bear", "range", "high_volatility")
 SIDES = (Side.BUY.value, Side.SELL.value)
-_DAY_US = 86_400_000_000
 _LEAST = 1e-3  #: decayed outcomes: under this all are so old that nothing is known
 
 #: Of the instrument
@@ -106,9 +105,11 @@ class Tally:
         self.values[0] = self.values[2] = math.nan
 
     def take(self, ended: Ended) -> None:
+        if math.isnan(ended.net):
+            return  # an entry of no value: nothing can be said of it
         values = self.values
         if not math.isnan(values[0]):
-            values[3:] *= _left((ended.known_us - values[0]) / _DAY_US)
+            values[3:] *= _left((ended.known_us - values[0]) / MICROSECONDS_PER_DAY)
         hit = ended.net > 0.0
         values[0], values[2] = ended.known_us, ended.net
         values[1] = max(values[1], 0.0) + 1.0 if hit else min(values[1], 0.0) - 1.0
@@ -141,8 +142,8 @@ class Tallies:
         return self.values[np.searchsorted(self.known_us, times, side="right")]
 
 
-def own_rows(tallies: np.ndarray, times: np.ndarray, source_known: np.ndarray) -> np.ndarray:
-    """`FEATURES` at closes.
+def write_outcomes(tallies: np.ndarray, times: np.ndarray, source_known: np.ndarray, out: np.ndarray) -> None:
+    """`FEATURES` at closes into `out`, shape (features, n).
 
     Parameters
     ----------
@@ -150,25 +151,26 @@ def own_rows(tallies: np.ndarray, times: np.ndarray, source_known: np.ndarray) -
     times : array of shape (n,), the closes, microseconds since 1970
     source_known : array of bool, shape (n,), whether an outcome of any instrument was known
     """
+    out[:] = math.nan
+    if not source_known.any():
+        return
     days, left = _age(tallies, times)
-    out = np.full((len(times), len(FEATURES)), math.nan)
     number = tallies[:, 3] * left
-    out[:, AT.outcome_count] = number
-    out[:, AT.outcome_hit_rate] = _rate(tallies[:, 4], tallies[:, 3], left)
-    out[:, AT.outcome_mean_net] = _rate(tallies[:, 5], tallies[:, 3], left)
-    out[:, AT.outcome_last_net] = tallies[:, 2]
-    out[:, AT.outcome_streak] = tallies[:, 1]
-    out[:, AT.outcome_days_since] = days
-    out[:, AT.outcome_hit_rate_buy] = _rate(tallies[:, 7], tallies[:, 6], left)
-    out[:, AT.outcome_hit_rate_sell] = _rate(tallies[:, 10], tallies[:, 9], left)
-    out[:, AT.outcome_mean_net_buy] = _rate(tallies[:, 8], tallies[:, 6], left)
-    out[:, AT.outcome_mean_net_sell] = _rate(tallies[:, 11], tallies[:, 9], left)
-    out[~source_known] = math.nan
-    return out
+    out[AT.outcome_count] = number
+    out[AT.outcome_hit_rate] = _rate(tallies[:, 4], tallies[:, 3], left)
+    out[AT.outcome_mean_net] = _rate(tallies[:, 5], tallies[:, 3], left)
+    out[AT.outcome_last_net] = tallies[:, 2]
+    out[AT.outcome_streak] = tallies[:, 1]
+    out[AT.outcome_days_since] = days
+    out[AT.outcome_hit_rate_buy] = _rate(tallies[:, 7], tallies[:, 6], left)
+    out[AT.outcome_hit_rate_sell] = _rate(tallies[:, 10], tallies[:, 9], left)
+    out[AT.outcome_mean_net_buy] = _rate(tallies[:, 8], tallies[:, 6], left)
+    out[AT.outcome_mean_net_sell] = _rate(tallies[:, 11], tallies[:, 9], left)
+    out[:, ~source_known] = math.nan
 
 
 def pattern_rows(tallies: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """`PATTERN_FEATURES` at closes; `tallies` is of all instruments, as in `own_rows`."""
+    """`PATTERN_FEATURES` at closes; `tallies` is of all instruments, as in `write_outcomes`."""
     _, left = _age(tallies, times)
     out = np.full((len(times), len(PATTERN_FEATURES)), math.nan)
     out[:, 0] = tallies[:, 3] * left
@@ -182,8 +184,10 @@ def pattern_rows(tallies: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 def _age(tallies: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Days since the last outcome, NaN before the first; and what of its weight is left."""
-    days = (times - tallies[:, 0]) / _DAY_US
-    return days, np.array([_left(age) if age == age else 1.0 for age in days.tolist()])
+    days = (times - tallies[:, 0]) / MICROSECONDS_PER_DAY
+    left, known = np.ones(len(days)), ~np.isnan(days)
+    left[known] = [_left(age) for age in days[known].tolist()]
+    return days, left
 
 
 def _left(days: float) -> float:

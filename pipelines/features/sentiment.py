@@ -5,22 +5,22 @@ An item without a sentiment counts as an item, not as a level. Before the first 
 
 import math
 
-from pipelines.features.definition import family, places
-from pipelines.features.state import IN, figures
+from pipelines.features.definition import family, row_of
+from pipelines.features.state import figures
 from pipelines.features.windows import compiled
 
 FADE_6 = math.exp(-math.log(2.0) / 6.0)  #: per bar: half is left after 6
 FADE_24 = math.exp(-math.log(2.0) / 24.0)
 FADE_96 = math.exp(-math.log(2.0) / 96.0)
-_TETLOCK = "Tetlock (2007), Journal of Finance 62(3)"
-_LEAST = 1e-3  #: decayed items: under this all news is so old that nothing is known
+TETLOCK = "Tetlock (2007), Journal of Finance 62(3)"
+LEAST = 1e-3  #: decayed items: under this all news is so old that nothing is known
 
 FEATURES = family(
     "sentiment",
     [
-        ("sentiment_6", 0, "sentiment", _TETLOCK, "decayed mean, half-life of 6 bars"),
-        ("sentiment_24", 0, "sentiment", _TETLOCK, "decayed mean, half-life of 24 bars"),
-        ("sentiment_96", 0, "sentiment", _TETLOCK, "decayed mean, half-life of 96 bars"),
+        ("sentiment_6", 0, "sentiment", TETLOCK, "decayed mean, half-life of 6 bars"),
+        ("sentiment_24", 0, "sentiment", TETLOCK, "decayed mean, half-life of 24 bars"),
+        ("sentiment_96", 0, "sentiment", TETLOCK, "decayed mean, half-life of 96 bars"),
         (
             "sentiment_surprise",
             0,
@@ -35,11 +35,11 @@ FEATURES = family(
             "Diether, Malloy and Scherbina (2002), Journal of Finance 57(5)",
             "decayed standard deviation, half-life of 96 bars",
         ),
-        ("news_count_96", 0, "decayed items", _TETLOCK, "decayed number of items, half-life of 96 bars"),
-        ("hours_since_news", 0, "hours", _TETLOCK, "from the last item to the close, nights included"),
+        ("news_count_96", 0, "decayed items", TETLOCK, "decayed number of items, half-life of 96 bars"),
+        ("hours_since_news", 0, "hours", TETLOCK, "from the last item to the close, nights included"),
     ],
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 STATE = figures(
     *("said_6", "levels_6", "said_24", "levels_24", "said_96", "levels_96", "squares_96", "items_96"),
     *("surprise", "heard", "heard_at", "levelled"),
@@ -47,9 +47,9 @@ STATE = figures(
 
 
 @compiled
-def write(s, bar, market, out):
-    said, levels, items = bar[IN.news_sentiment], bar[IN.news_levels], bar[IN.news_items]
-    usual = s.said_96 / s.levels_96 if s.levels_96 > _LEAST else math.nan
+def write(s, bar, out):
+    said, levels, items = bar.news_sentiment, bar.news_levels, bar.news_items
+    usual = s.said_96 / s.levels_96 if s.levels_96 > LEAST else math.nan
     s.surprise *= FADE_24
     if levels > 0.0:
         # The first news ever has no past to surprise
@@ -57,19 +57,19 @@ def write(s, bar, market, out):
     s.said_6, s.levels_6 = s.said_6 * FADE_6 + said, s.levels_6 * FADE_6 + levels
     s.said_24, s.levels_24 = s.said_24 * FADE_24 + said, s.levels_24 * FADE_24 + levels
     s.said_96, s.levels_96 = s.said_96 * FADE_96 + said, s.levels_96 * FADE_96 + levels
-    s.squares_96 = s.squares_96 * FADE_96 + bar[IN.news_squares]
+    s.squares_96 = s.squares_96 * FADE_96 + bar.news_squares
     s.items_96 = s.items_96 * FADE_96 + items
     s.levelled += levels
     if items > 0.0:
-        s.heard, s.heard_at = 1.0, bar[IN.news_hour]
-    out[AT.sentiment_6] = s.said_6 / s.levels_6 if s.levels_6 > _LEAST else math.nan
-    out[AT.sentiment_24] = s.said_24 / s.levels_24 if s.levels_24 > _LEAST else math.nan
-    known = s.levels_96 > _LEAST
-    out[AT.sentiment_96] = s.said_96 / s.levels_96 if known else math.nan
-    out[AT.sentiment_surprise] = s.surprise if s.levelled > 0.0 else math.nan
-    out[AT.sentiment_dispersion] = _spread(s) if known and s.levelled > 1.0 else math.nan
-    out[AT.news_count_96] = s.items_96 if s.heard > 0.0 else math.nan
-    out[AT.hours_since_news] = bar[IN.hour] - s.heard_at if s.heard > 0.0 else math.nan
+        s.heard, s.heard_at = 1.0, bar.news_hour
+    out.sentiment_6 = s.said_6 / s.levels_6 if s.levels_6 > LEAST else math.nan
+    out.sentiment_24 = s.said_24 / s.levels_24 if s.levels_24 > LEAST else math.nan
+    known = s.levels_96 > LEAST
+    out.sentiment_96 = s.said_96 / s.levels_96 if known else math.nan
+    out.sentiment_surprise = s.surprise if s.levelled > 0.0 else math.nan
+    out.sentiment_dispersion = _spread(s) if known and s.levelled > 1.0 else math.nan
+    out.news_count_96 = s.items_96 if s.heard > 0.0 else math.nan
+    out.hours_since_news = bar.hour - s.heard_at if s.heard > 0.0 else math.nan
 
 
 @compiled

@@ -71,6 +71,36 @@ def slide_highest(block, count):
                     block.tail[i, k] = block.tail[i + 1, k]
 
 
+def sliding_newest(name: str, window: int, *figures: str) -> tuple:
+    """A state field for `slide_newest` over `window` bars."""
+    shape = (len(figures),)
+    ends = [(end, np.float64, shape) for end in ("now", "total", "total_at", "head", "head_at")]
+    tails = [(tail, np.float64, (window, *shape)) for tail in ("tail", "tail_at")]
+    return name, np.dtype([*ends, *tails], align=True)
+
+
+@compiled
+def slide_newest(block, count):
+    """As `slide_highest`, and the bar in which each highest stood (`total_at`): the newest of equals."""
+    window, figures = block.tail.shape
+    place = (count - 1) % window
+    first = count <= window
+    for k in range(figures):
+        value = block.now[k]
+        if place == 0 or value >= block.head[k]:
+            block.head[k], block.head_at[k] = value, count
+        total, at = block.head[k], block.head_at[k]
+        if place < window - 1 and not first and block.tail[place + 1, k] > total:
+            total, at = block.tail[place + 1, k], block.tail_at[place + 1, k]
+        block.total[k], block.total_at[k] = total, at
+        block.tail[place, k], block.tail_at[place, k] = value, count
+    if place == window - 1:
+        for i in range(window - 2, -1, -1):
+            for k in range(figures):
+                if block.tail[i + 1, k] >= block.tail[i, k]:
+                    block.tail[i, k], block.tail_at[i, k] = block.tail[i + 1, k], block.tail_at[i + 1, k]
+
+
 def sliding_line(name: str, window: int) -> tuple:
     """A state field for `slide_line` over `window` bars."""
     sums = ("shifted", "squares", "product")

@@ -1,5 +1,6 @@
 """Numbers that wait on disk between two passes over the instruments, so that memory does not grow with their number."""
 
+import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,8 @@ import numpy as np
 class Spill:
     """Rows of float64 by symbol, in a file without a name that goes with the object.
 
+    Threads may read and write side by side, as long as they do not append.
+
     Parameters
     ----------
     width : numbers in a row
@@ -18,7 +21,7 @@ class Spill:
 
     def __init__(self, width: int, folder: Path | None = None):
         self.width = width
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as this object
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as this object
         self._places: dict[str, tuple[int, int]] = {}  # first row and number of rows
         self._end = 0
 
@@ -33,9 +36,6 @@ class Spill:
     def close(self) -> None:
         self._file.close()
 
-    def rows_of(self, symbol: str) -> int:
-        return self._places[symbol][1]
-
     def append(self, symbol: str, rows: np.ndarray) -> None:
         """Keep all rows of a symbol, of shape (n, width)."""
         self._places[symbol] = (self._end, len(rows))
@@ -45,13 +45,24 @@ class Spill:
     def write(self, symbol: str, first: int, rows: np.ndarray) -> None:
         """Put rows over those from `first` on."""
         start, _ = self._places[symbol]
-        self._file.seek((start + first) * self.width * 8)
-        self._file.write(np.ascontiguousarray(rows, dtype=np.float64).tobytes())
+        place, left = (start + first) * self.width * 8, _bytes_of(np.ascontiguousarray(rows, dtype=np.float64))
+        while left:
+            written = os.pwrite(self._file.fileno(), left, place)
+            place, left = place + written, left[written:]
 
     def read(self, symbol: str, first: int = 0, last: int | None = None) -> np.ndarray:
         """Rows `first` to `last` of a symbol, the last one left out; shape (n, width)."""
         start, count = self._places[symbol]
         last = count if last is None else min(last, count)
-        self._file.seek((start + first) * self.width * 8)
-        found = self._file.read(max(last - first, 0) * self.width * 8)
-        return np.frombuffer(found).reshape(-1, self.width)
+        found = np.empty((max(last - first, 0), self.width))
+        place, left = (start + first) * self.width * 8, _bytes_of(found)
+        while left:
+            got = os.preadv(self._file.fileno(), [left], place)
+            if not got:
+                raise OSError(f"the file of what waits is shorter than it was written: no byte at {place:,}")
+            place, left = place + got, left[got:]
+        return found
+
+
+def _bytes_of(rows: np.ndarray) -> memoryview:
+    return rows.reshape(-1).view(np.uint8).data

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.features.sliding import sliding, sliding_line
+from pipelines.features.sliding import sliding, sliding_line, sliding_newest
 from pipelines.features.windows import compiled
 
 #: Bars a ring holds; above the longest window
@@ -34,7 +34,9 @@ INPUTS = (
     "nifty_return",  # log return of NIFTY 50 since the market's close before; NaN where unknown
     "sector_sum",  # of the log returns of the sector's stocks, the instrument's own one among them
     "sector_known",  # how many these are
+    "market_return",  # mean log return of the run's stocks at the close; NaN where none has a bar before
 )
+INPUT_ROW = np.dtype([(name, np.float64) for name in INPUTS])
 IN: Any = namedtuple("IN", INPUTS)(*range(len(INPUTS)))  # type: ignore[misc]
 
 
@@ -52,7 +54,7 @@ def figures(*names: str) -> tuple[tuple, ...]:
 RETURNS_24, OF_24 = sliding("returns_24", 24, "own", "square", "cube", "fourth", "down", "bipower", "rise")
 RETURNS_48, OF_48 = sliding("returns_48", 48, "own", "square", "market", "market_square", "product")
 HIGHS_20, _ = sliding("extremes_20", 20, "high", "low")
-HIGHS_55, _ = sliding("extremes_55", 55, "high", "low")
+HIGHS_55 = sliding_newest("extremes_55", 55, "high", "low")
 
 #: What several families use; each family adds its own fields (`STATE`), the step joins them
 SHARED: tuple[tuple, ...] = (

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipelines.features.definition import BOLLINGER, KAUFMAN, family, places
+from pipelines.features.definition import BOLLINGER, KAUFMAN, family, row_of
 from pipelines.features.sliding import slide, slide_line, sliding, sliding_line
 from pipelines.features.state import OF_24, OF_48, push, rings
 from pipelines.features.windows import STILL, compiled, ratio, scatter
@@ -42,7 +42,7 @@ FEATURES = family(
         ("fourier_middle_32", 32, "share", _FOURIER, "energy in waves of 5 to 11 bars"),
     ],
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 
 _LAG_23, OF_LAG = sliding("lag_23", 23, "later", "later_square", "earlier", "earlier_square", "product")
 _LAGS_48, OF = sliding(
@@ -75,11 +75,11 @@ PER_PATTERNS, PER_BINS = 1.0 / math.log(PATTERNS), 1.0 / math.log(BINS)
 
 
 @compiled
-def write(s, bar, market, out):
+def write(s, bar, out):
     close = s.close[s.end - 1]
-    out[AT.z_score_20] = ratio(close - s.mean_20, s.spread_20)
+    out.z_score_20 = ratio(close - s.mean_20, s.spread_20)
     mean, spread, _ = slide_line(s.closes_48, close, s.count)
-    out[AT.z_score_48] = ratio(close - mean, math.sqrt(spread / 48.0))
+    out.z_score_48 = ratio(close - mean, math.sqrt(spread / 48.0))
     _moments(s, out)
     _remember_lags(s)
     _correlations(s, out)
@@ -98,10 +98,10 @@ def _moments(s, out):
     variance = square - mean * mean
     known = s.volatility > 0.0
     third = cube - 3.0 * mean * square + 2.0 * mean * mean * mean
-    out[AT.skew_24] = third / (variance * math.sqrt(variance)) if known else math.nan
+    out.skew_24 = third / (variance * math.sqrt(variance)) if known else math.nan
     fourth_central = fourth - 4.0 * mean * cube + 6.0 * mean * mean * square - 3.0 * mean * mean * mean * mean
-    out[AT.kurtosis_24] = fourth_central / (variance * variance) - 3.0 if known else math.nan
-    out[AT.rise_share_24] = total[OF_24.rise] / 24.0
+    out.kurtosis_24 = fourth_central / (variance * variance) - 3.0 if known else math.nan
+    out.rise_share_24 = total[OF_24.rise] / 24.0
 
 
 @compiled
@@ -141,10 +141,10 @@ def _correlations(s, out):
         lag[OF_LAG.product], lag[OF_LAG.later], lag[OF_LAG.later_square], lag[OF_LAG.earlier],
         lag[OF_LAG.earlier_square], 23,
     )  # fmt: skip
-    out[AT.autocorrelation_24] = of_lag if s.volatility > 0.0 else math.nan
-    out[AT.autocorrelation_2_48] = _correlation(lags[OF.two_product], x, xx, lags[OF.two], lags[OF.two_square], 48)
-    out[AT.autocorrelation_5_48] = _correlation(lags[OF.five_product], x, xx, lags[OF.five], lags[OF.five_square], 48)
-    out[AT.size_autocorrelation_48] = _correlation(
+    out.autocorrelation_24 = of_lag if s.volatility > 0.0 else math.nan
+    out.autocorrelation_2_48 = _correlation(lags[OF.two_product], x, xx, lags[OF.two], lags[OF.two_square], 48)
+    out.autocorrelation_5_48 = _correlation(lags[OF.five_product], x, xx, lags[OF.five], lags[OF.five_square], 48)
+    out.size_autocorrelation_48 = _correlation(
         lags[OF.size_product], lags[OF.size], xx, lags[OF.before], lags[OF.before_square], 48
     )
 
@@ -159,16 +159,16 @@ def _scaling(s, out):
     of_8 = scatter(lags[OF.sum_8], lags[OF.sum_8_square], 48)
     still = STILL * STILL
     if of_1 <= still:
-        out[AT.variance_ratio_4_48] = out[AT.variance_ratio_8_48] = out[AT.hurst_48] = math.nan
+        out.variance_ratio_4_48 = out.variance_ratio_8_48 = out.hurst_48 = math.nan
         return
-    out[AT.variance_ratio_4_48] = of_4 / (4.0 * of_1)
-    out[AT.variance_ratio_8_48] = of_8 / (8.0 * of_1)
+    out.variance_ratio_4_48 = of_4 / (4.0 * of_1)
+    out.variance_ratio_8_48 = of_8 / (8.0 * of_1)
     if of_2 <= still or of_4 <= still or of_8 <= still:
-        out[AT.hurst_48] = math.nan
+        out.hurst_48 = math.nan
         return
     # least squares through log variance at 0, 1, 2, 3 doublings: (3 (d - a) + (c - b)) / 10 a doubling
     slope = 0.1 * (3.0 * math.log(of_8 / of_1) + math.log(of_4 / of_2))
-    out[AT.hurst_48] = 0.5 * slope / math.log(2.0)
+    out.hurst_48 = 0.5 * slope / math.log(2.0)
 
 
 @compiled
@@ -176,16 +176,16 @@ def _efficiency(s, close, out):
     s.path_24.now[0] = abs(s.change)
     slide(s.path_24, s.count)
     path = s.path_24.total[0]
-    out[AT.efficiency_24] = min(abs(close - s.close[s.end - 25]) / path, 1.0) if path > 0.0 else 0.0
+    out.efficiency_24 = min(abs(close - s.close[s.end - 25]) / path, 1.0) if path > 0.0 else 0.0
 
 
 @compiled
 def _disorder(s, out):
     """Entropy of the order of three closes in a row, and of the returns' size; 1 where all kinds are as frequent."""
-    out[AT.permutation_entropy_48] = _entropy(s.pattern_counts, s.pattern, _pattern(s), s.end, s.count) * PER_PATTERNS
+    out.permutation_entropy_48 = _entropy(s.pattern_counts, s.pattern, _pattern(s), s.end, s.count) * PER_PATTERNS
     size = s.log_return[s.end - 1] / s.volatility if s.volatility > 0.0 else 0.0
     kind = int(size >= -1.5) + int(size >= -0.5) + int(size > 0.5) + int(size > 1.5)
-    out[AT.return_entropy_48] = _entropy(s.bin_counts, s.bin, kind, s.end, s.count) * PER_BINS
+    out.return_entropy_48 = _entropy(s.bin_counts, s.bin, kind, s.end, s.count) * PER_BINS
 
 
 @compiled
@@ -226,5 +226,5 @@ def _waves(s, out):
         else:
             middle += energy
     known = spread > STILL * STILL
-    out[AT.fourier_slow_32] = slow / (16.0 * spread) if known else math.nan
-    out[AT.fourier_middle_32] = middle / (16.0 * spread) if known else math.nan
+    out.fourier_slow_32 = slow / (16.0 * spread) if known else math.nan
+    out.fourier_middle_32 = middle / (16.0 * spread) if known else math.nan

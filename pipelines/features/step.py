@@ -14,14 +14,11 @@ from types import ModuleType
 import numpy as np
 from numba import njit
 
-from pipelines.features import market
 from pipelines.features.catalogue import FAMILIES, STEP
 from pipelines.features.definition import Feature
-from pipelines.features.sliding import slide, slide_highest, slide_line
-from pipelines.features.state import IN, OF_24, OF_48, SHARED, advance, push
+from pipelines.features.sliding import slide, slide_highest, slide_line, slide_newest
+from pipelines.features.state import INPUT_ROW, OF_24, OF_48, SHARED, advance, push
 from pipelines.features.windows import STILL, STILL_RANGE, compiled, scatter, wilder
-
-MARKET_RETURN = market.AT.market_return_1
 
 INSTRUMENT_STATE = np.dtype([*SHARED, *(field for family in FAMILIES for field in family.STATE)], align=True)
 
@@ -42,30 +39,30 @@ def new_states(count: int, kind: np.dtype = INSTRUMENT_STATE) -> np.ndarray:
 
 
 @compiled
-def _remember(s, bar, market_return):
+def _remember(s, bar):
     """Put the bar into the rings, and the figures that several families use."""
     advance(s)
     end = s.end
-    high, low, close = bar[IN.high], bar[IN.low], bar[IN.close]
+    high, low, close = bar.high, bar.low, bar.close
     before = s.close[end - 2] if s.count > 1 else close
-    if s.count == 1 or bar[IN.session] != s.session:
+    if s.count == 1 or bar.session != s.session:
         _begin_session(s, bar, before)
     s.session_bars += 1.0
     s.session_high, s.session_low = max(s.session_high, high), min(s.session_low, low)
-    push(s.open, end, bar[IN.open])
+    push(s.open, end, bar.open)
     push(s.high, end, high)
     push(s.low, end, low)
     push(s.close, end, close)
-    push(s.volume, end, bar[IN.volume])
+    push(s.volume, end, bar.volume)
     push(s.typical, end, (high + low + close) / 3.0)
-    push(s.market_return, end, market_return)
+    push(s.market_return, end, bar.market_return)
     s.change = close - before
     s.true_range = max(high, before) - min(low, before)
     if s.count > 1:
         s.atr = wilder(s.atr, s.true_range, 14, s.count - 1)
     s.per_atr = 1.0 / s.atr if s.atr > STILL_RANGE * close else math.nan
     _remember_logs(s, bar)
-    _remember_returns(s, market_return)
+    _remember_returns(s, bar.market_return)
     _remember_channels(s, high, low)
     s.mean_20, spread, _ = slide_line(s.closes_20, close, s.count)
     s.spread_20 = math.sqrt(spread / 20.0)
@@ -74,8 +71,8 @@ def _remember(s, bar, market_return):
 @compiled
 def _remember_logs(s, bar):
     end = s.end
-    s.log_open, s.log_high, s.log_low = math.log(bar[IN.open]), math.log(bar[IN.high]), math.log(bar[IN.low])
-    log_close = math.log(bar[IN.close])
+    s.log_open, s.log_high, s.log_low = math.log(bar.open), math.log(bar.high), math.log(bar.low)
+    log_close = math.log(bar.close)
     push(s.log_return, end, log_close - s.log_close[end - 2] if s.count > 1 else 0.0)
     push(s.log_close, end, log_close)
 
@@ -109,7 +106,7 @@ def _remember_channels(s, high, low):
     s.extremes_20.now[0] = s.extremes_55.now[0] = high
     s.extremes_20.now[1] = s.extremes_55.now[1] = -low
     slide_highest(s.extremes_20, s.count)
-    slide_highest(s.extremes_55, s.count)
+    slide_newest(s.extremes_55, s.count)
     s.top_20, s.bottom_20 = s.extremes_20.total[0], -s.extremes_20.total[1]
     s.top_55, s.bottom_55 = s.extremes_55.total[0], -s.extremes_55.total[1]
 
@@ -120,11 +117,11 @@ def _begin_session(s, bar, before):
     if s.count > 1:
         s.sessions += 1
     s.last_high, s.last_low, s.last_close = s.session_high, s.session_low, before
-    s.session = bar[IN.session]
+    s.session = bar.session
     s.session_bars = 0.0
-    s.session_open = bar[IN.open]
-    s.session_high, s.session_low = bar[IN.high], bar[IN.low]
-    s.gap_rupees = bar[IN.open] - before if s.count > 1 else 0.0
+    s.session_open = bar.open
+    s.session_high, s.session_low = bar.high, bar.low
+    s.gap_rupees = bar.open - before if s.count > 1 else 0.0
 
 
 @compiled
@@ -137,25 +134,29 @@ def mask(out, needs, longest, done):
                     out[i] = math.nan
 
 
-def _joined(families: Sequence[ModuleType], place: int = 0):
+def _joined(families: Sequence[ModuleType]):
     """One function that lets each family fill its own part of the row, in order."""
-    write, end = families[0].write, place + len(families[0].FEATURES)
+    write, name = families[0].write, _name(families[0])
     if len(families) == 1:
 
         @compiled
-        def last(s, bar, market_row, out):
-            write(s, bar, market_row, out[place:end])
+        def last(s, bar, row):
+            write(s, bar, row[name])
 
         return last
 
-    others = _joined(families[1:], end)
+    others = _joined(families[1:])
 
     @compiled
-    def several(s, bar, market_row, out):
-        write(s, bar, market_row, out[place:end])
-        others(s, bar, market_row, out)
+    def several(s, bar, row):
+        write(s, bar, row[name])
+        others(s, bar, row)
 
     return several
+
+
+def _name(family: ModuleType) -> str:
+    return family.__name__.rpartition(".")[2]
 
 
 def fingerprint() -> int:
@@ -170,13 +171,17 @@ def fingerprint() -> int:
 _write_all = _joined(FAMILIES)
 
 
+#: A row of `catalogue.STEP`, family by family
+ROW = np.dtype([(_name(family), family.ROW) for family in FAMILIES])
+
+
 def _loop(version: int):
-    @njit(cache=True, error_model="numpy")
-    def run_bars(states, where, bars, market_rows, needs, longest, out):
+    @njit(cache=True, error_model="numpy", nogil=True)
+    def run_bars(states, where, bars, needs, longest, rows, out):
         for i in range(bars.shape[0]):
             s = states[where[i]]
-            _remember(s, bars[i], market_rows[i, MARKET_RETURN])
-            _write_all(s, bars[i], market_rows[i], out[i])
+            _remember(s, bars[i])
+            _write_all(s, bars[i], rows[i])
             mask(out[i], needs, longest, (s.count - 1, s.quarters, s.hours, s.sessions))
         return version
 
@@ -188,20 +193,31 @@ def _compiled_loop():
     return _loop(fingerprint())
 
 
-def step_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray, market_rows: np.ndarray) -> np.ndarray:
+def step_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Feature rows of the next bars: of one instrument in order, or of many at one close; the states move on.
 
     Parameters
     ----------
     states : array of shape (instruments,), dtype INSTRUMENT_STATE
-    where : array of shape (n,), int64, the state each bar belongs to
+    where : array of shape (n or more,), int64, the state each bar belongs to
     bars : array of shape (n, inputs), columns as in `state.INPUTS`
-    market_rows : array of shape (n, market features), the market at the same closes
+    out : array of shape (n or more, features of `catalogue.STEP`), which is written over
 
     Returns
     -------
-    Array of shape (n, features of `catalogue.STEP`); NaN while a feature warms up.
+    The first n rows of `out`; NaN while a feature warms up.
     """
-    out = np.empty((len(bars), NEEDS.shape[1]))
-    _compiled_loop()(states, where, bars, market_rows, NEEDS, LONGEST, out)
-    return out
+    values = out[: len(bars)]
+    records = values.view(ROW).reshape(len(bars))
+    _compiled_loop()(states, where, as_records(bars), NEEDS, LONGEST, records, values)
+    return values
+
+
+def step_rows(count: int) -> np.ndarray:
+    """Room for `count` rows of `step_bars`."""
+    return np.empty((count, NEEDS.shape[1]))
+
+
+def as_records(bars: np.ndarray) -> np.ndarray:
+    """Rows of `state.INPUTS` as records, without a copy; shape (n,)."""
+    return bars.view(INPUT_ROW).reshape(len(bars))

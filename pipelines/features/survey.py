@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.features.state import IN, advance, push, rings
+from pipelines.features.sliding import slide, slide_highest, sliding
+from pipelines.features.state import advance, push, rings
 from pipelines.features.state import figures as state_figures
-from pipelines.features.windows import compiled, deviation, highest, lowest, mean
+from pipelines.features.windows import STILL, compiled, scatter
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,18 @@ COUNTS = (
 )
 SUM: Any = namedtuple("SUM", COUNTS)(*range(len(COUNTS)))  # type: ignore[misc]
 
+_OF_20, OF_20 = sliding("of_20", 20, "close", "volume", "value", "range")
+_OF_50, _ = sliding("of_50", 50, "close")
+_RETURNS_24, _ = sliding("returns_24", 24, "own", "square")
+_RETURNS_48, _ = sliding("returns_48", 48, "own", "square")
+_EXTREMES_55, _ = sliding("extremes_55", 55, "high", "low")
 SURVEY_STATE = np.dtype(
     [
         ("count", np.int64),
         ("end", np.int64),
-        *rings("close", "high", "low", "volume", "value", "log_return"),
-        *state_figures("session", "session_open", "gap"),
+        *rings("log_close"),
+        *state_figures("session", "log_session_open", "gap", "usual_volume", "earlier_top", "earlier_bottom"),
+        *(_OF_20, _OF_50, _RETURNS_24, _RETURNS_48, _EXTREMES_55),
     ],
     align=True,
 )
@@ -77,21 +84,20 @@ LOOK_BACKS = np.array([figure.look_back for figure in FIGURES.values()], dtype=n
 def survey(s, bar, look_backs, figures, counts):
     """Take a bar in and write the stock's figures, NaN while one warms up, and what it adds to the sums."""
     _remember(s, bar)
-    end = s.end
-    close = s.close[end - 1]
-    figures[FIG.return_1] = s.log_return[end - 1]
-    figures[FIG.return_6] = math.log(close / s.close[end - 7])
-    figures[FIG.return_24] = math.log(close / s.close[end - 25])
-    figures[FIG.return_72] = math.log(close / s.close[end - 73])
-    figures[FIG.volatility_24] = deviation(s.log_return[end - 24 : end])
-    usual = mean(s.volume[end - 21 : end - 1])
-    figures[FIG.relative_volume_20] = s.volume[end - 1] / usual if usual > 0.0 else math.nan
-    figures[FIG.turnover_20] = mean(s.value[end - 20 : end])
-    figures[FIG.range_20] = mean_range(s.high[end - 20 : end], s.low[end - 20 : end], s.close[end - 20 : end])
-    figures[FIG.mean_distance_20] = math.log(close / mean(s.close[end - 20 : end]))
-    figures[FIG.high_distance_55] = math.log(close / highest(s.high[end - 55 : end]))
-    figures[FIG.low_distance_55] = math.log(close / lowest(s.low[end - 55 : end]))
-    figures[FIG.session_return] = math.log(close / s.session_open)
+    logs, end, of_20 = s.log_close, s.end, s.of_20.total
+    log_close = logs[end - 1]
+    figures[FIG.return_1] = log_close - logs[end - 2]
+    figures[FIG.return_6] = log_close - logs[end - 7]
+    figures[FIG.return_24] = log_close - logs[end - 25]
+    figures[FIG.return_72] = log_close - logs[end - 73]
+    figures[FIG.volatility_24] = math.sqrt(_variance(s.returns_24))
+    figures[FIG.relative_volume_20] = bar.volume / s.usual_volume if s.usual_volume > 0.0 else math.nan
+    figures[FIG.turnover_20] = of_20[OF_20.value] / 20.0
+    figures[FIG.range_20] = of_20[OF_20.range] / 20.0
+    figures[FIG.mean_distance_20] = log_close - math.log(of_20[OF_20.close] / 20.0)
+    figures[FIG.high_distance_55] = log_close - math.log(s.extremes_55.total[0])
+    figures[FIG.low_distance_55] = log_close - math.log(-s.extremes_55.total[1])
+    figures[FIG.session_return] = log_close - s.log_session_open
     figures[FIG.gap] = s.gap
     for i in range(look_backs.shape[0]):
         if s.count <= look_backs[i]:
@@ -104,58 +110,63 @@ def survey(s, bar, look_backs, figures, counts):
 @compiled
 def _remember(s, bar):
     advance(s)
-    end = s.end
-    close, high, low, volume = bar[IN.close], bar[IN.high], bar[IN.low], bar[IN.volume]
-    before = s.close[end - 2] if s.count > 1 else close
-    if s.count == 1 or bar[IN.session] != s.session:
-        s.session = bar[IN.session]
-        s.session_open = bar[IN.open]
-        s.gap = math.log(bar[IN.open] / before) if s.count > 1 else 0.0
-    push(s.close, end, close)
-    push(s.high, end, high)
-    push(s.low, end, low)
-    push(s.volume, end, volume)
-    push(s.value, end, volume * close)
-    push(s.log_return, end, math.log(close / before))
+    end, close, volume = s.end, bar.close, bar.volume
+    log_close = math.log(close)
+    before = s.log_close[end - 2] if s.count > 1 else log_close
+    if s.count == 1 or bar.session != s.session:
+        s.session = bar.session
+        s.log_session_open = math.log(bar.open)
+        s.gap = s.log_session_open - before if s.count > 1 else 0.0
+    push(s.log_close, end, log_close)
+    s.usual_volume = s.of_20.total[OF_20.volume] / 20.0  # of the bars before
+    s.earlier_top, s.earlier_bottom = s.extremes_55.total[0], -s.extremes_55.total[1]
+    own = log_close - before
+    s.of_20.now[OF_20.close] = s.of_50.now[0] = close
+    s.of_20.now[OF_20.volume], s.of_20.now[OF_20.value] = volume, volume * close
+    s.of_20.now[OF_20.range] = (bar.high - bar.low) / close
+    s.returns_24.now[0] = s.returns_48.now[0] = own
+    s.returns_24.now[1] = s.returns_48.now[1] = own * own
+    s.extremes_55.now[0], s.extremes_55.now[1] = bar.high, -bar.low
+    slide(s.of_20, s.count)
+    slide(s.of_50, s.count)
+    slide(s.returns_24, s.count)
+    slide(s.returns_48, s.count)
+    slide_highest(s.extremes_55, s.count)
 
 
 @compiled
-def mean_range(highs, lows, closes):
-    """Mean of the ranges, as shares of their closes."""
-    summed = 0.0
-    for i in range(closes.shape[0]):
-        summed += (highs[i] - lows[i]) / closes[i]
-    return summed / closes.shape[0]
+def _variance(returns):
+    """Of the last returns; what is only rounding is none."""
+    n = returns.tail.shape[0]
+    found = scatter(returns.total[0], returns.total[1], n) / (n - 1.0)
+    return found if found > STILL * STILL else 0.0
 
 
 @compiled
 def _count(s, bar, counts):
-    end = s.end
-    close = s.close[end - 1]
+    close, moved = bar.close, s.returns_24.now[0]
     counts[:] = 0.0
     if s.count > 1:
-        moved = s.log_return[end - 1]
         counts[SUM.returns] = moved
         counts[SUM.known] = 1.0
         counts[SUM.rose] = 1.0 if moved > 0.0 else 0.5 if moved == 0.0 else 0.0
         counts[SUM.squares] = moved * moved
     if s.count >= 20:
-        counts[SUM.above_20] = _above(close, mean(s.close[end - 20 : end]))
+        counts[SUM.above_20] = _above(close, s.of_20.total[OF_20.close] / 20.0)
         counts[SUM.known_20] = 1.0
     if s.count >= 50:
-        counts[SUM.above_50] = _above(close, mean(s.close[end - 50 : end]))
+        counts[SUM.above_50] = _above(close, s.of_50.total[0] / 50.0)
         counts[SUM.known_50] = 1.0
     if s.count > 55:
-        counts[SUM.new_highs] = 1.0 if s.high[end - 1] > highest(s.high[end - 56 : end - 1]) else 0.0
-        counts[SUM.new_lows] = 1.0 if s.low[end - 1] < lowest(s.low[end - 56 : end - 1]) else 0.0
+        counts[SUM.new_highs] = 1.0 if bar.high > s.earlier_top else 0.0
+        counts[SUM.new_lows] = 1.0 if bar.low < s.earlier_bottom else 0.0
         counts[SUM.known_55] = 1.0
     if s.count > 48:
-        spread = deviation(s.log_return[end - 48 : end])
-        counts[SUM.variances_48] = spread * spread
+        counts[SUM.variances_48] = _variance(s.returns_48)
         counts[SUM.known_48] = 1.0
-    counts[SUM.sentiment] = bar[IN.news_sentiment]
-    counts[SUM.levels] = bar[IN.news_levels]
-    counts[SUM.items] = bar[IN.news_items]
+    counts[SUM.sentiment] = bar.news_sentiment
+    counts[SUM.levels] = bar.news_levels
+    counts[SUM.items] = bar.news_items
 
 
 @compiled

@@ -8,8 +8,7 @@ import math
 
 import numpy as np
 
-from pipelines.features.definition import KAUFMAN, OWN, WILDER, Feature, family, places
-from pipelines.features.state import IN
+from pipelines.features.definition import KAUFMAN, OWN, WILDER, Feature, family
 from pipelines.features.windows import STILL_RANGE, compiled, exponential, place_in, wilder
 
 SPANS = {"quarter": 14, "hour": 14, "day": 5}  #: bars of RSI and ATR; the means take a half and the whole
@@ -35,7 +34,17 @@ FEATURES = (
     *_features("hour", "hours", forming=True),
     *_features("day", "sessions", forming=False),  # `session_return` tells of the forming one
 )
-AT = places(FEATURES)
+_TOLD = np.dtype(
+    [(name, np.float64) for name in ("rsi", "close_mean", "mean_gap", "return_4", "range_place", "volatility")]
+)
+#: The places of `FEATURES`, a group for each time
+ROW = np.dtype(
+    [
+        *(("quarter", _TOLD), ("quarter_forming_body", np.float64)),
+        *(("hour", _TOLD), ("hour_forming_body", np.float64)),
+        ("day", _TOLD),
+    ]
+)
 
 _LONGER = np.dtype(
     [
@@ -54,31 +63,33 @@ OPENING = 9 * 60 + 15  #: minute at which the session's first longer bar begins
 
 
 @compiled
-def write(s, bar, market, out):
-    minute = int(bar[IN.minute]) - OPENING
+def write(s, bar, out):
+    minute = int(bar.minute) - OPENING
     _grow(s.quarter, bar, minute, 15, 14)
     _grow(s.hour, bar, minute, 60, 14)
     _grow(s.day, bar, 0, 0, 5)
     s.quarters, s.hours = s.quarter.count, s.hour.count
     log_close = s.log_close[s.end - 1]
-    _tell(s.quarter, bar[IN.close], log_close, out[AT.quarter_rsi_14 : AT.hour_rsi_14])
-    _tell(s.hour, bar[IN.close], log_close, out[AT.hour_rsi_14 : AT.day_rsi_5])
-    _tell(s.day, bar[IN.close], log_close, out[AT.day_rsi_5 :])
+    _tell(s.quarter, bar.close, log_close, out.quarter)
+    _tell(s.hour, bar.close, log_close, out.hour)
+    _tell(s.day, bar.close, log_close, out.day)
+    out.quarter_forming_body = (bar.close - s.quarter.open) * s.quarter.per_atr
+    out.hour_forming_body = (bar.close - s.hour.open) * s.hour.per_atr
 
 
 @compiled
 def _grow(longer, bar, minute, width, span):
     """Join the bar to the longer one it belongs to; `width` 0 is the session, which is over when the next begins."""
-    began = bar[IN.session] * 1440.0 + (float((minute - 1) // width) if width > 0 else 0.0)
+    began = bar.session * 1440.0 + (float((minute - 1) // width) if width > 0 else 0.0)
     if longer.forming and began != longer.began:
         _finish(longer, span)
     if not longer.forming:
         longer.forming = 1
         longer.began = began
-        longer.open, longer.high, longer.low = bar[IN.open], bar[IN.high], bar[IN.low]
-    longer.high = max(longer.high, bar[IN.high])
-    longer.low = min(longer.low, bar[IN.low])
-    longer.close = bar[IN.close]
+        longer.open, longer.high, longer.low = bar.open, bar.high, bar.low
+    longer.high = max(longer.high, bar.high)
+    longer.low = min(longer.low, bar.low)
+    longer.close = bar.close
     if width > 0 and minute % width == 0:
         _finish(longer, span)
 
@@ -107,11 +118,9 @@ def _finish(longer, span):
 def _tell(longer, close, log_close, out):
     """One longer time's part of the row, in the order of its features."""
     moves = longer.gain + longer.loss
-    out[0] = 100.0 * longer.gain / moves if moves > 0.0 else 50.0
-    out[1] = (close - longer.slow) * longer.per_atr
-    out[2] = (longer.fast - longer.slow) * longer.per_atr
-    out[3] = log_close - math.log(longer.closes[(longer.count - 5) % KEPT])
-    out[4] = place_in(close, longer.last_high, longer.last_low)
-    out[5] = math.sqrt(longer.square)
-    if out.shape[0] > 6:
-        out[6] = (close - longer.open) * longer.per_atr
+    out.rsi = 100.0 * longer.gain / moves if moves > 0.0 else 50.0
+    out.close_mean = (close - longer.slow) * longer.per_atr
+    out.mean_gap = (longer.fast - longer.slow) * longer.per_atr
+    out.return_4 = log_close - math.log(longer.closes[(longer.count - 5) % KEPT])
+    out.range_place = place_in(close, longer.last_high, longer.last_low)
+    out.volatility = math.sqrt(longer.square)

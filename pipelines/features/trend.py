@@ -1,9 +1,17 @@
 """Trend: exponential means, MACD, fitted lines, Wilder's directional movement, Aroon, Ichimoku; distances in ATR."""
 
-from pipelines.features.definition import APPEL, KAUFMAN, WILDER, family, places
-from pipelines.features.sliding import slide, slide_highest, slide_line, sliding, sliding_line
+from pipelines.features.definition import APPEL, KAUFMAN, WILDER, family, row_of
+from pipelines.features.sliding import (
+    slide,
+    slide_highest,
+    slide_line,
+    slide_newest,
+    sliding,
+    sliding_line,
+    sliding_newest,
+)
 from pipelines.features.state import figures
-from pipelines.features.windows import SAME, compiled, exponential, newest_highest, newest_lowest, ratio, wilder
+from pipelines.features.windows import SAME, compiled, exponential, ratio, wilder
 
 _LINE = "least squares line through the closes"
 _AROON = "Chande (1995), Technical Analysis of Stocks and Commodities 13(9)"
@@ -33,16 +41,15 @@ FEATURES = family(
         ("ichimoku_9_26", 25, "ATR", "Hosoda (1969), Ichimoku Kinko Hyo", "middle of 9 bars' range over that of 26"),
     ],
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 
 _MOVES_14, OF_14 = sliding("moves_14", 14, "up", "down", "true_range")
 _PATH_10, _ = sliding("path_10", 10, "size")
 _RANGE_9, _ = sliding("range_9", 9, "high", "low")
-_RANGE_26, _ = sliding("range_26", 26, "high", "low")
+_RANGE_26 = sliding_newest("range_26", 26, "high", "low")
 STATE = (
     *figures("ema_5", "ema_12", "ema_20", "ema_26", "ema_50", "macd_signal", "plus_move", "minus_move", "adx"),
     *figures("ema_12_twice", "ema_12_thrice", "trix_once", "trix_twice", "trix_thrice", "kama"),
-    *figures("aroon_top", "aroon_top_at", "aroon_bottom", "aroon_bottom_at"),
     _MOVES_14,
     _PATH_10,
     _RANGE_9,
@@ -55,7 +62,7 @@ FAST, SLOW = 2.0 / 3.0, 2.0 / 31.0  #: weights of Kaufman's mean on a straight a
 
 
 @compiled
-def write(s, bar, market, out):
+def write(s, bar, out):
     close = s.close[s.end - 1]
     _means(s, close, out)
     _lines(s, close, out)
@@ -73,27 +80,27 @@ def _means(s, close, out):
     s.ema_20 = exponential(s.ema_20, close, 20, s.count)
     s.ema_26 = exponential(s.ema_26, close, 26, s.count)
     s.ema_50 = exponential(s.ema_50, close, 50, s.count)
-    out[AT.ema_gap_5_20] = (s.ema_5 - s.ema_20) * s.per_atr
-    out[AT.ema_gap_20_50] = (s.ema_20 - s.ema_50) * s.per_atr
-    out[AT.close_ema_20] = (close - s.ema_20) * s.per_atr
-    out[AT.close_ema_50] = (close - s.ema_50) * s.per_atr
+    out.ema_gap_5_20 = (s.ema_5 - s.ema_20) * s.per_atr
+    out.ema_gap_20_50 = (s.ema_20 - s.ema_50) * s.per_atr
+    out.close_ema_20 = (close - s.ema_20) * s.per_atr
+    out.close_ema_50 = (close - s.ema_50) * s.per_atr
     macd = s.ema_12 - s.ema_26
     if s.count >= 26:
         s.macd_signal = exponential(s.macd_signal, macd, 9, s.count - 25)
-    out[AT.macd_12_26] = macd * s.per_atr
-    out[AT.macd_histogram_9] = (macd - s.macd_signal) * s.per_atr
+    out.macd_12_26 = macd * s.per_atr
+    out.macd_histogram_9 = (macd - s.macd_signal) * s.per_atr
 
 
 @compiled
 def _lines(s, close, out):
     """A line's slope is the product with the time over the time's own squares, n (n² - 1) / 12."""
     _, _, product = slide_line(s.line_12, close, s.count)
-    out[AT.slope_12] = product / 143.0 * s.per_atr
+    out.slope_12 = product / 143.0 * s.per_atr
     mean, spread, product = slide_line(s.line_24, close, s.count)
     slope = product / 1150.0
-    out[AT.slope_24] = slope * s.per_atr
-    out[AT.trend_r2_24] = min(product * slope / spread, 1.0) if spread > 0.0 else 0.0
-    out[AT.line_gap_24] = (close - mean - 11.5 * slope) * s.per_atr
+    out.slope_24 = slope * s.per_atr
+    out.trend_r2_24 = min(product * slope / spread, 1.0) if spread > 0.0 else 0.0
+    out.line_gap_24 = (close - mean - 11.5 * slope) * s.per_atr
 
 
 @compiled
@@ -103,14 +110,14 @@ def _triple(s, close, out):
         s.ema_12_twice = exponential(s.ema_12_twice, s.ema_12, 12, s.count - 11)
     if s.count >= 23:
         s.ema_12_thrice = exponential(s.ema_12_thrice, s.ema_12_twice, 12, s.count - 22)
-    out[AT.tema_gap_12] = (close - 3.0 * (s.ema_12 - s.ema_12_twice) - s.ema_12_thrice) * s.per_atr
+    out.tema_gap_12 = (close - 3.0 * (s.ema_12 - s.ema_12_twice) - s.ema_12_thrice) * s.per_atr
     s.trix_once = exponential(s.trix_once, close, 15, s.count)
     if s.count >= 15:
         s.trix_twice = exponential(s.trix_twice, s.trix_once, 15, s.count - 14)
     if s.count >= 29:
         before = s.trix_thrice
         s.trix_thrice = exponential(before, s.trix_twice, 15, s.count - 28)
-        out[AT.trix_15] = 100.0 * (s.trix_thrice / before - 1.0)
+        out.trix_15 = 100.0 * (s.trix_thrice / before - 1.0)
 
 
 @compiled
@@ -126,21 +133,19 @@ def _adaptive(s, close, out):
         straight = way / path if path > way else 1.0
         weight = straight * (FAST - SLOW) + SLOW
         s.kama += (close - s.kama) * weight * weight
-    out[AT.kama_gap_10] = (close - s.kama) * s.per_atr
+    out.kama_gap_10 = (close - s.kama) * s.per_atr
 
 
 @compiled
 def _channels(s, out):
     high, low = s.high[s.end - 1], s.low[s.end - 1]
-    s.aroon_top, s.aroon_top_at = newest_highest(s.high, s.end, s.count, 26, s.aroon_top, s.aroon_top_at)
-    s.aroon_bottom, s.aroon_bottom_at = newest_lowest(s.low, s.end, s.count, 26, s.aroon_bottom, s.aroon_bottom_at)
-    out[AT.aroon_25] = 4.0 * (s.aroon_top_at - s.aroon_bottom_at)
     s.range_9.now[0] = s.range_26.now[0] = high
     s.range_9.now[1] = s.range_26.now[1] = -low
     slide_highest(s.range_9, s.count)
-    slide_highest(s.range_26, s.count)
+    slide_newest(s.range_26, s.count)
+    out.aroon_25 = 4.0 * (s.range_26.total_at[0] - s.range_26.total_at[1])
     middles = s.range_9.total[0] - s.range_9.total[1] - s.range_26.total[0] + s.range_26.total[1]
-    out[AT.ichimoku_9_26] = 0.5 * middles * s.per_atr
+    out.ichimoku_9_26 = 0.5 * middles * s.per_atr
 
 
 @compiled
@@ -157,12 +162,12 @@ def _directional(s, out):
     if changes >= 14:
         index = abs(apart) / moves if moves > 0.0 else 0.0
         s.adx = wilder(s.adx, 100.0 * index, 14, changes - 13)
-    out[AT.adx_14] = s.adx
-    out[AT.di_spread_14] = apart * s.per_atr
-    out[AT.plus_di_14] = 100.0 * s.plus_move * s.per_atr
-    out[AT.minus_di_14] = 100.0 * s.minus_move * s.per_atr
+    out.adx_14 = s.adx
+    out.di_spread_14 = apart * s.per_atr
+    out.plus_di_14 = 100.0 * s.plus_move * s.per_atr
+    out.minus_di_14 = 100.0 * s.minus_move * s.per_atr
     moves = s.moves_14
     moves.now[OF_14.up], moves.now[OF_14.down] = abs(high - low_before), abs(low - high_before)
     moves.now[OF_14.true_range] = s.true_range
     slide(moves, s.count)
-    out[AT.vortex_14] = ratio(moves.total[OF_14.up] - moves.total[OF_14.down], moves.total[OF_14.true_range])
+    out.vortex_14 = ratio(moves.total[OF_14.up] - moves.total[OF_14.down], moves.total[OF_14.true_range])

@@ -2,7 +2,7 @@
 
 import math
 
-from pipelines.features.definition import BOLLINGER, KAUFMAN, OWN, WILDER, family, places
+from pipelines.features.definition import BOLLINGER, KAUFMAN, OWN, WILDER, family, row_of
 from pipelines.features.sliding import slide, slide_highest, sliding
 from pipelines.features.state import OF_24, OF_48, figures, push, rings
 from pipelines.features.windows import STILL, compiled, ratio, scatter
@@ -40,7 +40,7 @@ FEATURES = family(
         ("ulcer_20", 38, "share", "Martin and McCann (1989), The Investor's Guide", "depth under the highest close"),
     ],
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 
 _RETURNS_12, OF_12 = sliding("returns_12", 12, "own", "square")
 _CANDLES_20, OF_20 = sliding(
@@ -57,15 +57,15 @@ RISK_METRICS = 0.06  #: weight of the newest square
 
 
 @compiled
-def write(s, bar, market, out):
+def write(s, bar, out):
     end = s.end
     close, width = s.close[end - 1], s.high[end - 1] - s.low[end - 1]
-    out[AT.atr_pct_14] = s.atr / close
-    out[AT.bollinger_width_20] = 4.0 * s.spread_20 / s.mean_20
-    out[AT.range_atr] = width * s.per_atr
+    out.atr_pct_14 = s.atr / close
+    out.bollinger_width_20 = 4.0 * s.spread_20 / s.mean_20
+    out.range_atr = width * s.per_atr
     s.width_7.now[0] = width
     slide(s.width_7, s.count)
-    out[AT.range_contraction_7] = ratio(7.0 * width, s.width_7.total[0])
+    out.range_contraction_7 = ratio(7.0 * width, s.width_7.total[0])
     _close_to_close(s, out)
     _ranges(s, close, out)
 
@@ -78,20 +78,18 @@ def _close_to_close(s, out):
     slide(short, s.count)
     of_12 = scatter(short.total[OF_12.own], short.total[OF_12.square], 12) / 11.0
     of_48 = scatter(long[OF_48.own], long[OF_48.square], 48) / 47.0
-    out[AT.volatility_24] = s.volatility
-    out[AT.volatility_48] = math.sqrt(of_48) if of_48 > STILL * STILL else 0.0
-    out[AT.volatility_ratio_12_48] = math.sqrt(of_12 / of_48) if of_48 > STILL * STILL else math.nan
+    out.volatility_24 = s.volatility
+    out.volatility_48 = math.sqrt(of_48) if of_48 > STILL * STILL else 0.0
+    out.volatility_ratio_12_48 = math.sqrt(of_12 / of_48) if of_48 > STILL * STILL else math.nan
     push(s.spread_24, s.end, s.volatility)
     earlier = s.spread_24[s.end - 25]
-    out[AT.volatility_change_24] = math.log(s.volatility / earlier) if earlier * s.volatility > 0.0 else math.nan
+    out.volatility_change_24 = math.log(s.volatility / earlier) if earlier * s.volatility > 0.0 else math.nan
     if s.count > 1:
         s.smooth_square += (own * own - s.smooth_square) * max(1.0 / (s.count - 1), RISK_METRICS)
-    out[AT.ewma_volatility] = math.sqrt(s.smooth_square)
+    out.ewma_volatility = math.sqrt(s.smooth_square)
     squares = middle[OF_24.square]
-    out[AT.downside_share_24] = ratio(middle[OF_24.down], squares)
-    out[AT.jump_share_24] = (
-        max(1.0 - 0.5 * math.pi * middle[OF_24.bipower] / squares, 0.0) if squares > 0.0 else math.nan
-    )
+    out.downside_share_24 = ratio(middle[OF_24.down], squares)
+    out.jump_share_24 = max(1.0 - 0.5 * math.pi * middle[OF_24.bipower] / squares, 0.0) if squares > 0.0 else math.nan
 
 
 @compiled
@@ -117,10 +115,10 @@ def _ranges(s, close, out):
     satchell = max(total[OF_20.satchell], 0.0) / 20.0
     gaps = scatter(total[OF_20.gap], total[OF_20.gap_square], 20) / 19.0
     bodies = scatter(total[OF_20.body], total[OF_20.body_square], 20) / 19.0
-    out[AT.parkinson_20] = math.sqrt(total[OF_20.parkinson] * (PARKINSON / 20.0))
-    out[AT.garman_klass_20] = math.sqrt(max(total[OF_20.klass] / 20.0, 0.0))
-    out[AT.rogers_satchell_20] = math.sqrt(satchell)
-    out[AT.yang_zhang_20] = math.sqrt(gaps + YANG_ZHANG * bodies + (1.0 - YANG_ZHANG) * satchell)
+    out.parkinson_20 = math.sqrt(total[OF_20.parkinson] * (PARKINSON / 20.0))
+    out.garman_klass_20 = math.sqrt(max(total[OF_20.klass] / 20.0, 0.0))
+    out.rogers_satchell_20 = math.sqrt(satchell)
+    out.yang_zhang_20 = math.sqrt(gaps + YANG_ZHANG * bodies + (1.0 - YANG_ZHANG) * satchell)
     squares = total[OF_20.gap_square] + total[OF_20.body_square]
-    out[AT.gap_share_20] = ratio(total[OF_20.gap_square], squares)
-    out[AT.ulcer_20] = math.sqrt(total[OF_20.depth] / 20.0)
+    out.gap_share_20 = ratio(total[OF_20.gap_square], squares)
+    out.ulcer_20 = math.sqrt(total[OF_20.depth] / 20.0)

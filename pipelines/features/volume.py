@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from pipelines.features.definition import KAUFMAN, OWN, family, places
+from pipelines.features.definition import KAUFMAN, OWN, family, row_of
 from pipelines.features.sliding import slide, sliding
-from pipelines.features.state import IN, figures
+from pipelines.features.state import figures
 from pipelines.features.windows import SAME, compiled, exponential, ratio, scatter
 
 _OBV = "Granville (1963), New Key to Stock Market Profits; over a window"
@@ -42,7 +42,7 @@ FEATURES = family(
     ],
     sessions=1,
 )
-AT = places(FEATURES)
+ROW = row_of(FEATURES)
 
 _VOLUME_5, OF_5 = sliding("volume_5", 5, "volume", "value", "size")
 _VOLUME_14, OF_14 = sliding("volume_14", 14, "up", "down")
@@ -66,19 +66,19 @@ STATE = (
 
 
 @compiled
-def write(s, bar, market, out):
+def write(s, bar, out):
     volume = s.volume[s.end - 1]
     close, typical = s.close[s.end - 1], s.typical[s.end - 1]
     if s.session_bars == 1.0:
         s.session_value = s.session_volume = 0.0
     s.session_value += typical * volume
     s.session_volume += volume
-    out[AT.vwap_distance] = (close - ratio(s.session_value, s.session_volume)) * s.per_atr
+    out.vwap_distance = (close - ratio(s.session_value, s.session_volume)) * s.per_atr
     earlier = s.volume_20.total[OF.volume]
     flow = _remember(s, volume, close, typical)
-    out[AT.relative_volume_20] = ratio(20.0 * volume, earlier)
+    out.relative_volume_20 = ratio(20.0 * volume, earlier)
     _window(s, volume, close, out)
-    out[AT.mfi_14] = _money_flow_index(s, volume)
+    out.mfi_14 = _money_flow_index(s, volume)
     _smoothed(s, volume, flow, out)
     _curve(s, bar, volume, out)
 
@@ -116,18 +116,18 @@ def _window(s, volume, close, out):
     summed, value = total[OF.volume], total[OF.value]
     per_volume = 1.0 / summed if summed > 0.0 else math.nan
     spread = scatter(summed, total[OF.square], 20)
-    out[AT.volume_z_20] = ratio(volume - summed / 20.0, math.sqrt(spread / 20.0))
-    out[AT.volume_trend_5_20] = 4.0 * short[OF_5.volume] * per_volume
-    out[AT.obv_20] = total[OF.signed] * per_volume
-    out[AT.chaikin_flow_20] = total[OF.flow] * per_volume
-    out[AT.vwap_distance_20] = (close - total[OF.typical_value] * per_volume) * s.per_atr
-    out[AT.quiet_share_20] = total[OF.quiet] / 20.0
-    out[AT.amihud_ratio_5_20] = ratio(short[OF_5.size] * value, short[OF_5.value] * total[OF.size])
+    out.volume_z_20 = ratio(volume - summed / 20.0, math.sqrt(spread / 20.0))
+    out.volume_trend_5_20 = 4.0 * short[OF_5.volume] * per_volume
+    out.obv_20 = total[OF.signed] * per_volume
+    out.chaikin_flow_20 = total[OF.flow] * per_volume
+    out.vwap_distance_20 = (close - total[OF.typical_value] * per_volume) * s.per_atr
+    out.quiet_share_20 = total[OF.quiet] / 20.0
+    out.amihud_ratio_5_20 = ratio(short[OF_5.size] * value, short[OF_5.value] * total[OF.size])
     own, size, squares = total[OF.own], total[OF.size], total[OF.own_square]
     scale = spread * scatter(own, squares, 20)
-    out[AT.return_volume_correlation_20] = ratio(total[OF.own_volume] - own * summed / 20.0, math.sqrt(scale))
+    out.return_volume_correlation_20 = ratio(total[OF.own_volume] - own * summed / 20.0, math.sqrt(scale))
     scale = spread * scatter(size, squares, 20)
-    out[AT.size_volume_correlation_20] = ratio(total[OF.size_volume] - size * summed / 20.0, math.sqrt(scale))
+    out.size_volume_correlation_20 = ratio(total[OF.size_volume] - size * summed / 20.0, math.sqrt(scale))
 
 
 @compiled
@@ -146,20 +146,20 @@ def _smoothed(s, volume, flow, out):
         s.flow_10 = (s.flow_10 - flow) * (1.0 - 2.0 / 11.0)
         s.force = exponential(s.force, s.change * volume, 13, s.count - 1)
         s.force_volume = exponential(s.force_volume, volume, 13, s.count - 1)
-    out[AT.chaikin_oscillator_3_10] = ratio(20.0 * (s.flow_3 - s.flow_10), s.volume_20.total[OF.volume])
-    out[AT.force_13] = ratio(s.force, s.force_volume) * s.per_atr
+    out.chaikin_oscillator_3_10 = ratio(20.0 * (s.flow_3 - s.flow_10), s.volume_20.total[OF.volume])
+    out.force_13 = ratio(s.force, s.force_volume) * s.per_atr
 
 
 @compiled
 def _curve(s, bar, volume, out):
     """Volume against the volume curve of the day, as the sessions before drew it; NaN for a minute not seen before."""
-    out[AT.volume_surprise] = out[AT.session_pace] = math.nan
-    minute = int(bar[IN.minute]) - FIRST_MINUTE
+    out.volume_surprise = out.session_pace = math.nan
+    minute = int(bar.minute) - FIRST_MINUTE
     if not 0 <= minute <= LAST_MINUTE - FIRST_MINUTE:
         return
     if s.minutes_seen[minute] > 0.0:
-        out[AT.volume_surprise] = ratio(volume, s.usual_volume[minute])
-        out[AT.session_pace] = ratio(s.session_volume, s.usual_pace[minute])
+        out.volume_surprise = ratio(volume, s.usual_volume[minute])
+        out.session_pace = ratio(s.session_volume, s.usual_pace[minute])
     if not math.isnan(volume):
         s.minutes_seen[minute] += 1.0
         weight = max(1.0 / s.minutes_seen[minute], CURVE_WEIGHT)

@@ -88,65 +88,6 @@ def deviation(values):
 
 
 @compiled
-def highest(values):
-    """Largest value, in two lanes: each waits only for itself."""
-    first = second = values[0]
-    for i in range(1, values.shape[0] - 1, 2):
-        first = values[i] if values[i] > first else first
-        second = values[i + 1] if values[i + 1] > second else second
-    newest = values[values.shape[0] - 1]
-    first = newest if newest > first else first
-    return first if first > second else second
-
-
-@compiled
-def lowest(values):
-    """Smallest value, in two lanes."""
-    first = second = values[0]
-    for i in range(1, values.shape[0] - 1, 2):
-        first = values[i] if values[i] < first else first
-        second = values[i + 1] if values[i + 1] < second else second
-    newest = values[values.shape[0] - 1]
-    first = newest if newest < first else first
-    return first if first < second else second
-
-
-@compiled
-def co_moments(x, y):
-    """Sum of the products of deviations, and the sums of squared deviations of x and of y."""
-    n = x.shape[0]
-    x_mean = mean(x)
-    y_mean = mean(y)
-    product = xx = yy = 0.0
-    for i in range(n):
-        dx = x[i] - x_mean
-        dy = y[i] - y_mean
-        product += dx * dy
-        xx += dx * dx
-        yy += dy * dy
-    return product, xx, yy
-
-
-@compiled
-def line(values):
-    """Slope per step of the least squares line, and its determination in [0, 1] (0 for a level line)."""
-    n = values.shape[0]
-    last = values[n - 1]
-    centre = 0.5 * (n - 1)
-    product = shifted = squares = 0.0
-    for i in range(n):
-        value = values[i] - last
-        product += (i - centre) * value
-        shifted += value
-        squares += value * value
-    steps = n * (n * n - 1.0) / 12.0
-    spread = squares - shifted * shifted / n
-    if spread <= 0.0:
-        return 0.0, 0.0
-    return product / steps, min(product * product / (steps * spread), 1.0)
-
-
-@compiled
 def exponential(before, value, span, count):
     """Next exponential mean with weight 2/(span+1); `count` values so far, this one included.
 
@@ -161,33 +102,3 @@ def exponential(before, value, span, count):
 def wilder(before, value, span, count):
     """Next mean in Wilder's smoothing, weight 1/span; the first `span` values are averaged."""
     return before + (value - before) / min(count, span)
-
-
-@compiled
-def newest_highest(ring, end, count, window, best, at):
-    """Highest of the last `window` values and the bar it stood at, the newest of equals; both from those before."""
-    value = ring[end - 1]
-    if count == 1 or value >= best:
-        return value, 1.0 * count
-    if count - at < window:
-        return best, at
-    best, place = ring[end - window], 0
-    for i in range(1, window):
-        if ring[end - window + i] >= best:
-            best, place = ring[end - window + i], i
-    return best, 1.0 * (count - window + 1 + place)
-
-
-@compiled
-def newest_lowest(ring, end, count, window, best, at):
-    """As `newest_highest`, of the lowest."""
-    value = ring[end - 1]
-    if count == 1 or value <= best:
-        return value, 1.0 * count
-    if count - at < window:
-        return best, at
-    best, place = ring[end - window], 0
-    for i in range(1, window):
-        if ring[end - window + i] <= best:
-            best, place = ring[end - window + i], i
-    return best, 1.0 * (count - window + 1 + place)

@@ -42,32 +42,61 @@ def one_stock(paths: Paths) -> tuple[str, pd.DataFrame]:
 
 
 def batch(paths: Paths) -> dict[str, Any]:
-    """All features of one instrument in one thread, per value; the same set by TA-Lib and pandas, one by one."""
+    """All features in one thread, per value, as tables: of all stocks, of one alone; the same by TA-Lib and pandas."""
     from pipelines.domain.bars import Interval
-    from pipelines.features.batch import build_features
+    from pipelines.features.batch import build_features, stocks_of
     from pipelines.features.catalogue import FEATURE_NAMES
     from pipelines.tables import read_table
-    from tests.unit.features.references import pandas_figures
 
-    symbol, bars = one_stock(paths)
+    frames = {path.stem: read_table(path) for path in sorted(paths.validated_bars.glob("*.parquet"))}
     news, instruments = read_table(paths.news), read_table(paths.instruments)
-    per_value = 1e9 / len(bars)
-    whole = best_seconds(lambda: list(build_features({symbol: bars}, news, instruments, Interval.MIN_5).rows))
-    peers = _talib(bars)
-    by_talib = [best_seconds(peer) / (len(out) if isinstance(out := peer(), tuple) else 1) for peer in peers]
-    few = bars.head(2_000).reset_index(drop=True)
-    moves = np.log(few["close"]).diff()
-    started = time.perf_counter()
-    others = pandas_figures(few, moves, (moves > 0).astype(float))
-    by_pandas = (time.perf_counter() - started) / len(others) / len(few) * 1e9
-    ours, theirs = whole * per_value / len(FEATURE_NAMES), statistics.mean(by_talib) * per_value
+    stocks = stocks_of(instruments).keys() & frames.keys()
+    symbol, bars = one_stock(paths)
+
+    def built(given: dict[str, pd.DataFrame]) -> None:
+        for _ in build_features(given, news, instruments, Interval.MIN_5).rows:
+            pass
+
+    ours = _value_ns(lambda: built(frames), sum(len(frames[name]) for name in stocks) * len(FEATURE_NAMES))
+    alone = _value_ns(lambda: built({symbol: bars}), len(bars) * len(FEATURE_NAMES))
+    functions, as_table, columns = _by_talib(bars)
+    pandas_ns = _by_pandas(bars.head(2_000).reset_index(drop=True))
     return {
-        "threads": 1, "features": len(FEATURE_NAMES), "bars": len(bars), "value_ns": ours,
-        "peer": f"TA-Lib, {len(peers)} functions one by one", "peer_value_ns": theirs,
-        "times_as_fast_as_peer": theirs / ours,
-        "pandas_value_ns": by_pandas, "times_as_fast_as_pandas": by_pandas / ours,
+        "threads": 1, "features": len(FEATURE_NAMES), "bars": sum(map(len, frames.values())), "value_ns": ours,
+        "one_stock_alone_value_ns": alone,
+        "peer": f"TA-Lib, {columns} columns by one call after another, as a table", "peer_value_ns": as_table,
+        "peer_functions_alone_value_ns": functions, "times_as_fast_as_peer": as_table / ours,
+        "pandas_value_ns": pandas_ns, "times_as_fast_as_pandas": pandas_ns / ours,
         "times_as_fast_as_alpha158": ALPHA158_VALUE_NS / ours,
     }  # fmt: skip
+
+
+def _value_ns(work: Callable[[], Any], values: int) -> float:
+    return best_seconds(work) / values * 1e9
+
+
+def _by_talib(bars: pd.DataFrame) -> tuple[float, float, int]:
+    """Nanoseconds a value of the functions, and of the functions and a table of their columns; how many these are."""
+    calls = _talib(bars)
+
+    def columns() -> list[np.ndarray]:
+        found = [call() for call in calls]
+        return [column for out in found for column in (out if isinstance(out, tuple) else (out,))]
+
+    def table() -> pd.DataFrame:
+        return pd.DataFrame(dict(enumerate(columns())))
+
+    count = len(columns())
+    return _value_ns(columns, count * len(bars)), _value_ns(table, count * len(bars)), count
+
+
+def _by_pandas(bars: pd.DataFrame) -> float:
+    from tests.unit.features.references import pandas_figures
+
+    moves = np.log(bars["close"]).diff()
+    started = time.perf_counter()
+    found = pandas_figures(bars, moves, (moves > 0).astype(float))
+    return (time.perf_counter() - started) / len(found) / len(bars) * 1e9
 
 
 def _talib(bars: pd.DataFrame) -> list[Callable[[], Any]]:
@@ -104,43 +133,32 @@ def by_family(paths: Paths) -> dict[str, Any]:
 
     from pipelines.features import step
     from pipelines.features.catalogue import FAMILIES
-    from pipelines.features.market import AT as MARKET_AT
-    from pipelines.features.market import FEATURES as MARKET
-    from pipelines.features.state import IN, INPUTS
+    from pipelines.features.inputs import Said, bar_inputs, microseconds
 
     _, bars = one_stock(paths)
-    inputs, market = np.zeros((len(bars), len(INPUTS))), np.zeros((len(bars), len(MARKET)))
-    for name in ("open", "high", "low", "close", "volume"):
-        inputs[:, getattr(IN, name)] = bars[name].to_numpy(float)
-    local = bars["close_time"].dt
-    inputs[:, IN.session] = local.normalize().rank(method="dense")
-    inputs[:, IN.minute], inputs[:, IN.weekday] = local.hour * 60 + local.minute, local.dayofweek
-    inputs[:, IN.month] = local.month
-    remember, market_return = step._remember, MARKET_AT.market_return_1
+    inputs = step.as_records(bar_inputs(bars, microseconds(bars["close_time"]), Said(), has_volume=True))
+    remember = step._remember
 
-    def seconds(write: Any, places: int) -> float:
+    def seconds(write: Any, row: np.dtype) -> float:
         @njit(error_model="numpy")
-        def run(states, inputs, market, out):
+        def run(states, inputs, out):
             s = states[0]
             for i in range(inputs.shape[0]):
-                remember(s, inputs[i], market[i, market_return])
-                write(s, inputs[i], market[i], out[i % 64])
+                remember(s, inputs[i])
+                write(s, inputs[i], out[i % 64])
 
-        out = np.empty((64, places))
-        return best_seconds(lambda: run(step.new_states(1), inputs, market, out), repeats=30)
+        out = np.empty(64, row)
+        return best_seconds(lambda: run(step.new_states(1), inputs, out), repeats=30)
 
     @njit(error_model="numpy")
-    def nothing(s, bar, market, out):
+    def nothing(s, bar, out):
         return
 
-    shared = seconds(nothing, 1)
+    shared = seconds(nothing, step.INPUT_ROW)
     figures = {"shared_bar_ns": shared / len(bars) * 1e9}
     for family in FAMILIES:
-        if not hasattr(family, "write"):
-            continue  # not of the step
-        places = len(family.FEATURES)
-        taken = seconds(family.write, places) - shared
-        figures[family.FEATURES[0].family] = taken / len(bars) / places * 1e9
+        taken = seconds(family.write, family.ROW) - shared
+        figures[family.FEATURES[0].family] = taken / len(bars) / len(family.FEATURES) * 1e9
     return figures
 
 

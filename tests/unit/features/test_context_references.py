@@ -14,7 +14,7 @@ from pipelines.features.catalogue import CATALOGUE, FEATURE_NAMES
 from pipelines.features.dates import FEATURES as DATES
 from pipelines.features.dates import calendar_rows
 from pipelines.features.events import AT as EVENT_AT
-from pipelines.features.events import announced, event_rows
+from pipelines.features.events import EVENTS, announced, write_events
 from pipelines.features.inputs import microseconds
 from pipelines.features.outcomes import HALF_LIFE_DAYS, ended_from
 from tests.unit.features.known import SECTORS, Known
@@ -349,11 +349,12 @@ def test_an_ex_date_counts_from_its_announcement():
     )
     stamps = ["03-10 15:30", "03-11 10:00", "03-20 10:00", "03-27 10:00", "05-25 10:00", "06-02 10:00"]
 
-    rows = event_rows(
-        dates, microseconds(pd.Series(pd.to_datetime([f"2026-{stamp}" for stamp in stamps]).tz_localize(IST)))
-    )
+    times = microseconds(pd.Series(pd.to_datetime([f"2026-{stamp}" for stamp in stamps]).tz_localize(IST)))
+    out = np.empty((EVENTS, len(times)))
 
-    ahead, since = rows[:, EVENT_AT.days_to_ex_date], rows[:, EVENT_AT.days_since_ex_date]
+    write_events(dates, times, out)
+
+    ahead, since = out[EVENT_AT.days_to_ex_date], out[EVENT_AT.days_since_ex_date]
     np.testing.assert_array_equal(ahead, [np.nan, 9, np.nan, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(since, [np.nan, np.nan, 0, 7, np.nan, 1])
 

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pipelines.domain.bars import IST
@@ -27,7 +26,7 @@ from pipelines.ingest.manifest import Entry, Manifest, Part
 from pipelines.ingest.pin import Pin, read_rows
 from pipelines.ingest.sayings import REPEAT, latest, untold
 from pipelines.ingest.source import Fetched
-from pipelines.tables import replacing, sync_folder
+from pipelines.tables import replacing, sync_folder, write_parquet
 
 LOCK_WAIT_S = 120.0
 CLOCK_SLACK = timedelta(minutes=1)  #: a clock may have been set back by so much, not by more
@@ -193,7 +192,7 @@ class Lake:
         made = [folder for folder in target.parents if not folder.exists()]
         table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(origin)
         with replacing(target) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+            write_parquet(table, temporary)
             content = temporary.read_bytes()
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())

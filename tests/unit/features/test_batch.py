@@ -150,7 +150,8 @@ def test_the_rows_carry_symbol_and_close_time():
     assert str(market_table["close_time"].dtype) == "datetime64[us, Asia/Kolkata]"
 
 
-def test_instruments_are_asked_for_one_after_another():
+@pytest.mark.parametrize(("threads", "asked"), [(1, {"INFY"}), (2, {"INFY", "RELIANCE"})])
+def test_no_more_instruments_are_begun_than_are_worked_on_at_once(threads, asked):
     class Folder(dict):
         asked: list[str] = []
 
@@ -159,12 +160,23 @@ def test_instruments_are_asked_for_one_after_another():
             return super().__getitem__(symbol)
 
     folder = Folder(random_market(bars=30))
-    tables = build_features(folder, no_news(), instrument_table(instruments()), Interval.MIN_5)
+    tables = build_features(folder, no_news(), instrument_table(instruments()), Interval.MIN_5, threads=threads)
     folder.asked.clear()
 
     next(tables.rows)
 
-    assert folder.asked == ["INFY"]
+    assert {"INFY"} <= set(folder.asked) <= asked
+
+
+def test_the_rows_do_not_depend_on_how_many_instruments_are_worked_on_at_once():
+    given = random_market(bars=300), no_news(), instrument_table(instruments()), Interval.MIN_5
+
+    one, three = build_features(*given, threads=1), build_features(*given, threads=3)
+
+    assert_frame_equal(one.market, three.market, check_exact=True)
+    for (symbol, alone), (same, beside) in zip(one.rows, three.rows, strict=True):
+        assert symbol == same
+        assert_frame_equal(alone, beside, check_exact=True)
 
 
 def test_the_bars_of_few_instruments_are_in_memory_at_once():

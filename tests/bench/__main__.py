@@ -16,7 +16,7 @@ from rich.table import Table
 from pipelines.journal.postgres import stop_embedded
 from pipelines.paths import Paths
 from pipelines.tables import read_json, write_json
-from tests.bench import features, lake, month, scaling, session, stream, validation
+from tests.bench import features, lake, month, regimes, scaling, session, stream, validation
 from tests.bench.timing import seconds_of
 from tests.conftest import ROOT, run_stages, workspace_at
 
@@ -169,6 +169,7 @@ def main() -> None:
             ("features", lambda: features.measure(paths)),
             ("validation", lambda: validation.measure(params.validate_)),
             ("features, scaling", scaling.measure),
+            ("regimes, markets not chosen on", lambda: regimes.measure(params)),
             ("backtest", lambda: backtest(paths, params)),
             ("decide, in process", lambda: decide_in_process(paths)),
             ("policy service and executor", lambda: with_policy_service(paths, params)),

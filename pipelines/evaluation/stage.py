@@ -49,7 +49,7 @@ def run(params: Params, paths: Paths) -> StageReport:
         stage="evaluation",
         rows_in=len(panel.table),
         rows_out=len(assessed.trades),
-        notes=_notes(assessed.figures),
+        notes=(*_notes(assessed.figures), *_told_of_steps(held_over_steps(panel, assessed.trades))),
     )
 
 
@@ -72,6 +72,21 @@ def rules_from(params: Params, panel: Panel) -> Rules:
         hold_bars=hold_limit(params.policy.label, panel.interval),
         square_off_minutes=params.policy.label.square_off_minutes,
     )
+
+
+def held_over_steps(panel: Panel, trades: pd.DataFrame) -> int:
+    """How many trades were held over a step of their share's adjustment, and so went on by its ratio.
+
+    Parameters
+    ----------
+    trades : as `trades_table` gives them, entered at a bar's open and left by a bar's close
+    """
+    table, entered, left = panel.table, ["symbol", "entered_at"], ["symbol", "exited_at"]
+    at_open = table.set_index(["symbol", "open_time"])["adjustment"]
+    at_close = table.set_index(["symbol", "close_time"])["adjustment"]
+    before = at_open.reindex(pd.MultiIndex.from_frame(trades[entered])).to_numpy()
+    after = at_close.reindex(pd.MultiIndex.from_frame(trades[left])).to_numpy()
+    return int((before != after).sum())
 
 
 def reloads_identically(bundle: Bundle, table: pd.DataFrame) -> bool:
@@ -112,4 +127,12 @@ def _notes(figures: dict[str, Any]) -> tuple[str, ...]:
         f"net Rs {figures['net_inr']:,.2f} after Rs {figures['charges_inr']:,.2f} of charges",
         f"Sharpe {shown('sharpe')}, deflated {shown('deflated_sharpe')} for {figures['trials']} trials, "
         f"at double charges {shown('double_cost_sharpe')}, buy and hold {shown('buy_and_hold_sharpe')}",
+    )
+
+
+def _told_of_steps(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (
+        f"{count} trades were held over an ex-date that was learnt too late, or a night nobody explains: by its ratio",
     )

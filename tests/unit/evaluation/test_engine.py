@@ -14,6 +14,7 @@ from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
 from pipelines.evaluation.baselines import buy_and_hold
 from pipelines.evaluation.engine import Rules, run_backtest, trades_table
+from pipelines.evaluation.stage import held_over_steps
 from pipelines.policy.labels import EX_DATED, Costs, barrier_labels
 from tests.unit.policy.builders import SMALL, a_panel
 
@@ -346,6 +347,16 @@ def test_an_action_learnt_on_its_ex_date_is_carried_over_by_its_ratio():
 
     assert (trade.outcome.exit_reason, trade.exit_row) == (ExitReason.TIME, 7)
     assert trade.outcome.gross_inr == 0
+
+
+def test_trades_held_over_a_step_are_counted():
+    panel = split_at(a_flat_panel(days=24, interval=Interval.DAY), 4, 2)
+    late, told = traded(panel, decisions_at([1, 12], stop=0.1, target=0.5)), announced(panel, 4)
+    early = traded(told, decisions_at([1, 12], stop=0.1, target=0.5))
+
+    assert held_over_steps(panel, trades_table(late.trades)) == 1
+    assert held_over_steps(told, trades_table(early.trades)) == 0
+    assert held_over_steps(panel, trades_table(())) == 0
 
 
 def test_a_fraction_of_a_share_is_paid_in_cash_at_the_open_of_the_ex_date():

@@ -121,6 +121,19 @@ def test_bars_of_a_day_are_played_and_those_before_are_its_history(tmp_path):
     assert venue.board.quotes["AXISBANK"].last_price == Decimal("800.50")
 
 
+def test_daily_files_are_played_a_bar_a_session(tmp_path):
+    days = ("2024-07-15", "2024-07-16", "2024-07-18")  # the 17th is a holiday
+    rows = "".join(f"{day},100,104,99,{100 + n},5000\n" for n, day in enumerate(days))
+    (tmp_path / "SBIN.csv").write_text(f"date,open,high,low,close,volume\n{rows}")
+
+    replay = replay_bars(tmp_path, Choice())
+
+    assert replay.interval is Interval.DAY
+    assert [(day.day.isoformat(), f"{day.open:%H:%M}", f"{day.close:%H:%M}") for day in replay.days] == [
+        (day, "09:15", "15:30") for day in days
+    ]
+
+
 @pytest.mark.parametrize(
     ("ask", "error", "says"),
     [

@@ -3,15 +3,18 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from pipelines.domain.bars import PRICE_COLUMNS, Bar
 from pipelines.domain.equity import first_day
 from pipelines.domain.halts import Cause, HaltEvent, Mode, Word
 from pipelines.domain.orders import OrderStatus, OrderType, Product, Purpose
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.restrictions import Restriction
 from pipelines.journal.memory import MemoryJournal
-from serving.executor.bar_builder import Tick
+from serving.executor.bar_builder import ClosedBars, Tick
 from serving.executor.desk import Frame
 from tests.unit.executor.test_session import CASH, OPEN, Market
 from tests.unit.executor.test_watch import TRIGGERS
@@ -281,3 +284,34 @@ def test_a_tick_of_nothing_held_marks_no_equity_before_it_is_priced():
     assert before is not None
     assert market.session.risk.equity_day is not None
     assert market.session.risk.equity_day.peak == before.peak
+
+
+def test_a_split_in_history_or_in_live_bars_moves_no_correlation():
+    def told(ratio: float) -> Market:
+        market, random = a_market(), np.random.default_rng(5)
+        closes = 100 * np.exp(np.cumsum(random.normal(0, 0.01, (60, 2)), axis=0))
+        times = [OPEN - timedelta(days=1) + timedelta(minutes=5 * n) for n in range(60)]
+        factors = np.where(np.arange(60) >= 30, ratio, 1.0)
+        frames = {
+            "TCS": pd.DataFrame({"close_time": times, "close": closes[:, 0] / factors, "adjustment": factors}),
+            "INFY": pd.DataFrame({"close_time": times, "close": closes[:, 1], "adjustment": 1.0}),
+        }
+        prices = dict.fromkeys(PRICE_COLUMNS, 1.0)
+        frames = {
+            symbol: frame.assign(**prices | {"close": frame["close"]}, volume=1) for symbol, frame in frames.items()
+        }
+        market.session.risk.warm_up({symbol: frame[:50] for symbol, frame in frames.items()})
+        for row in range(50, 60):
+            bars = {s: a_bar(s, times[row], frame.iloc[row]) for s, frame in frames.items()}
+            market.session.risk.take_bars(ClosedBars(times[row], times[row], bars))
+        return market
+
+    plain, split = (told(ratio).session.risk.correlations.between("TCS", "INFY") for ratio in (1.0, 10.0))
+
+    assert plain is not None
+    assert split == pytest.approx(plain)
+
+
+def a_bar(symbol: str, at, row) -> Bar:
+    close = float(row["close"])
+    return Bar(symbol, at, at, close, close, close, close, 1, float(row["adjustment"]))

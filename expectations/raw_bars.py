@@ -103,6 +103,10 @@ def _place() -> list[Expectation]:
     reasons = {
         "on_session": ("not_a_session", "the market was closed on {open_time:%Y-%m-%d}"),
         "in_hours": ("outside_session", "{open_time:%H:%M} is outside the session of {open_time:%Y-%m-%d}"),
+        "unshifted": (
+            "shifted_stamps",
+            "rows of {open_time:%Y-%m-%d} lie off its session: stamps of another zone?",
+        ),
         "on_grid": ("off_grid", "{open_time:%Y-%m-%d %H:%M:%S} is not the start of a bar"),
         "listed": ("not_listed", "{symbol} was not listed on {open_time:%Y-%m-%d}"),
     }

@@ -16,6 +16,7 @@ def suite(chosen: Severities | None = None) -> ExpectationSuite:
         "on_session": rule("not_a_session", "the market was closed on {time:%Y-%m-%d}"),
         "in_hours": rule("outside_session", f"{stamp} is outside the session"),
         "in_whole_day": rule("stub_day", "{time:%Y-%m-%d} holds next to none of the ticks of the day before"),
+        "unshifted": rule("shifted_stamps", "ticks of {time:%Y-%m-%d} lie off its session: stamps of another zone?"),
     }
     most = {
         "copies_before": (0, rule("duplicate", "the same tick stands above")),

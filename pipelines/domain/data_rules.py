@@ -52,6 +52,8 @@ _ALL = (
     DataRule("price_outside_range", _Q, _FIRM, "open or close is outside low and high", "look it up, mend the source"),
     DataRule("not_a_session", _Q, _FIRM, "the market was closed on that day", "correct the stamp, or the calendar"),
     DataRule("outside_session", _Q, _FIRM, "the time lies outside that day's session", "correct stamp or calendar"),
+    DataRule("shifted_stamps", _Q, _FIRM, "a day's rows lie off its session, as those of another zone do",
+             "tell the zone: ingest.columns, or mend the source"),
     DataRule("off_grid", _Q, _FIRM, "the time is no start of a bar", "choose the interval that the file has"),
     DataRule("close_before_open", _S, (_S,), "a bar ends before it begins", "run ingest again"),
     DataRule("not_listed", _Q, _FREE, "the instrument was not listed that day", "correct dated facts or symbol"),

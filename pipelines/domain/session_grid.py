@@ -2,8 +2,10 @@
 
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
@@ -13,6 +15,10 @@ _MINUTE = 60_000_000  # microseconds, as are all plain numbers below
 _DAY = 24 * 60 * _MINUTE
 _IST_OFFSET = 330 * _MINUTE  # no daylight saving
 _EPOCH = date(1970, 1, 1)
+#: How far both ends of a day's rows have to lie off its session to be shifted: zones differ by half an hour or more.
+#: Where the first half hour is missing, rows a quarter of an hour beyond the close are no mere strays
+_OFF, _STRAY = 30 * _MINUTE, 15 * _MINUTE
+_MANY = 1 / 3  #: of a day's rows outside its session are no strays either; recorded days have up to 0.29
 _OPEN, _CLOSE = 555 * _MINUTE, 930 * _MINUTE  # 09:15 and 15:30: what a day outside every session is measured against
 
 
@@ -56,6 +62,44 @@ def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
         },
         index=times.index,
     )
+
+
+def shifted(times: pd.Series, owners: npt.NDArray[Any], outside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Rows of days that lie off their session: stamps of another zone, taken as ours.
+
+    Either both ends of the day's rows lie off the session on the same side, or more than a third of them lie outside.
+
+    Some of such rows may fall inside the session and bear the figures of another time of the day.
+
+    Parameters
+    ----------
+    times : Series of `TIME_DTYPE`, shape (n,), intraday; NaT belongs to no day
+    owners : whose row it is, shape (n,): a day is judged by all rows of its owner, so at its end
+    outside : whether the row lies outside its day's session, see `slots`; False on days without one
+
+    Returns
+    -------
+    Flags of shape (n,).
+    """
+    found = np.zeros(len(times), dtype=bool)
+    if not outside.any():
+        return found
+    moments = times.astype(TIME_DTYPE).astype("int64").to_numpy()
+    days = (moments + _IST_OFFSET) // _DAY
+    some = np.flatnonzero(np.isin(days, days[outside]) & times.notna().to_numpy())
+    rows = pd.DataFrame({"owner": owners[some], "day": days[some], "moment": moments[some]})
+    ends = rows.groupby(["owner", "day"])["moment"]
+    first, last = ends.transform("min").to_numpy(), ends.transform("max").to_numpy()
+    start, close, end = (
+        np.array([_hours(int(day))[:3] for day in rows["day"].unique()], dtype="int64")
+        .reshape(-1, 3)[pd.factorize(rows["day"])[0]]
+        .T
+    )
+    early = (first <= start - _OFF) & (last <= close - _OFF)
+    late = (first >= start + _OFF) & (last >= end + _STRAY)
+    many = rows.assign(outside=outside[some]).groupby(["owner", "day"])["outside"].transform("mean").to_numpy() > _MANY
+    found[some] = early | late | many
+    return found
 
 
 def bars_in_sessions(first: date, last: date, interval: Interval) -> dict[date, int]:

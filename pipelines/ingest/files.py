@@ -59,6 +59,7 @@ def read_files(params: IngestParams) -> World:
     for symbol in sorted(candidates):
         chosen[symbol], told = _best(candidates[symbol])
         left_out += told
+        _refuse_empty(chosen[symbol])
     left_out += told_of_joining(chosen.values(), interval)
     rejected = [candidate.rejected for candidate in chosen.values() if len(candidate.rejected)]
     return World(
@@ -201,7 +202,7 @@ def _with_adjustment(series: Series, actions: pd.DataFrame) -> Series:
 
 
 def _best(candidates: list[Candidate]) -> tuple[Candidate, list[str]]:
-    ranked = sorted(candidates, key=lambda one: (one.defects, -len(one.bars), one.file))
+    ranked = sorted(candidates, key=lambda one: (not len(one.bars), one.defects, -len(one.bars), one.file))
     best = ranked[0]
     told = [
         f"{best.symbol}: {other.file} ({len(other.bars)} bars, {other.defects} defective) is left out for "
@@ -209,6 +210,13 @@ def _best(candidates: list[Candidate]) -> tuple[Candidate, list[str]]:
         for other in ranked[1:]
     ]
     return best, told
+
+
+def _refuse_empty(candidate: Candidate) -> None:
+    if not len(candidate.bars):
+        gone = candidate.rejected["rule"].value_counts().to_dict()
+        why = ", ".join(f"{rule} {count}" for rule, count in gone.items()) or "all rows lie outside the sessions"
+        raise BadInput(f"{candidate.file}: no bar can be made of its rows ({why}); mend the file or leave it out")
 
 
 def instruments_of(chosen: Mapping[str, Candidate], dump: pd.DataFrame) -> pd.DataFrame:

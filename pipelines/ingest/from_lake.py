@@ -115,7 +115,8 @@ def _told(pin: Pin, interval: Interval, params: IngestParams) -> tuple[dict[str,
         for symbol, own_rows in renamed(rows, names).groupby("symbol", sort=True):
             found[str(symbol)].append(_series(str(symbol), source, minutes, own_rows, gone))
     until = reached(series for several in found.values() for series in several)
-    return {symbol: [at_interval(one, interval, until) for one in several] for symbol, several in found.items()}, names
+    told = {symbol: [at_interval(one, interval, until) for one in several] for symbol, several in found.items()}
+    return {symbol: several for symbol, several in told.items() if any(len(one.bars) for one in several)}, names
 
 
 def _series(symbol: str, source: str, minutes: int, rows: pd.DataFrame, rejected: pd.DataFrame) -> Series:

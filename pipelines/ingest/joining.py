@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.instruments import Kind
-from pipelines.domain.session_grid import slots
+from pipelines.domain.session_grid import shifted, slots
 from pipelines.ingest.kinds import RAW_BAR_COLUMNS
 from pipelines.ingest.names import kind_of
 from pipelines.ingest.rejects import no_rejects, rejected_rows
@@ -63,6 +65,7 @@ def at_interval(series: Series, interval: Interval, until: pd.Timestamp | None =
         bars = stamped(series.frame, interval)
     else:
         faults = impossible(series.frame)
+        faults = faults.where((faults != "") | ~_shifted(series.frame["open_time"]), "shifted_stamps")
         rejected = pd.concat([rejected, _rejected_faults(series, faults)], ignore_index=True)
         joined = resample(series.frame[faults == ""].sort_values("open_time", kind="stable"), interval, until)
         bars, outside, unfinished = joined.bars, joined.outside, joined.unfinished
@@ -106,6 +109,11 @@ def stamped(rows: pd.DataFrame, interval: Interval) -> pd.DataFrame:
     on_grid = place["inside"] & (place["open_time"] == rows["open_time"])
     later = rows["open_time"] + pd.Timedelta(minutes=interval.minutes)
     return rows.assign(close_time=place["close_time"].where(on_grid, later))
+
+
+def _shifted(times: pd.Series) -> npt.NDArray[np.bool_]:
+    place = slots(times, Interval.MIN_1)
+    return shifted(times, np.zeros(len(times)), (place["trades"] & ~place["inside"]).to_numpy())
 
 
 def _rejected_faults(series: Series, faults: pd.Series) -> pd.DataFrame:

@@ -15,7 +15,10 @@ def impossible(rows: pd.DataFrame) -> pd.Series:
     prices = rows[list(PRICES)].to_numpy(dtype="float64")
     o, h, low, c = prices.T
     found = np.full(len(rows), "", dtype=object)
-    found[rows["open_time"].duplicated().to_numpy()] = "duplicate"
+    same = rows.duplicated(["open_time", *PRICES, "volume"]).to_numpy()
+    told = rows["open_time"][~same]
+    found[rows["open_time"].isin(told[told.duplicated()]).to_numpy()] = "conflicting_rows"
+    found[same] = "duplicate"
     found[(h < np.maximum(o, c)) | (low > np.minimum(o, c))] = "price_outside_range"
     found[(h < low)] = "high_below_low"
     found[(prices <= 0).any(axis=1) | (rows["volume"] < 0).to_numpy()] = "not_positive"

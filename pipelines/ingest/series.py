@@ -19,6 +19,11 @@ _MISSING = {"", "-", "na", "n/a", "nan", "null", "none"}
 _EARLIEST = pd.Timestamp("1990-01-01", tz=IST)
 _WHOLE_VOLUMES = 0.95  #: share of volumes that are whole shares, above which a fraction is a fault
 _SPACING_SAMPLE = 20_000
+#: A series opens near the close before: over a hundred bars the median of that step was at most half of the step from
+#: one open to the next close in every recorded file; twice of it where the two columns are swapped
+_FEW_STEPS, _SWAPPED = 100, 1.3
+#: NSE traded on a weekend 29 times in 25 years; where Mondays stand on Sundays it is one day in five
+_FEW_DAYS, _WEEKENDS = 10, 0.1
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ def series_of(sheet: Sheet) -> list[Series]:
 
     Raises
     ------
-    BadInput : if times cannot be read or mix zones, or bars are neither daily nor evenly spaced within the day.
+    BadInput : if times cannot be read, mix zones or stand on weekends, open and close look swapped, or bars are neither
+        daily nor evenly spaced within the day.
     """
     columns = sheet.columns
     zone, date_format = (sheet.told.zone or None, sheet.told.date_format or None) if sheet.told else (None, None)
@@ -73,6 +79,8 @@ def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, 
             f"{sheet.file}: no row can be read, e.g. row {first['source_row'].iloc[0]}: {first['reason'].iloc[0]}"
         )
     sound, said = _oldest_first(sound.reset_index(drop=True), sheet.file)
+    _refuse_swapped(sound, sheet.file)
+    _refuse_weekends(sound["open_time"], sheet.file)
     minutes = spacing(sound["open_time"], sheet.file)
     if minutes == DAY_MINUTES:
         sound["open_time"] = sound["open_time"].dt.normalize()
@@ -93,6 +101,28 @@ def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, 
         rows_read=len(frame),
         notes=(*notes, *said),
     )
+
+
+def _refuse_swapped(rows: pd.DataFrame, file: str) -> None:
+    ordered = rows.sort_values("open_time", kind="stable")
+    onward = (ordered["open"] - ordered["close"].shift()).abs().median()
+    back = (ordered["close"] - ordered["open"].shift()).abs().median()
+    if len(rows) > _FEW_STEPS and onward > _SWAPPED * back:
+        raise BadInput(
+            f"{file}: bars close where the ones before opened, but do not open where those closed: open and "
+            "close look swapped; correct the header or name the columns in ingest.columns"
+        )
+
+
+def _refuse_weekends(times: pd.Series, file: str) -> None:
+    days = pd.DatetimeIndex(times.dt.normalize().unique())
+    free = days[days.dayofweek >= 5]
+    rarest = min((days.dayofweek == day).sum() for day in range(5))  # moved onto the weekend, it hardly comes any more
+    if len(days) >= _FEW_DAYS and len(free) > max(_WEEKENDS * len(days), 4 * rarest):
+        raise BadInput(
+            f"{file}: {len(free)} of its {len(days)} days lie on weekends, e.g. {free[0]:%Y-%m-%d}: the days look "
+            "shifted, as those of another zone are; set ingest.columns.zone or mend the stamps"
+        )
 
 
 def _at_end(sheet: Sheet, times: pd.Series, minutes: int) -> bool:

@@ -17,6 +17,7 @@ from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
+from pipelines.domain.session_grid import shifted
 from pipelines.ingest.kinds import RAW_BAR_COLUMNS, known_until
 from pipelines.ingest.members import members_only
 from pipelines.ingest.world import World
@@ -151,7 +152,8 @@ def _playable(bars: pd.DataFrame, days: tuple[date, ...]) -> pd.DataFrame:
     volume = bars["volume"].to_numpy(dtype=float, na_value=np.nan)
     o, h, low, c = prices.T
     sound = np.isfinite(prices).all(axis=1) & (low > 0) & (h >= np.maximum(o, c)) & (low <= np.minimum(o, c))
-    sound &= (volume >= 0) & _in_sessions(bars, days)
+    inside = _in_sessions(bars, days)
+    sound &= (volume >= 0) & inside & ~shifted(bars["open_time"], np.zeros(len(bars)), ~inside)
     rows = bars.loc[sound, list(BAR_COLUMNS)].drop_duplicates("open_time").sort_values("open_time", ignore_index=True)
     return rows.astype({"volume": "int64"})
 

@@ -10,7 +10,7 @@ from pipelines.domain.bars import PRICE_COLUMNS, Interval
 from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.instruments import Kind
 from pipelines.domain.listings import life_of
-from pipelines.domain.session_grid import slots
+from pipelines.domain.session_grid import shifted, slots
 from pipelines.domain.tick_sizes import tick_sizes
 from pipelines.validate.in_time import Flags, Floats, InTime, Ints
 from pipelines.validate.neighbours import deviations, jumps, overnight_gaps, repeats, stands, volume_surprise
@@ -33,9 +33,9 @@ def with_facts(bars: pd.DataFrame, interval: Interval, instruments: pd.DataFrame
     Returns
     -------
     DataFrame with these columns more, indexed from 0: `copies_before` (identical rows above), `rows_at_time` (different
-    rows of one time), `in_order`, `on_session`, `in_hours`, `on_grid`, `listed`, `highest_price`, `deviation` (of the
-    four prices from the closes before, as a share; 0 for indices), `overnight_gap` (open against the close of the day
-    before, as a share; NaN within a day and for indices).
+    rows of one time), `in_order`, `on_session`, `in_hours`, `unshifted` (see `session_grid.shifted`), `on_grid`,
+    `listed`, `highest_price`, `deviation` (of the four prices from the closes before, as a share; 0 for indices),
+    `overnight_gap` (open against the close of the day before, as a share; NaN within a day and for indices).
     """
     facts = bars.reset_index(drop=True)
     rows = InTime.of(facts)
@@ -46,7 +46,7 @@ def with_facts(bars: pd.DataFrame, interval: Interval, instruments: pd.DataFrame
         copies_before=copies,
         rows_at_time=at_time,
         in_order=np.ones(len(facts), dtype=bool) if rows.as_it_stands else in_order(facts),
-        **_place(facts["open_time"], interval),
+        **_place(facts["open_time"], interval, rows.numbers),
         listed=_listed(facts["open_time"], rows),
         highest_price=np.fmax.reduce([facts[name].to_numpy(np.float64) for name in PRICE_COLUMNS]),
         deviation=np.where(stocks, deviations(comparable, rows, daily=not interval.intraday), 0.0),
@@ -113,7 +113,7 @@ def in_order(bars: pd.DataFrame) -> Flags:
     return found
 
 
-def _place(times: pd.Series, interval: Interval) -> dict[str, Flags]:
+def _place(times: pd.Series, interval: Interval, owners: Ints) -> dict[str, Flags]:
     code, known = pd.factorize(times)  # the same moments come back with every instrument
     unique = pd.Series(known)
     place = slots(unique, interval)
@@ -123,7 +123,9 @@ def _place(times: pd.Series, interval: Interval) -> dict[str, Flags]:
         "in_hours": place["inside"] | ~place["trades"],
         "on_grid": (place["open_time"] == unique) | ~place["inside"] | ~place["trades"],
     }
-    return {name: np.append(flags.to_numpy(dtype=bool), True)[code] for name, flags in found.items()}
+    flags = {name: np.append(known.to_numpy(dtype=bool), True)[code] for name, known in found.items()}
+    off = shifted(times, owners, ~flags["in_hours"])
+    return flags | {"unshifted": ~off | ~flags["in_hours"]}
 
 
 def _on_tick(bars: pd.DataFrame, own_ticks: npt.NDArray[np.object_]) -> Flags:

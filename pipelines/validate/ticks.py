@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.data_rules import Severity
-from pipelines.domain.session_grid import slots
+from pipelines.domain.session_grid import shifted, slots
 from pipelines.validate.in_time import Flags, Floats, InTime
 from pipelines.validate.neighbours import deviations
 from pipelines.validate.release import Released
@@ -39,7 +39,7 @@ def tick_facts(ticks: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame with these columns more, indexed from 0: `copies_before` (identical ticks above), `at_stamp` (different
-    ticks of one stamp), `in_exchange_life`, `on_session`, `in_hours` (the session's last moment included),
+    ticks of one stamp), `in_exchange_life`, `on_session`, `in_hours` (the session's last moment included), `unshifted`,
     `in_whole_day`, `total_back` (shares by which the day's running total is below that of the tick above; not above
     zero where it is not), `deviation` (of the price from those before in time, as a share).
     """
@@ -53,14 +53,14 @@ def tick_facts(ticks: pd.DataFrame) -> pd.DataFrame:
         copies_before=copies,
         at_stamp=firsts,
         in_exchange_life=alive,
-        **_place(times, alive),
+        **_place(times, alive, facts["symbol"]),
         in_whole_day=_whole_days(facts),
         total_back=_total_back(facts),
         deviation=deviations(facts, InTime.of(facts, "time"), prices=("price",), close="price"),
     )
 
 
-def _place(times: pd.Series, alive: Flags) -> dict[str, Flags]:
+def _place(times: pd.Series, alive: Flags, symbols: pd.Series) -> dict[str, Flags]:
     """A tick of the session's last moment is in it; one that is judged for its day is not for its hour, too."""
     code, known = pd.factorize(times)
     moments = pd.Series(known)
@@ -68,7 +68,9 @@ def _place(times: pd.Series, alive: Flags) -> dict[str, Flags]:
     just_before = slots(moments - pd.Timedelta(microseconds=1), Interval.MIN_1)
     inside = place["inside"] | just_before["inside"] | ~place["trades"]
     found = {"on_session": place["trades"], "in_hours": inside}
-    return {name: np.append(flags.to_numpy(dtype=bool), True)[code] | ~alive for name, flags in found.items()}
+    flags = {name: np.append(known.to_numpy(dtype=bool), True)[code] | ~alive for name, known in found.items()}
+    off = shifted(times, symbols.to_numpy(), ~flags["in_hours"])
+    return flags | {"unshifted": ~off | ~flags["in_hours"]}
 
 
 def _whole_days(ticks: pd.DataFrame) -> Flags:

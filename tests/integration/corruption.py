@@ -18,8 +18,16 @@ CUTS = {
     "RELIANCE.csv": ("daily/yahoo_shape/RELIANCE.csv", 3),
     "SBIN.parquet": ("daily/broker_adjusted/SBIN.parquet", 0),
     "ITC.parquet": ("daily/broker_adjusted/ITC.parquet", 0),
+    "TCS_1min.csv": ("intraday/1min/TCS_2024JanFeb.csv", 1),
+    "RELIANCE_5min.csv": ("intraday/5min/RELIANCE_yahoo_shape_2026.csv", 3),
+    "RELIANCE_15min.parquet": ("intraday/15min/RELIANCE_2011_2020.parquet", 0),
 }
 ROWS = 260
+
+
+def interval_of(name: str) -> str:
+    """The interval of a cut's bars, as its name ends."""
+    return Path(name).stem.partition("_")[2] or "day"
 
 
 @dataclass(frozen=True)
@@ -305,6 +313,7 @@ WHOLE_FILES: dict[str, Callable[[str, int], Mutation]] = {
     "binary": nothing(bytes(range(256)) * 20),
     "HTML": nothing(b"<html><body>503 Service Unavailable</body></html>\n" * 20),
     "one word": nothing(b"error"),
+    "open and close swapped in the header": headers_swapped("open", "close"),
 }
 
 
@@ -342,8 +351,7 @@ def of_table(change: Callable[[pd.DataFrame, list[int]], pd.DataFrame | None]) -
 
 def _cells(column: str, value: float) -> Callable[[pd.DataFrame, list[int]], None]:
     def change(table: pd.DataFrame, rows: list[int]) -> None:
-        if table[column].dtype.kind == "i":
-            table[column] = table[column].astype("float64")
+        table[column] = table.get(column, pd.Series(0, table.index)).astype("float64")
         table.loc[rows, column] = value
 
     return change
@@ -353,9 +361,13 @@ def _prices_swapped(table: pd.DataFrame, rows: list[int]) -> None:
     table.loc[rows, ["high", "low"]] = table.loc[rows, ["low", "high"]].to_numpy()
 
 
+def stamp_of(table: pd.DataFrame) -> str:
+    return next(str(name) for name in table if pd.api.types.is_datetime64_any_dtype(table[name]))
+
+
 def _stamps_moved(by: str) -> Callable[[pd.DataFrame, list[int]], None]:
     def change(table: pd.DataFrame, rows: list[int]) -> None:
-        table.loc[rows, "timestamp"] = table.loc[rows, "timestamp"] + pd.Timedelta(by)
+        table.loc[rows, stamp_of(table)] += pd.Timedelta(by)
 
     return change
 
@@ -369,8 +381,9 @@ PARQUET: dict[str, Callable[[str, int], Mutation]] = {
     **{f"volume is {value}": of_table(_cells("volume", value)) for value in (-1.0, float("inf"), 0.5)},
     "high and low swapped": of_table(_prices_swapped),
     **{f"stamps moved by {by}": of_table(_stamps_moved(by)) for by in ("36500 days", "-20000 days")},
+    "without stamps": of_table(lambda table, _: table.drop(columns=stamp_of(table))),
     **{f"without {column}": of_table(lambda table, _, column=column: table.drop(columns=column))
-       for column in ("timestamp", "open", "close")},
+       for column in ("open", "close")},
     **{f"{column} as text": of_table(lambda table, _, column=column: table.assign(**{column: "abc"}))
        for column in ("timestamp", "open", "volume")},
     "without rows": of_table(lambda table, _: table.head(0)),

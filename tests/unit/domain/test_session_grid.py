@@ -2,12 +2,13 @@
 
 from datetime import date, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.market_calendar import bar_times, session_on
-from pipelines.domain.session_grid import bars_in_sessions, slots
+from pipelines.domain.session_grid import bars_in_sessions, shifted, slots
 
 REGULAR, OUTAGE, MUHURAT = date(2024, 1, 2), date(2021, 2, 24), date(2022, 10, 24)
 
@@ -44,3 +45,36 @@ def test_a_closed_day_does_not_trade_and_an_unknown_weekday_does():
     place = slots(moments.astype(TIME_DTYPE), Interval.MIN_5)
 
     assert place["trades"].tolist() == [False, True]
+
+
+def clocks_on(day: str, *times: str) -> pd.Series:
+    return pd.Series([pd.Timestamp(f"{day} {clock}", tz="Asia/Kolkata") for clock in times], dtype=TIME_DTYPE)
+
+
+@pytest.mark.parametrize(
+    ("clocks", "off"),
+    [
+        (("03:45", "06:00", "09:15", "09:59"), True),  # UTC taken for ours
+        (("09:45", "12:00", "15:20", "15:45"), True),  # half an hour late
+        (("08:45", "12:00", "14:20", "14:45"), True),  # half an hour early
+        (("09:08", "09:15", "12:00", "15:29"), False),  # a value before the open
+        (("10:30", "12:00", "15:20", "15:30"), False),  # a recorder that began late, and a stray at the close
+        (("09:15", "12:00", "15:29", "18:00", "18:01"), True),  # too many for strays
+    ],
+)
+def test_a_day_off_its_session_is_taken_for_one_of_another_zone(clocks, off):
+    times = clocks_on("2024-01-02", *clocks)
+    place = slots(times, Interval.MIN_1)
+
+    found = shifted(times, np.zeros(len(times)), ~place["inside"].to_numpy())
+
+    assert found.tolist() == [off] * len(times)
+
+
+def test_a_shifted_day_of_one_instrument_says_nothing_of_another_or_of_the_next_day():
+    times = pd.concat([clocks_on("2024-01-02", "03:45", "09:20"), clocks_on("2024-01-02", "09:15", "09:20"),
+                       clocks_on("2024-01-03", "09:15")], ignore_index=True)  # fmt: skip
+    owners = np.array(["SBIN", "SBIN", "TCS", "TCS", "SBIN"])
+    outside = ~slots(times, Interval.MIN_1)["inside"].to_numpy()
+
+    assert shifted(times, owners, outside).tolist() == [True, True, False, False, False]

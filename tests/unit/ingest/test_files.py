@@ -249,18 +249,18 @@ def test_files_without_prices_are_left_out_with_a_sentence(tmp_path):
 
 
 def test_joined_bars_close_at_the_end_of_their_interval_and_count_what_lies_outside(tmp_path):
-    minute_file(tmp_path, "ABC.csv", "2024-01-02 09:08:00", 20)
+    minute_file(tmp_path, "ABC.csv", "2024-01-02 09:08:00", 24)
 
     world = read(tmp_path)
 
     bars = world.bars["ABC"]
-    assert bars["open_time"].dt.strftime("%H:%M").tolist() == ["09:15", "09:20"]
-    assert bars["close_time"].dt.strftime("%H:%M").tolist() == ["09:20", "09:25"]
-    assert bars["volume"].tolist() == [50, 50]
-    assert bars["open"].tolist() == [107, 112]
-    assert bars["high"].tolist() == [112, 117]
+    assert bars["open_time"].dt.strftime("%H:%M").tolist() == ["09:15", "09:20", "09:25"]
+    assert bars["close_time"].dt.strftime("%H:%M").tolist() == ["09:20", "09:25", "09:30"]
+    assert bars["volume"].tolist() == [50, 50, 50]
+    assert bars["open"].tolist() == [107, 112, 117]
+    assert bars["high"].tolist() == [112, 117, 122]
     assert "rows outside the session, in no bar: ABC 7" in world.left_out
-    assert "rows of a bar that was not over when the data ends, left out: ABC 3" in world.left_out
+    assert "rows of a bar that was not over when the data ends, left out: ABC 2" in world.left_out
 
 
 def test_a_bar_is_over_when_any_instrument_is_known_beyond_it(tmp_path):
@@ -345,3 +345,50 @@ def test_files_coarser_than_asked_are_refused(tmp_path):
 
     with pytest.raises(BadInput, match=r"ABC\.csv holds bars of 15 min, which cannot become 5min"):
         read(tmp_path, interval="5min")
+
+
+def moving_days(count: int = 150) -> list[str]:
+    days = pd.bdate_range("2023-01-02", periods=count)
+    closes = [1000 + 7 * (n % 11) - 3 * (n % 5) + n for n in range(count + 1)]
+    return [
+        f"{day:%Y-%m-%d},{closes[n]},{max(closes[n], closes[n + 1]) + 2},{min(closes[n], closes[n + 1]) - 2},"
+        f"{closes[n + 1]},1000\n"
+        for n, day in enumerate(days)
+    ]
+
+
+def test_a_file_whose_opens_and_closes_are_swapped_is_refused(tmp_path):
+    rows = "".join(moving_days())
+    (tmp_path / "ABC.csv").write_text(HEADER + rows, encoding="utf-8")
+    assert len(read(tmp_path).bars["ABC"]) == 150
+
+    (tmp_path / "ABC.csv").write_text("date,close,high,low,open,volume\n" + rows, encoding="utf-8")
+
+    with pytest.raises(BadInput, match=r"ABC.csv: .* open and close look swapped"):
+        read(tmp_path)
+
+
+def test_days_moved_by_a_zone_so_that_mondays_stand_on_sundays_are_refused(tmp_path):
+    rows = [row.replace(row[:10], f"{pd.Timestamp(row[:10]) - pd.Timedelta(days=1):%Y-%m-%d}") for row in moving_days()]
+    (tmp_path / "ABC.csv").write_text(HEADER + "".join(rows), encoding="utf-8")
+
+    with pytest.raises(BadInput, match=r"30 of its 150 days lie on weekends, e.g. 2023-01-01"):
+        read(tmp_path)
+
+
+def test_a_finer_file_of_which_no_bar_can_be_made_is_refused(tmp_path):
+    minute_file(tmp_path, "ABC.csv", "2024-01-02 03:45:00", 300)
+
+    with pytest.raises(BadInput, match=r"ABC.csv: no bar can be made of its rows \(shifted_stamps 300\)"):
+        read(tmp_path)
+
+
+def test_two_rows_of_one_minute_that_differ_are_in_no_joined_bar(tmp_path):
+    minute_file(tmp_path, "ABC.csv", "2024-01-02 09:15:00", 10)
+    with (tmp_path / "ABC.csv").open("a", encoding="utf-8") as file:
+        file.write("2024-01-02 09:16:00,50,51,49,50,10\n2024-01-02 09:17:00,102,103,101,102,10\n")
+
+    world = read(tmp_path)
+
+    assert world.bars["ABC"]["volume"].tolist() == [40, 50]
+    assert world.rejected["rule"].value_counts().to_dict() == {"conflicting_rows": 2, "duplicate": 1}

@@ -40,7 +40,8 @@ def run(params: Params, paths: Paths) -> StageReport:
     BadInput : if there is no stock.
     DataRejected : if a policy must not learn from the features; nothing is written then.
     """
-    from pipelines.features.batch import build_features
+    from pipelines.features.ahead import made_ahead
+    from pipelines.features.batch import THREADS, build_features
     from pipelines.features.catalogue import CATALOGUE, FEATURE_NAMES, catalogue_content
     from pipelines.features.outcomes import ended_in
     from pipelines.validate.feature_tables import feature_profile, judge_features
@@ -55,12 +56,18 @@ def run(params: Params, paths: Paths) -> StageReport:
         outcomes=ended_in(read_table(paths.outcomes)),
         scratch=paths.data,
     )
-    rows, profiles = 0, []
     with fresh_folder(paths.features) as folder:
-        for symbol, table in tables.rows:
+
+        def kept(made: tuple[str, pd.DataFrame]) -> tuple[int, pd.DataFrame]:
+            symbol, table = made
             write_table(table, folder / f"{symbol}.parquet")
-            profiles.append(feature_profile(table, FEATURE_NAMES))
-            rows += len(table)
+            return len(table), feature_profile(table, FEATURE_NAMES)
+
+        counts, profiles = [], []
+        for count, profile in made_ahead(kept, tables.rows, THREADS):
+            counts.append(count)
+            profiles.append(profile)
+        rows = sum(counts)
         if not rows:
             raise BadInput(f"{paths.validated_bars} holds no stock; give the run at least one (indices are not traded)")
         judge_features(profiles)

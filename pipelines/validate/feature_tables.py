@@ -29,13 +29,14 @@ def feature_profile(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """
     types = KEYS | dict.fromkeys(names, "float64")
     columns = [*types, *(column for column in table if column not in types)]
-    found = {column: str(table[column].dtype) if column in table else "" for column in columns}
+    kinds = {str(column): str(kind) for column, kind in table.dtypes.items()}
+    found = {column: kinds.get(column, "") for column in columns}
     profile = pd.DataFrame(
         {
             "symbol": str(table["symbol"].iloc[0]) if "symbol" in table and len(table) else "",
             "feature": columns,
             "wanted": [column in types for column in columns],
-            "there": [column in table for column in columns],
+            "there": [column in kinds for column in columns],
             "found": list(found.values()),
             "type_wanted": [types.get(column, "") for column in columns],
             "type_fits": [types.get(column, kind) == kind or not kind for column, kind in found.items()],
@@ -48,14 +49,12 @@ def feature_profile(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         index=pd.Index(columns),
     )
     numbers = [name for name in names if found[name] == "float64"]
-    values = np.abs(table[numbers].to_numpy(np.float64))
-    if len(values):
-        largest = np.fmax.reduce(values, axis=0)
+    if len(table):
+        values = table[numbers].to_numpy().T
+        largest = np.array([_largest(line) for line in values])
         for place in np.flatnonzero(np.isinf(largest)):
-            own = values[:, place]
-            profile.loc[numbers[place], "infinite"] = int(np.isinf(own).sum())
-            largest[place] = np.nan
-        profile.loc[numbers, "largest"] = largest
+            profile.loc[numbers[place], "infinite"] = int(np.isinf(values[place]).sum())
+        profile.loc[numbers, "largest"] = np.where(np.isinf(largest), np.nan, largest)
     if found["close_time"] == TIME_DTYPE:
         times = table["close_time"]
         profile.loc["close_time", ["repeated", "missing", "unordered"]] = (
@@ -87,3 +86,8 @@ def judge_features(profiles: Iterable[pd.DataFrame]) -> None:
             f"features break {first.rule} {len(rows)} times, in {rows['symbol'].nunique()} instruments; first: {told}; "
             f"{RULES[first.rule].remedy}"
         )
+
+
+def _largest(values: np.ndarray) -> float:
+    """Largest absolute value; NaN where all are unknown."""
+    return float(np.fmax(np.fmax.reduce(values), -np.fmin.reduce(values)))

@@ -6,6 +6,7 @@ from great_expectations import expectations as gxe
 from expectations.raw_bars import HIGHEST_PRICE
 from expectations.rule import Severities, rule, suite_of
 
+MOST_SHARES = 1e11  #: of one instrument in a day; the largest of NSE's were some 1e9
 OUTLIER = 0.25  #: deviation of a price from those just before that no market moves by between two ticks
 
 
@@ -38,6 +39,9 @@ def suite(chosen: Severities | None = None) -> ExpectationSuite:
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="volume", min_value=0, meta=rule("not_positive", "the total {volume:g} is below zero")
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="volume", max_value=MOST_SHARES, meta=rule("not_finite", "a total of {volume:g} shares cannot be")
         ),
         *(gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[True], meta=meta)
           for column, meta in flags.items()),

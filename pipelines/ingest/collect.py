@@ -92,6 +92,10 @@ def _collect(lake: Lake, wanted: Wanted, since: date | None, until: date, watch:
 
 def _odd(name: str, piece: Fetched, stored: Stored) -> list[str]:
     found = []
+    if piece.rejected is not None and len(piece.rejected):
+        first = piece.rejected.iloc[0]
+        where = f"row {first['source_row']}: {first['reason']}"
+        found.append(f"{piece.origin}: {len(piece.rejected)} rows are set aside, e.g. {where}")
     if stored.unfinished:
         found.append(
             f"{piece.origin}: {stored.unfinished} bars had not closed when they were asked for: left for later"

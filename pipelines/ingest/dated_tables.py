@@ -9,10 +9,12 @@ A CSV file is known by its header, whatever its name. Only what every row must h
 """
 
 import csv
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +32,9 @@ _MARKS: Mapping[TableKind, frozenset[str]] = {
     "membership": frozenset({"index_name", "symbol", "effective_from"}),
     "instruments": frozenset({"instrument_token", "tradingsymbol", "tick_size", "lot_size", "segment"}),
 }
+
+
+_MOST_RATIO = 1_000  #: shares after for one before: a face value of 1,000 rupees split to one
 
 
 @dataclass(frozen=True)
@@ -130,20 +135,25 @@ def _symbol(row: dict[str, str], where: str) -> str:
 def _ratio(text: str, where: str) -> float | None:
     if not text:
         return None
-    try:
+    ratio = Fraction(0)
+    if re.fullmatch(r"\d{1,12}(\.\d{1,12})?|\d{1,12}/\d{1,12}", text) and not re.fullmatch(r".*/0+", text):
         ratio = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        ratio = Fraction(0)
-    if ratio <= 0:
-        raise BadInput(f"{where}: ratio {text}; wanted a number above zero or a fraction, e.g. 10, 1.5 or 4/3")
+    if not Fraction(1, _MOST_RATIO) <= ratio <= _MOST_RATIO:
+        raise BadInput(
+            f"{where}: ratio {text[:40]}; wanted a number above zero or a fraction, {_MOST_RATIO}-fold at most, "
+            "e.g. 10, 1.5 or 4/3"
+        )
     return float(ratio)
 
 
 def _number(text: str, where: str) -> float | None:
     try:
-        return float(text) if text else None
+        number = float(text) if text else None
     except ValueError:
-        raise BadInput(f"{where}: amount_inr {text}; wanted rupees a share") from None
+        number = inf
+    if number is not None and not 0 <= number < inf:
+        raise BadInput(f"{where}: amount_inr {text}; wanted rupees a share")
+    return number
 
 
 def _day(row: dict[str, str], name: str, where: str) -> datetime:

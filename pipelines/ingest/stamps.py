@@ -1,7 +1,7 @@
 """Stamps of bars: many ways to write a time, one meaning (Asia/Kolkata, the bar's open)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -25,6 +25,8 @@ _FORMATS = (
     "%Y%m%d %H:%M:%S",
 )
 _ZONE = re.compile(r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})$")
+#: A time before or after is a slip of the pen; pandas' nanoseconds reach from 1677 to 2262
+_EARLIEST, _LATEST = pd.Timestamp("1900-01-01", tz=IST), pd.Timestamp("2200-01-01", tz=IST)
 _SAMPLE = 300  # rows on which the way of writing is tried out
 
 
@@ -39,6 +41,8 @@ def read_stamps(
 ) -> Stamps:
     """Times from what a file holds: timestamps, ISO or Indian dates, yyyymmdd, epoch seconds or milliseconds (UTC).
 
+    NaT where the text is no time, or one outside of 1900 to 2200.
+
     Parameters
     ----------
     zone : of times that say none, such as UTC; None: Asia/Kolkata. A moment that the zone's clocks skip or repeat
@@ -49,6 +53,11 @@ def read_stamps(
     ------
     BadInput : if the column mixes time zones, or no value at all is a time.
     """
+    found = _read(values, file, source_row, zone, date_format)
+    return replace(found, times=found.times.where(found.times.between(_EARLIEST, _LATEST)))
+
+
+def _read(values: pd.Series, file: str, source_row: pd.Series, zone: str | None, date_format: str | None) -> Stamps:
     if zone is not None or date_format is not None:
         return _as_told(values, file, source_row, zone, date_format)
     if pd.api.types.is_datetime64_any_dtype(values):
@@ -79,7 +88,7 @@ def _as_told(values: pd.Series, file: str, source_row: pd.Series, zone: str | No
         else:
             text = values.astype("str").str.strip()
             if _zones(text, file, source_row) is not None or _mostly(text, r"\d{10}|\d{13}"):
-                return read_stamps(values, file, source_row)  # they say their zone themselves
+                return _read(values, file, source_row, None, None)  # they say their zone themselves
             times = pd.to_datetime(text, format=_format_of(text), errors="coerce")
     else:
         times = pd.to_datetime(

@@ -8,13 +8,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from xml.sax import SAXException
 
 import pandas as pd
 
@@ -27,6 +28,8 @@ from pipelines.ingest.sources.entities import Entities
 
 MOST_BYTES = 5_000_000
 MOST_ITEMS = 2_000
+AHEAD = timedelta(days=1)  #: beyond which a date ahead is told: zones alone make less
+_ENDS = (b"</rss>", b"</feed>", b"</rdf:RDF>")
 LONGEST_HEADLINE = 500  #: letters; more is no headline and is cut
 
 
@@ -62,16 +65,20 @@ class NewsFeed:
         digest = hashlib.sha256(content).hexdigest()
         if self.known is not None and self.known.seen("news", self.name, origin, digest):
             return
-        fetched_at, rows, unknown, undated = self.now(), [], 0, 0
-        for item in items_of(content, origin):
+        items, told = items_of(content, origin)
+        fetched_at, rows, unknown, undated, ahead = self.now(), [], 0, 0, 0
+        for item in items:
             symbols = self.entities.symbols_in(item.headline)
             unknown += not symbols
             undated += item.published is None
             moment = max(item.published or fetched_at, fetched_at).astimezone(IST)
+            ahead += moment - fetched_at > AHEAD
             rows += [(symbol, moment, item.headline, float("nan")) for symbol in symbols]
         table = typed(pd.DataFrame(rows, columns=["symbol", "time", "headline", "sentiment"]), "news")
-        notes = [f"{origin}: {unknown} items name no known instrument: left out"] if unknown else []
+        notes = [*told]
+        notes += [f"{origin}: {unknown} items name no known instrument: left out"] if unknown else []
         notes += [f"{origin}: {undated} items have no date: known from the fetch"] if undated else []
+        notes += [f"{origin}: {ahead} items are dated more than a day ahead: known from then"] if ahead else []
         yield Fetched("news", self.name, table, None, origin, digest, notes=tuple(notes))
 
     def _origin(self) -> str:
@@ -99,26 +106,45 @@ class Item:
     published: datetime | None  #: with a zone
 
 
-def items_of(content: bytes, origin: str) -> list[Item]:
-    """The items of a feed, each headline once, as plain text.
+def items_of(content: bytes, origin: str) -> tuple[list[Item], tuple[str, ...]]:
+    """The items of a feed, each headline once, as plain text; and in sentences what is odd about it.
 
     Raises
     ------
-    BadInput : if it is no RSS or Atom.
+    BadInput : if it is no RSS or Atom, or cut off: its last headline may be half of one.
     """
     import feedparser
 
-    if b"<!ENTITY" in content:
+    if b"<!ENTITY" in _plainly(content):
         raise BadInput(f"{origin} declares entities, as no news feed does; it is not read")
     feed = feedparser.parse(content)
     if not feed.entries and (feed.bozo or not feed.get("version")):
         raise BadInput(f"{origin} is no RSS or Atom feed; open the address in a browser")
+    broken = isinstance(feed.get("bozo_exception"), SAXException)
+    if broken and not any(end in _plainly(content)[-200:] for end in _ENDS):
+        raise BadInput(f"{origin} is cut off ({_reason(feed.bozo_exception)}); fetch it again")
+    told = [f"{origin} is no sound XML ({_reason(feed.bozo_exception)}): what could be read is taken"] if broken else []
+    if len(feed.entries) > MOST_ITEMS:
+        told.append(f"{origin}: {len(feed.entries) - MOST_ITEMS} items beyond the first {MOST_ITEMS:,} are left out")
     found: dict[str, Item] = {}
+    untitled = 0
     for entry in feed.entries[:MOST_ITEMS]:
         headline = plain_text(str(entry.get("title", "")))[:LONGEST_HEADLINE]
+        untitled += not headline
         if headline:
             found.setdefault(headline, Item(headline, _published(entry)))
-    return list(found.values())
+    if untitled:
+        told.append(f"{origin}: {untitled} items have no headline: left out")
+    return list(found.values()), tuple(told)
+
+
+def _plainly(content: bytes) -> bytes:
+    """Without the zeros that letters of two or four bytes bring."""
+    return content.replace(b"\0", b"")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def plain_text(markup: str) -> str:
@@ -164,7 +190,7 @@ def _published(entry: Any) -> datetime | None:
                 pass
         if isinstance(parsed, time.struct_time):
             try:
-                found.append(datetime(*parsed[:6], tzinfo=UTC))
-            except ValueError:
+                found.append(datetime(*parsed[:6], tzinfo=UTC).astimezone(IST))
+            except (ValueError, OverflowError):  # a year that is none
                 continue
     return max(found, default=None)

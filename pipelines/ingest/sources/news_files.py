@@ -75,11 +75,15 @@ class NewsFile:
         header, rows = _table(content, origin)
         self._check(header, origin)
         lines = pd.Series([line for line, _ in rows])
-        theirs = pd.DataFrame([cells[: len(header)] for _, cells in rows], columns=header).fillna("").astype("str")
+        width = len(header)
+        theirs = pd.DataFrame([(*cells, *[""] * width)[:width] for _, cells in rows], columns=header, dtype="str")
+        whole = pd.Series([len(cells) == width for _, cells in rows])
         times = read_stamps(theirs[self.columns["time"]], origin, lines, self.zone, self.date_format).times
-        table, rejected, unknown = self._rows(theirs, times, lines, origin)
-        notes = (f"{origin}: {unknown} headlines name no known instrument: left out",) if unknown else ()
-        yield Fetched("news", self.name, table, None, origin, digest, rejected, notes)
+        table, rejected, unknown = self._rows(theirs, times, whole, lines, origin)
+        notes = [f"{origin}: {unknown} headlines name no known instrument: left out"] if unknown else []
+        unjudged = self._unreadable_sentiments(theirs)
+        notes += [f"{origin}: {unjudged} sentiments are neither a word nor within -1 to 1: unknown"] if unjudged else []
+        yield Fetched("news", self.name, table, None, origin, digest, rejected, tuple(notes))
 
     def _check(self, header: list[str], origin: str) -> None:
         odd = [ours for ours in self.columns if ours not in OURS]
@@ -94,18 +98,21 @@ class NewsFile:
             raise BadInput(f"{origin}: no column is named as the headline; found: {', '.join(header)}")
         missing = [theirs for theirs in self.columns.values() if theirs not in header]
         if missing:
-            raise BadInput(f"{origin} has no column {', '.join(missing)}; found: {', '.join(header)}")
+            raise BadInput(f"{origin} has no column {', '.join(missing)}; found: {', '.join(header)[:300]}")
+        twice = [theirs for theirs in self.columns.values() if header.count(theirs) > 1]
+        if twice:
+            raise BadInput(f"{origin} has the column {', '.join(twice)} more than once; rename or delete one")
         if "symbol" not in self.columns and self.entities is None:
             raise BadInput(f"{origin}: nothing says whom headlines are about; name the column symbol or give entities")
 
     def _rows(
-        self, theirs: pd.DataFrame, times: pd.Series, lines: pd.Series, origin: str
+        self, theirs: pd.DataFrame, times: pd.Series, whole: pd.Series, lines: pd.Series, origin: str
     ) -> tuple[pd.DataFrame, pd.DataFrame, int]:
         """Table, rows nothing could be made of, and how many headlines name nobody known."""
         read_at, rows, unknown, bad = pd.Timestamp(self.now()), [], 0, []
         headlines = theirs[self.columns["headline"]].str.strip()
         for place, time, headline in zip(theirs.index, times, headlines, strict=True):
-            if pd.isna(time) or not headline:
+            if pd.isna(time) or not headline or not whole[place]:
                 bad.append(place)
                 continue
             about = self._about(theirs.loc[place], headline)
@@ -115,11 +122,17 @@ class NewsFile:
         table = typed(pd.DataFrame(rows, columns=["symbol", "time", "headline", "sentiment"]), "news")
         if not bad:
             return table, no_rejects(), unknown
-        reasons = ["the time cannot be read" if pd.isna(times[place]) else "there is no headline" for place in bad]
+        reasons = [_why(whole[place], times[place]) for place in bad]
         rejected = rejected_rows(
             theirs.loc[bad], "", "unreadable_time", reasons, [origin] * len(bad), lines.loc[bad].tolist()
         )
         return table, rejected.assign(rows_read=len(theirs)), unknown
+
+    def _unreadable_sentiments(self, theirs: pd.DataFrame) -> int:
+        if "sentiment" not in self.columns:
+            return 0
+        told = theirs[self.columns["sentiment"]].str.strip()
+        return int((told[told != ""].map(_sentiment)).isna().sum())
 
     def _about(self, row: pd.Series, headline: str) -> dict[str, float]:
         """Symbols with their sentiment, NaN where nobody judged it."""
@@ -133,6 +146,12 @@ class NewsFile:
             found = {self.entities.symbol_of(name): _LABELS.get(label, sentiment) for name, label in labels.items()}
             return {symbol: score for symbol, score in found.items() if symbol is not None}
         return dict.fromkeys(self.entities.symbols_in(headline), sentiment)
+
+
+def _why(whole: bool, time: pd.Timestamp) -> str:
+    if not whole:
+        return "the row has not as many cells as the header"
+    return "the time cannot be read" if pd.isna(time) else "there is no headline"
 
 
 def labels_in(text: str) -> dict[str, str]:
@@ -157,13 +176,16 @@ def _sentiment(text: str) -> float:
 
 def _table(content: bytes, origin: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
-        reader = csv.reader(StringIO(content.decode("utf-8-sig")))
+        text = content.decode("utf-8-sig")
+        reader = csv.reader(StringIO(text, newline=""), strict=True)  # else an open quote swallows the rest of the file
         header = [cell.strip() for cell in next(reader, [])]
-        rows = [(reader.line_num, row) for row in reader if row]
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except UnicodeDecodeError as error:
         raise BadInput(f"{origin} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
     except csv.Error as error:
         raise BadInput(f"{origin} is no readable CSV ({error}); save it again") from None
     if not rows:
         raise BadInput(f"{origin} holds no rows; delete it or export it again")
+    if "\0" in text:
+        raise BadInput(f"{origin} holds zero bytes, as no text does; save it again")
     return header, rows

@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.session_grid import slots
-from pipelines.ingest.kinds import typed
+from pipelines.ingest.kinds import empty, typed
 from pipelines.ingest.names import canonical, symbol_of_file
 from pipelines.ingest.rejects import no_rejects, rejected_rows
 from pipelines.ingest.source import Fetched, Known
 from pipelines.ingest.stamps import read_stamps
 
 SUFFIXES = (".csv", ".parquet")
+#: Of so many steps of a running total so large a share goes back only where it is none; recorded are 2 %
+FEW_STEPS, MOST_BACK = 100, 0.2
+USUALLY = 0.5  #: share of an instrument's ticks with a count of shares, above which one without it lacks it
 #: How columns are spelt, lower case; the first that is there counts
 _STAMPS = ("timestamp", "exchange_timestamp", "time", "datetime", "date")
 _PRICES = ("ltp", "last_price", "price")
@@ -36,7 +40,7 @@ class TickSheet:
     """The ticks of one file, of all its instruments, in the file's order."""
 
     ticks: pd.DataFrame  #: TICK_COLUMNS; quantity is the rise of the running total since the instrument's row before
-    rejected: pd.DataFrame  #: REJECTED_COLUMNS: rows without a readable time
+    rejected: pd.DataFrame  #: REJECTED_COLUMNS: rows without a readable time, or whose total is no number
 
 
 @dataclass
@@ -92,6 +96,9 @@ class TickFiles:
             if self.known is None or not self.known.seen("ticks", symbol, origin, digest):
                 gone = rejected.pop(symbol, None)
                 yield Fetched("ticks", symbol, rows.reset_index(drop=True), None, origin, digest, gone)
+        for symbol, gone in rejected.items():  # of whom nothing else could be read, or only what was asked for before
+            if not (wanted and symbol not in wanted) and symbol not in set(sheet.ticks["symbol"]):
+                yield Fetched("ticks", symbol, empty("ticks"), None, f"{file} {symbol}", digest, gone)
 
 
 def read_tick_sheet(path: Path, file: str) -> TickSheet | None:
@@ -99,7 +106,8 @@ def read_tick_sheet(path: Path, file: str) -> TickSheet | None:
 
     Raises
     ------
-    BadInput : if it is damaged, or none of its times can be read.
+    BadInput : if it is damaged, has some but not all columns of ticks, or none of its times can be read, or
+        its totals fall as prices do.
     """
     try:
         rows = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, dtype=str)
@@ -109,8 +117,13 @@ def read_tick_sheet(path: Path, file: str) -> TickSheet | None:
         raise BadInput(f"{file} is not readable ({str(error).splitlines()[0]}); copy or export it again") from None
     named = {str(column).strip().lower(): column for column in rows.columns}
     stamp, price, total, quantity = (_first(named, names) for names in (_STAMPS, _PRICES, _TOTALS, _QUANTITIES))
-    if stamp is None or price is None or (total is None and quantity is None) or not len(rows) or "open" in named:
+    if "open" in named or not len(rows) or (price is None and quantity is None):
         return None
+    if stamp is None or price is None or (total is None and quantity is None):
+        raise BadInput(
+            f"{file} has some columns of ticks and lacks others (found: {', '.join(named)[:200]}); wanted are "
+            "timestamp, ltp, volume and, if several, symbol"
+        )
     source_row = pd.Series(range(1, len(rows) + 1)) + (path.suffix.lower() == ".csv")
     symbols = rows[named["symbol"]].astype("str") if "symbol" in named else pd.Series(symbol_of_file(file), rows.index)
     ticks = pd.DataFrame(
@@ -122,10 +135,12 @@ def read_tick_sheet(path: Path, file: str) -> TickSheet | None:
             "volume": _number(rows, total),
         }
     )
-    timeless = ticks["time"].isna()
+    timeless, garbled = ticks["time"].isna(), _garbled(rows, total, ticks["symbol"])
     if quantity is None:
         ticks["quantity"] = ticks["volume"] - ticks.groupby(["symbol", ticks["time"].dt.date])["volume"].shift()
-    return TickSheet(typed(ticks[~timeless], "ticks"), _rejected(rows[timeless], ticks, source_row, file))
+    gone = timeless | garbled
+    _refuse_wandering(ticks[~gone], file)
+    return TickSheet(typed(ticks[~gone], "ticks"), _rejected(rows[gone], ticks, source_row, file))
 
 
 def minute_bars(ticks: pd.DataFrame) -> pd.DataFrame:
@@ -170,10 +185,32 @@ def _number(rows: pd.DataFrame, column: str | None) -> pd.Series:
     return pd.to_numeric(rows[column], errors="coerce").astype("float64")
 
 
+def _refuse_wandering(ticks: pd.DataFrame, file: str) -> None:
+    steps = ticks.groupby(["symbol", ticks["time"].dt.date])["volume"].diff()
+    back = int((steps < 0).sum())
+    if steps.count() >= FEW_STEPS and back > MOST_BACK * steps.count():
+        raise BadInput(
+            f"{file}: the day's total of shares falls in {back} of {steps.count()} rows; sort the file by time, or "
+            "look whether price and total are swapped"
+        )
+
+
+def _garbled(rows: pd.DataFrame, column: str | None, symbols: pd.Series) -> pd.Series:
+    """Rows whose count of shares is no number, or missing though it is told of most of the instrument's ticks."""
+    if column is None:
+        return pd.Series(False, rows.index)
+    number, text = _number(rows, column), rows[column].astype("str").str.strip()
+    told = rows[column].notna() & ~text.str.lower().isin(["", "nan", "none", "null", "-"])
+    usual = told.groupby(symbols).transform("mean") > USUALLY
+    return (told | usual) & ~np.isfinite(number)
+
+
 def _rejected(rows: pd.DataFrame, ticks: pd.DataFrame, source_row: pd.Series, file: str) -> pd.DataFrame:
     tables = [
-        rejected_rows(rows.loc[part.index], str(symbol), "unreadable_time", ["the stamp is no time"] * len(part),
-                      [file] * len(part), source_row.loc[part.index].tolist())
-        for symbol, part in ticks.loc[rows.index].groupby("symbol", sort=True)
+        rejected_rows(rows.loc[part.index], str(symbol), rule, [reason] * len(part), [file] * len(part),
+                      source_row.loc[part.index].tolist())
+        for (symbol, timeless), part in ticks.loc[rows.index].groupby(["symbol", ticks["time"].isna()], sort=True)
+        for rule, reason in [("unreadable_time", "the stamp is no time") if timeless
+                             else ("unreadable_number", "the count of shares is no number")]
     ]  # fmt: skip
     return pd.concat(tables, ignore_index=True).assign(rows_read=len(ticks)) if tables else no_rejects()

@@ -174,6 +174,8 @@ def test_headlines_without_dates_are_refused_in_one_line_and_taken_with_a_column
         ("at,text\n2026-11-02,up\n", {"time": "when", "headline": "text"}, "has no column when; found: at, text"),
         ("at,text\n2026-11-02,up\n", {"time": "at", "headline": "text"}, "nothing says whom"),
         ("at,text\n2026-11-02,up\n", {"time": "at", "headline": "text", "who": "x"}, "who is none of time"),
+        ('at,text,s\n2026-11-02,"up,X\n', {"time": "at", "headline": "text", "symbol": "s"}, "no readable CSV"),
+        ("at,text,text\n2026-11-02,up,X\n", {"time": "at", "headline": "text", "symbol": "at"}, "text more than once"),
         ("at,text,s\nsoon,up,X\n", {"time": "at", "headline": "text", "symbol": "s"}, "no readable time"),
     ],
 )
@@ -209,9 +211,7 @@ def test_items_are_known_from_the_fetch_or_from_a_later_time_they_are_dated_to()
 
 
 def test_times_of_any_zone_become_indian():
-    published = [item.published for item in items_of(RSS.encode(), "rss")] + [
-        item.published for item in items_of(ATOM.encode(), "atom")
-    ]
+    published = [item.published for feed in (RSS, ATOM) for item in items_of(feed.encode(), "feed")[0]]
 
     told = [moment and f"{moment.astimezone(IST):%d %H:%M}" for moment in published]
     assert told == ["02 10:00", "02 12:00", "03 14:30", None, "02 10:00", "02 21:30"]
@@ -232,6 +232,25 @@ def test_a_saved_feed_is_read_from_its_file(tmp_path):
 def test_what_is_no_feed_is_refused(content):
     with pytest.raises(BadInput, match=r"is no RSS or Atom feed|declares entities"):
         items_of(content, "feed")
+
+
+def test_a_feed_that_is_cut_off_is_refused_and_a_broken_one_says_so(tmp_path):
+    with pytest.raises(BadInput, match="feed is cut off"):
+        items_of(RSS.encode()[:-60], "feed")
+
+    items, told = items_of(RSS.replace("Rain in", "Rain & sun in").encode(), "feed")
+
+    assert len(items) == 5
+    assert told[0].startswith("feed is no sound XML")
+
+
+def test_a_headline_of_another_year_does_not_stop_the_feed(tmp_path):
+    text = RSS.replace("Mon, 02 Nov 2026 10:00:00 +0530", "Fri, 31 Dec 9999 23:59:59 -1200", 1)
+
+    (piece,) = NewsFeed(written(tmp_path, text, "feed.xml"), NAMES, now=lambda: NOW).fetch(None, UNTIL)
+
+    assert piece.table["headline"].iloc[0] == "Infosys wins a deal & hires"
+    assert len(piece.table) == 5
 
 
 def test_a_feed_that_is_gone_or_too_large_is_told(tmp_path, monkeypatch):

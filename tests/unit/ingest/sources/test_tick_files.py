@@ -36,16 +36,17 @@ def test_a_running_total_becomes_traded_shares_day_by_day(tmp_path):
     assert set(ticks["symbol"]) == {"ABC"}
 
 
-def test_defects_stay_in_for_validation_and_only_rows_without_a_time_are_set_aside(tmp_path):
+def test_defects_stay_in_for_validation_and_only_rows_without_a_time_or_a_total_are_set_aside(tmp_path):
     path = write(tmp_path, "2024-01-01 09:15:01,100.0,50", "2024-01-01 09:15:01,100.0,50", "2024-01-01 09:15:02,-1,40",
                  "2024-01-01 09:15:03,none,", "soon,100.0,60")  # fmt: skip
 
     sheet = read_tick_sheet(path, path.name)
 
-    assert sheet.ticks["price"].fillna(0).tolist() == [100.0, 100.0, -1.0, 0.0]
-    assert sheet.ticks["quantity"].fillna(-99).tolist() == [-99, 0, -10, -99]
+    assert sheet.ticks["price"].tolist() == [100.0, 100.0, -1.0]
+    assert sheet.ticks["quantity"].fillna(-99).tolist() == [-99, 0, -10]
     assert sheet.rejected[["symbol", "rule", "source_row", "rows_read"]].to_numpy().tolist() == [
-        ["ABC", "unreadable_time", 6, 5]
+        ["ABC", "unreadable_number", 5, 5],
+        ["ABC", "unreadable_time", 6, 5],
     ]
 
 

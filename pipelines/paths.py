@@ -41,6 +41,10 @@ class Paths:
         return self.world / "session_news.parquet"
 
     @property
+    def session_actions(self) -> Path:
+        return self.world / "session_actions.parquet"
+
+    @property
     def truth(self) -> Path:
         return self.world / "truth.parquet"
 

@@ -26,14 +26,20 @@ class KnownActions:
     lacking: str = ""  #: why what collectors have learnt is not among them; empty if it is
 
 
-def newest_actions(params: IngestParams, paths: Paths, symbols: Collection[str], at: datetime) -> KnownActions:
+def newest_actions(params: IngestParams, paths: Paths, symbols: Collection[str], at: datetime | None) -> KnownActions:
     """All that was announced of some instruments by a moment; of a lake that cannot be read nothing.
 
-    Where run and lake tell of an action the lake's figures count, unless only the run's tell a ratio. It is known from
-    when the first of them knew it.
+    The run's are those it pinned, and those of the days that it held back to be played. Where run and lake tell of an
+    action the lake's figures count, unless only the run's tell a ratio. It is known from when the first of them knew.
+
+    Parameters
+    ----------
+    at : datetime or None
+        None: also what the days to be played will tell, each row with when it is known.
     """
-    rows = read_table(paths.raw_actions) if paths.raw_actions.exists() else empty("actions")
-    pinned = _known(rows, symbols, at)
+    tables = [read_table(path) for path in (paths.raw_actions, paths.session_actions) if path.exists()]
+    filled = [table for table in tables if len(table)]
+    pinned = _known(pd.concat(filled, ignore_index=True) if filled else empty("actions"), symbols, at)
     try:
         learnt = _known(_learnt(params, paths, symbols), symbols, at)
     except BadInput as error:
@@ -57,5 +63,6 @@ def _learnt(params: IngestParams, paths: Paths, symbols: Collection[str]) -> pd.
     return renamed(of_all_sources(pin, "actions", params.priority), names)
 
 
-def _known(rows: pd.DataFrame, symbols: Collection[str], at: datetime) -> pd.DataFrame:
-    return known_until(rows[rows["symbol"].isin(list(symbols))], "actions", pd.Timestamp(at))
+def _known(rows: pd.DataFrame, symbols: Collection[str], at: datetime | None) -> pd.DataFrame:
+    own = rows[rows["symbol"].isin(list(symbols))].reset_index(drop=True)
+    return own if at is None else known_until(own, "actions", pd.Timestamp(at))

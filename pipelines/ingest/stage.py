@@ -18,7 +18,7 @@ from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
 from pipelines.domain.session_grid import shifted
-from pipelines.ingest.kinds import RAW_BAR_COLUMNS, known_until
+from pipelines.ingest.kinds import RAW_BAR_COLUMNS, known_times, known_until
 from pipelines.ingest.members import members_only
 from pipelines.ingest.world import World
 from pipelines.params import IngestParams, Params
@@ -171,6 +171,8 @@ def _write_world(world: World, split: Split, paths: Paths, folder: Path) -> None
     for symbol, bars in split.session.items():
         write_table(bars, session_bars / f"{symbol}.parquet")
     write_table(_news_after(world.news, split), folder / paths.session_news.relative_to(paths.world))
+    later = known_times(world.actions, "actions") > split.as_of
+    write_table(world.actions[later].reset_index(drop=True), folder / paths.session_actions.relative_to(paths.world))
     if world.truth is not None:
         write_table(world.truth, folder / paths.truth.relative_to(paths.world))
 

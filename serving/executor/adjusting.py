@@ -7,6 +7,9 @@ import pandas as pd
 
 from pipelines.domain.bars import IST, Bar
 from pipelines.domain.corporate_actions import GoingOn, adjust, adjustments
+from pipelines.ingest.kinds import known_times
+
+OPENING = pd.Timedelta(hours=9, minutes=15)  #: of a day
 
 
 def with_adjustment(history: Mapping[str, pd.DataFrame], actions: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -25,12 +28,14 @@ class Adjusting:
     Parameters
     ----------
     history : by symbol, sorted by time, with `adjustment`; may be empty
-    actions : DataFrame of ACTION_COLUMNS, known before the session
+    actions : DataFrame of ACTION_COLUMNS
+        One that became known only after the open of its ex-date came too late for that day's bars, and is left out.
     """
 
     def __init__(self, history: Mapping[str, pd.DataFrame], actions: pd.DataFrame):
-        self._actions = actions
-        self._of = {symbol: _after(symbol, frame, actions) for symbol, frame in history.items() if len(frame)}
+        in_time = known_times(actions, "actions") <= actions["ex_date"] + OPENING
+        self._actions = actions[in_time.to_numpy(bool)]
+        self._of = {symbol: _after(symbol, frame, self._actions) for symbol, frame in history.items() if len(frame)}
 
     def carry(self, bar: Bar) -> Bar:
         own = self._of.get(bar.symbol)

@@ -155,8 +155,8 @@ class Daemon:
     ) -> tuple[LiveFeatures, list[Any], Mapping[str, pd.DataFrame]]:
         began = time.monotonic()
         interval = served.interval
-        actions = self._actions(instruments, now).table
-        history = with_adjustment(fetch_history(self.broker.history, instruments, interval, now), actions)
+        actions, known = self._actions(instruments, None).table, self._actions(instruments, now).table
+        history = with_adjustment(fetch_history(self.broker.history, instruments, interval, now), known)
         features = LiveFeatures(
             instruments,
             interval,
@@ -202,8 +202,8 @@ class Daemon:
         session.desk.on_outcome = features.learn
         return session
 
-    def _actions(self, instruments: list[Instrument], at: datetime) -> KnownActions:
-        """Announced by then: what the run pinned, and what was collected since."""
+    def _actions(self, instruments: list[Instrument], at: datetime | None) -> KnownActions:
+        """Announced by then: to the run, and to collectors since; None: also in the days that are played."""
         return newest_actions(self.params.ingest, self.paths, [instrument.symbol for instrument in instruments], at)
 
     def _patiently(self, act: Callable[[], Answer], session: Session | None = None) -> Answer:

@@ -36,7 +36,7 @@ class LiveFeatures:
     news : columns symbol, time, sentiment, of the past and, where a market is replayed, of its future
     fetch : the broker's history
     began_at : market time from which ticks were seen; a bar that was open then is asked of `fetch` once it has closed
-    actions : corporate actions known before the session, ACTION_COLUMNS
+    actions : corporate actions, ACTION_COLUMNS; each counts from when it was known
     outcomes : trades that ended before, of this account and of others
     """
 

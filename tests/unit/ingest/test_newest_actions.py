@@ -49,6 +49,14 @@ def test_the_runs_actions_and_those_collected_since_are_one_table(place):
     assert [row[:2] for row in found(place)] == [("TCS", "23"), ("INFY", "25")]
 
 
+def test_what_is_announced_in_the_days_that_are_played_is_known_in_time(place):
+    later = LATER + pd.Timedelta(days=1)
+    write_table(actions_table([an_action(MONDAY, known_at=later)]), place[0].session_actions)
+
+    assert found(place) == []
+    assert [row[:2] for row in found(place, at=later)] == [row[:2] for row in found(place, at=None)] == [("TCS", "23")]
+
+
 def test_what_was_not_known_by_then_is_not_told(place):
     pinned(place[0], an_action(MONDAY, known_at=LATER + pd.Timedelta(minutes=1)))
     collected(place[2], an_action(WEDNESDAY, known_at=None))

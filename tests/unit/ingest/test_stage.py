@@ -83,6 +83,19 @@ def test_held_back_days_are_the_last_sessions_whole(ingested):
     assert (read_table(paths.session_news)["time"] > as_of).all()
 
 
+def test_actions_announced_in_the_held_back_days_are_kept_for_them(tmp_path):
+    numbers = {"ingest.interval": "day", "ingest.session_days": 20, "ingest.simulated.days": 70}
+    paths, params = workspace_at(tmp_path, numbers | {"ingest.simulated.actions": 8})
+
+    stage.run(params, paths)
+
+    as_of = pd.Timestamp(read_json(paths.snapshot)["as_of"])
+    raw, later = read_table(paths.raw_actions), read_table(paths.session_actions)
+    assert (raw["known_at"] <= as_of).all()
+    assert (later["known_at"] > as_of).all()
+    assert (len(raw), len(raw) + len(later)) == (7, 8)
+
+
 def test_snapshot_counts_what_was_written(ingested):
     paths, _, _ = ingested
 

@@ -34,6 +34,7 @@ _MARKS: Mapping[TableKind, frozenset[str]] = {
 }
 
 
+FIRST_YEAR, LAST_YEAR = 1900, 2199  #: a day before or after is a slip of the pen
 _MOST_RATIO = 1_000  #: shares after for one before: a face value of 1,000 rupees split to one
 
 
@@ -52,29 +53,39 @@ def read_dated_table(path: Path, file: str) -> DatedTable | None:
     """
     if path.suffix.lower() != ".csv":
         return None
+    kind = None
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(lines, strict=True)  # else an open quote swallows the rest of the file
             named = {str(name).strip().lower() for name in reader.fieldnames or ()}
             kind = next((kind for kind, marks in _MARKS.items() if marks <= named), None)
             if kind is None:
                 return None
-            rows = [_rows(kind)(_trimmed(row), f"{file} line {reader.line_num}", file) for row in reader]
-    except (UnicodeDecodeError, csv.Error):
+            found = []
+            for row in reader:
+                where = f"{file} line {reader.line_num}"
+                found.append(_rows(kind)(_trimmed(row, where), where, file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        if kind is not None:
+            raise BadInput(f"{file} line {reader.line_num}: {error}; mend the line or save the file as UTF-8") from None
         return None  # what else it may be is for the reader of bars to say
-    found = [row for row in rows if row is not None]
+    if not found:
+        raise BadInput(f"{file} has a header and no rows; delete it or export it again")
+    rows = [row for row in found if row is not None]
     if kind == "instruments":
-        return DatedTable(kind, pd.DataFrame(found, columns=["symbol", "token", "tick_size", "lot_size"]))
+        return DatedTable(kind, pd.DataFrame(rows, columns=["symbol", "token", "tick_size", "lot_size"]))
     if kind == "actions":
-        return DatedTable(kind, actions_table(found))
-    return DatedTable(kind, typed(pd.DataFrame(found), kind) if found else empty(kind))
+        return DatedTable(kind, actions_table(rows))
+    return DatedTable(kind, typed(pd.DataFrame(rows), kind) if rows else empty(kind))
 
 
 def _rows(kind: TableKind) -> Callable[[dict[str, str], str, str], dict[str, object] | None]:
     return {"actions": _action, "membership": _member, "instruments": _instrument}[kind]
 
 
-def _trimmed(row: Mapping[str | None, str | None]) -> dict[str, str]:
+def _trimmed(row: Mapping[str | None, str | None], where: str) -> dict[str, str]:
+    if None in row or None in row.values():
+        raise BadInput(f"{where}: {'more' if None in row else 'fewer'} fields than the header has; mend the line")
     return {name.strip().lower(): (value or "").strip() for name, value in row.items() if isinstance(name, str)}
 
 
@@ -136,7 +147,7 @@ def _ratio(text: str, where: str) -> float | None:
     if not text:
         return None
     ratio = Fraction(0)
-    if re.fullmatch(r"\d{1,12}(\.\d{1,12})?|\d{1,12}/\d{1,12}", text) and not re.fullmatch(r".*/0+", text):
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12}|/0*[1-9][0-9]{0,11})?", text):  # 1e9999 would take for ever
         ratio = Fraction(text)
     if not Fraction(1, _MOST_RATIO) <= ratio <= _MOST_RATIO:
         raise BadInput(
@@ -158,7 +169,7 @@ def _number(text: str, where: str) -> float | None:
 
 def _day(row: dict[str, str], name: str, where: str) -> datetime:
     try:
-        day = datetime.fromisoformat(row[name])
+        day = _in_reach(datetime.fromisoformat(row[name]))
     except ValueError:
         raise BadInput(f"{where}: {name} {row[name] or 'is empty'}; wanted a day, e.g. 2024-10-28") from None
     return day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=IST)
@@ -169,7 +180,13 @@ def _moment(text: str, where: str) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = _in_reach(datetime.fromisoformat(text))
     except ValueError:
         raise BadInput(f"{where}: known_at {text}; wanted a time, e.g. 2024-09-05T18:00:00+05:30") from None
     return moment.astimezone(IST) if moment.tzinfo else moment.replace(tzinfo=IST)
+
+
+def _in_reach(moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"the year {moment.year}")
+    return moment

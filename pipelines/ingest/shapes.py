@@ -79,12 +79,24 @@ def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sh
 
 
 def _read_parquet(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
+    rows = parquet_rows(path, file)
+    return _sheet(file, rows, pd.Series(range(1, len(rows) + 1)), None, columns)
+
+
+def parquet_rows(path: Path, file: str) -> pd.DataFrame:
+    """The rows of a Parquet file, whatever a pandas that wrote it noted of its index.
+
+    Raises
+    ------
+    BadInput : if it is damaged.
+    """
     try:
-        rows = pq.read_table(path).to_pandas(ignore_metadata=True)
+        table = pq.read_table(path)
+        table.validate(full=True)  # else text that is none breaks where it is first looked at
+        return table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]  # damaged metadata break in many ways
         raise BadInput(f"{file} is not readable as Parquet ({what}); copy or export it again") from None
-    return _sheet(file, rows, pd.Series(range(1, len(rows) + 1)), None, columns)
 
 
 def _read_csv(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:

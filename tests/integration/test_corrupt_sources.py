@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 
 from pipelines.domain.bars import IST
+from pipelines.ingest.dated_tables import read_dated_table
+from pipelines.ingest.shapes import NoBars, read_sheet
 from pipelines.ingest.sources.corporate_actions import read_actions
 from pipelines.ingest.sources.entities import Entities, read_entities
 from pipelines.ingest.sources.news_feeds import NewsFeed
@@ -321,5 +323,46 @@ def test_corrupt_announcements_are_refused_or_told(name):
     assert outcome(read, actions_csv(), name, ACTIONS[name]) is None
 
 
+def listed_csv() -> bytes:
+    """Splits and bonuses as a person lists them beside bars."""
+    found = pd.read_csv(SHARED_DATA / "corporate_actions" / "derived_splits_bonuses.csv", dtype=str)
+    columns = {"symbol": "symbol", "ex_date": "ex_date", "nearest_simple_ratio": "ratio"}
+    own = found[found["kind"] == "split_or_bonus"].rename(columns=columns)
+    table = own.assign(kind="split", amount_inr="", known_at="2024-01-01T18:00:00+05:30")
+    return table[["symbol", "ex_date", "kind", "ratio", "amount_inr", "known_at"]].to_csv(index=False).encode()
+
+
+LISTED: dict[str, Change] = CSV_TEXT | {
+    **{f"the ex-date is {text!r}": cell(1, text) for text in (*IMPOSSIBLE_TIMES, "0001-01-01", "9999-12-31")},
+    **{f"the kind is {text!r}": cell(2, text) for text in ("", "spilt", "\x00")},
+    **{f"the ratio is {text!r}": cell(3, text) for text in (
+        "", "0", "-2", "nan", "inf", "1e400", "1e999999999", "1/0", "0/1", "2/-1", "1_0", "١٠", "99999", "0.0000001")},
+    **{f"the amount is {text!r}": cell(4, text) for text in ("abc", "nan", "inf", "-1")},
+    **{f"known at {text!r}": cell(5, text) for text in ("soon", "9999-12-31T23:59:59-12:00", "0001-01-01")},
+    "the symbol is empty": cell(0, ""),
+    **{f"column {place} renamed": column_renamed(place) for place in range(4)},
+}  # fmt: skip
+
+
+@names_of(LISTED)
+def test_a_corrupt_list_of_actions_is_refused_or_left_to_who_reads_bars(tmp_path, name):
+    def read(content: bytes) -> Read:
+        path = tmp_path / "actions.csv"
+        path.write_bytes(content)
+        dated = read_dated_table(path, path.name)
+        if dated is None:  # then it is read as bars, which tells that it holds none or refuses it
+            sheet = read_sheet(path, path.name)
+            assert isinstance(sheet, NoBars)
+            return Read(frozenset(), (sheet.reason,))
+        table = dated.table
+        years = table["ex_date"].dt.year
+        odd = table[(table["symbol"] == "") | ~table["ratio"].between(1e-3, 1e3) | ~years.between(1900, 2199)]
+        rows = table[["symbol", "ex_date", "kind", "ratio", "known_at"]]
+        unsound = f"unsound: {odd.iloc[0].to_dict()}" if len(odd) else None
+        return Read(frozenset(rows.itertuples(index=False, name=None)), (), unsound)
+
+    assert outcome(read, listed_csv(), name, LISTED[name]) is None
+
+
 def test_there_are_hundreds_of_ways():
-    assert len(NEWS) + 2 * len(FEEDS) + len(TICKS) + len(ACTIONS) >= 300
+    assert len(NEWS) + 2 * len(FEEDS) + len(TICKS) + len(ACTIONS) + len(LISTED) >= 400

@@ -2,6 +2,7 @@
 
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,6 +26,9 @@ HEADERS = {
     "Accept-Language": "en-IN,en;q=0.9",
 }
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+#: What zipfile raises on damaged bytes, as found by flipping them: no archive or a wrong checksum; a stream that cannot
+#: be unpacked or ends early; an offset before the file's start; a version that nobody wrote yet; a name that is no text
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError)
 _MEMBERS = 200  #: of a zip; the exchange's bundles hold about fifteen
 
 
@@ -108,12 +112,12 @@ def member(content: bytes, wanted: Callable[[str], bool], most_bytes: int, name:
                 raise BadInput(f"{name} should hold one file of the wanted name, not {len(found)} (files: {names})")
             if found[0].flag_bits & 1:
                 raise BadInput(f"{name} is encrypted; NSE's files are not")
+            if found[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise BadInput(f"{name} is packed otherwise than NSE's files are; look at it by hand")
             with archive.open(found[0]) as file:
                 unpacked = file.read(most_bytes + 1)  # what the header says of its size may be a lie
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError) as error:
+    except _DAMAGE as error:
         problem = f"{name} is no readable zip ({' '.join(str(error).split()) or 'cut off'}); download it again"
-    except zipfile.zlib.error as error:  # type: ignore[attr-defined]
-        problem = f"{name} is damaged ({error}); download it again"
     else:
         if len(unpacked) > most_bytes:
             raise BadInput(f"{name} unpacks to more than {most_bytes:,} bytes; look at it by hand")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.errors import BadInput
@@ -21,6 +20,7 @@ from pipelines.domain.session_grid import slots
 from pipelines.ingest.kinds import empty, typed
 from pipelines.ingest.names import canonical, symbol_of_file
 from pipelines.ingest.rejects import no_rejects, rejected_rows
+from pipelines.ingest.shapes import parquet_rows
 from pipelines.ingest.source import Fetched, Known
 from pipelines.ingest.stamps import read_stamps
 
@@ -110,11 +110,12 @@ def read_tick_sheet(path: Path, file: str) -> TickSheet | None:
         its totals fall as prices do.
     """
     try:
-        rows = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, dtype=str)
+        rows = parquet_rows(path, file) if path.suffix.lower() == ".parquet" else pd.read_csv(path, dtype=str)
     except pd.errors.EmptyDataError:
         return None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise BadInput(f"{file} is not readable ({str(error).splitlines()[0]}); copy or export it again") from None
+    except (OSError, ValueError) as error:  # of pandas: what is no text, or no table
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"{file} is not readable ({what}); copy or export it again") from None
     named = {str(column).strip().lower(): column for column in rows.columns}
     stamp, price, total, quantity = (_first(named, names) for names in (_STAMPS, _PRICES, _TOTALS, _QUANTITIES))
     if "open" in named or not len(rows) or (price is None and quantity is None):

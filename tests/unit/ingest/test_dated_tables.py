@@ -196,3 +196,22 @@ def test_prices_that_the_broker_adjusted_already_are_left_alone():
         ("RELIANCE", "2023-07-20"): 1.0834,
         ("TATASTEEL", "2022-07-28"): 1.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("TCS,2018-05-31,bonus,2\n", "line 2: fewer fields than the header has"),
+        ("TCS,2018-05-31,bonus,2,2018-04-19,late\n", "line 2: more fields than the header has"),
+        ('"TCS,2018-05-31,bonus,2,2018-04-19\nTCS,2019-05-31,bonus,2,\n', "unexpected end of data"),
+        ("TCS,2018-05-31,bonus,1e999999999,\n", "line 2: ratio 1e999999999"),
+        ("TCS,2018-05-31,bonus,2,9999-12-31T23:59:59-12:00\n", "line 2: known_at 9999"),
+        ("", "has a header and no rows"),
+    ],
+)
+def test_a_cut_or_swallowed_row_is_never_read_as_one_that_was_known_earlier(tmp_path, rows, words):
+    path = tmp_path / "actions.csv"
+    path.write_text(f"symbol,ex_date,kind,ratio,known_at\n{rows}", encoding="utf-8")
+
+    with pytest.raises(BadInput, match=words):
+        read_dated_table(path, path.name)

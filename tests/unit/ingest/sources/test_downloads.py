@@ -143,3 +143,12 @@ def test_a_zip_damaged_inside_is_refused():
 
     with pytest.raises(BadInput, match=r"damaged|no readable zip"):
         member(bytes(content), lambda name: True, 100_000, "a.zip")
+
+
+def test_a_zip_packed_by_a_method_of_which_damage_breaks_otherwise_is_not_unpacked():
+    held = BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.csv", b"x" * 1000)
+
+    with pytest.raises(BadInput, match=r"a.zip is packed otherwise than NSE's files are"):
+        member(held.getvalue(), lambda name: True, 100_000, "a.zip")

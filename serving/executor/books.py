@@ -29,6 +29,7 @@ class Books:
         self.intents: dict[str, Intent] = {}  #: by tag
         self.lost: dict[str, Intent] = {}  #: by tag: sent without an answer, and not in the book when we looked
         self.unequal: dict[str, str] = {}  #: by symbol: how our shares and the broker's differed when last compared
+        self._at_broker: dict[str, int] = {}  # shares when last compared
         self._opening_shares: dict[str, int] = {}
         self._ledger = Ledger()
         self._book: list[BookedOrder] = []  # the broker's order book as last read
@@ -116,9 +117,16 @@ class Books:
         desk, ledger = self._desk, self._ledger
         self.read()
         cash = cash_difference(self.cash, desk.broker.cash()) if desk.terms.cash_is_a_ledger else []
-        at_broker = desk.broker.shares()
+        self._at_broker = at_broker = desk.broker.shares()
         self.unequal = share_differences(as_credited(ledger.shares, desk.added_shares, at_broker), at_broker)
         return [*self.unequal.values(), *fill_differences(self._book, ledger.filled), *cash]
+
+    @property
+    def held_otherwise(self) -> dict[str, str]:
+        """Of `unequal` what the broker does hold, in another number. No action takes all shares of a holder away: where
+        it shows none they were sold, or are not shown yet, and an order for them is refused at worst.
+        """
+        return {symbol: told for symbol, told in self.unequal.items() if self._at_broker.get(symbol)}
 
     # --- the day ---
 

@@ -15,7 +15,7 @@ from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, 
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
-from pipelines.ingest.kinds import empty
+from pipelines.ingest.kinds import empty, known_until
 from pipelines.ingest.newest_actions import KnownActions, newest_actions
 from pipelines.journal.memory import AnyJournal
 from pipelines.params import ExitParams, Params
@@ -155,7 +155,8 @@ class Daemon:
     ) -> tuple[LiveFeatures, list[Any], Mapping[str, pd.DataFrame]]:
         began = time.monotonic()
         interval = served.interval
-        actions, known = self._actions(instruments, None).table, self._actions(instruments, now).table
+        actions = self._actions(instruments, None).table
+        known = known_until(actions, "actions", pd.Timestamp(now))
         history = with_adjustment(fetch_history(self.broker.history, instruments, interval, now), known)
         features = LiveFeatures(
             instruments,

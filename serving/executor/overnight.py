@@ -65,16 +65,16 @@ class Overnight:
             self.read()
             self.look()
 
-    def compare(self, unequal: Mapping[str, str]) -> None:
-        """In the morning, before anything is sent: what the broker holds otherwise than we do was overtaken, too.
+    def compare(self, held_otherwise: Mapping[str, str]) -> None:
+        """In the morning, before anything is sent: what the broker holds in another number was overtaken, too.
 
         Parameters
         ----------
-        unequal : by symbol how the two differ
+        held_otherwise : by symbol how the two differ
         """
         for symbol, trade in self.held_over.items():
-            if symbol in unequal and symbol not in self._desk.overtaken:
-                self._tell(trade, unequal[symbol])
+            if symbol in held_otherwise and symbol not in self._desk.overtaken:
+                self._tell(trade, held_otherwise[symbol])
 
     def release(self, unequal: Mapping[str, str]) -> None:
         """After a later comparison: where shares are equal again, and no action is known, the trade goes on."""

@@ -101,7 +101,7 @@ class Session:
         self._take_up_decisions(at)
         self.risk.start(at)
         differences = self.reconcile()
-        self.overnight.compare(self.books.unequal)
+        self.overnight.compare(self.books.held_otherwise)
         if differences and not self.trades:
             raise BooksDiffer(f"{'; '.join(differences)}; correct the journal or the account, then start again")
         self._with_broker(lambda: self.leaving.manage(bar_closed=False))  # a death may have left shares bare
@@ -303,7 +303,7 @@ class Session:
             self.risk.turn_day(self.equity)
             if self.overnight.held_over:
                 self.reconcile()
-                self.overnight.compare(self.books.unequal)
+                self.overnight.compare(self.books.held_otherwise)
             self._day_begins = False
         elif self.books.stale or bar_closed or self.awaits_news:
             self.books.read()

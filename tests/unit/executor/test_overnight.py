@@ -184,7 +184,7 @@ def test_a_holding_that_the_night_has_changed_is_left_to_a_person_though_nobody_
 def test_a_holding_that_was_told_late_is_protected_as_soon_as_it_is_equal_again():
     market = held_over_night(reconcile_every=10**6, reconcile_after=timedelta(0))
     told = market.broker.shares
-    market.broker.shares = dict
+    market.broker.shares = lambda: {"TCS": 5}
     market.clock(OPEN)
     assert market.working == []
 
@@ -196,11 +196,22 @@ def test_a_holding_that_was_told_late_is_protected_as_soon_as_it_is_equal_again(
     assert market.working == [(OrderType.SL_M, 10)]
 
 
+def test_shares_that_the_broker_does_not_show_at_all_are_protected_as_ever():
+    market = held_over_night()
+    market.broker.shares = dict
+
+    market.clock(OPEN)
+
+    assert market.session.desk.overtaken == {}
+    assert market.working == [(OrderType.SL_M, 10)]
+    assert market.session.books_equal is False
+
+
 def test_in_mid_session_a_difference_does_not_take_the_stop_out_of_our_hands():
     market = held_over_night()
     market.at = OPEN
     market.trades("101.00")
-    market.broker.shares = dict
+    market.broker.shares = lambda: {"TCS": 5}
 
     market.session.reconcile()
     market.trades("105.00")

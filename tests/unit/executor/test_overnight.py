@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from pipelines.domain.corporate_actions import actions_table
+from pipelines.domain.halts import Cause, HaltEvent, Word
 from pipelines.domain.orders import OrderStatus, OrderType, Product
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
@@ -147,6 +148,18 @@ def test_an_overtaken_trade_whose_shares_the_broker_shows_as_ours_keeps_no_other
     assert "TCS" in market.session.desk.overtaken
     assert market.session.books_equal
     assert market.session.desk.trading.may_enter().passed
+
+
+def test_a_flatten_by_hand_leaves_what_was_overtaken_to_the_hand():
+    market = held_over_night(split_on(TODAY, known_at=None))
+    market.clock(OPEN)
+    calls = len(market.broker.calls)
+
+    market.journal.record_halt("T1", HaltEvent(Word.FLATTEN, Cause.BY_HAND, "news", "asha@desk", market.at))
+    market.trades("10.10")
+
+    assert len(market.broker.calls) == calls
+    assert market.broker.shares() == {"TCS": 10}
 
 
 def test_a_start_on_the_ex_date_places_no_stop_before_any_frame():

@@ -88,6 +88,8 @@ class Closes:
 
     def at(self, times: np.ndarray) -> np.ndarray:
         """Places of the closes `times`, each of which must be one of these."""
+        if np.array_equal(times, self.times):
+            return np.arange(len(times))
         return np.searchsorted(self.times, times)
 
 
@@ -131,7 +133,7 @@ def build_features(
     spill = Spill(1 + max(len(FIGURES), len(COMPARED)), scratch)
     states = {symbol: new_states(1, SURVEY_STATE) for symbol in symbols}
     closes = survey_closes(bars, symbols, stocks, asides, interval, states, spill, threads)
-    _compare_all(spill, symbols, closes.times)
+    _compare_all(spill, symbols, closes.times, threads)
     return FeatureTables(market_table(closes), _tables(bars, symbols, stocks, asides, closes, spill, threads))
 
 
@@ -171,13 +173,13 @@ def survey_closes(
     for symbol, (own_times, figures, counts) in zip(symbols, made_ahead(surveyed, symbols, threads), strict=True):
         if spill is not None:
             spill.append(symbol, _wide(own_times, figures, spill.width))
-        if not (len(times) == len(own_times) and np.array_equal(times, own_times)):
+        if not np.array_equal(times, own_times):
             joined = np.union1d(times, own_times)
             places = np.searchsorted(joined, times)
             sums = _spread(sums, places, len(joined))
             sectors = {sector: _spread(values, places, len(joined)) for sector, values in sectors.items()}
             times = joined
-        at = np.searchsorted(times, own_times)
+        at = slice(None) if len(times) == len(own_times) else np.searchsorted(times, own_times)
         sums[at] += counts
         if sector := stocks[symbol].sector:
             of_sector = sectors.setdefault(sector, np.zeros((len(times), 2)))
@@ -220,7 +222,7 @@ def published_later(name: str, interval: Interval) -> bool:
     return name == VIX and not interval.intraday
 
 
-def _compare_all(spill: Spill, symbols: Sequence[str], times: np.ndarray) -> None:
+def _compare_all(spill: Spill, symbols: Sequence[str], times: np.ndarray, threads: int) -> None:
     """Put the comparisons of each bar in place of its figures, a block of closes after another."""
     figures, closes = len(FIGURES), max(1, BLOCK_BYTES // (8 * max(len(symbols), 1) * (len(FIGURES) + len(COMPARED))))
     read = dict.fromkeys(symbols, 0)
@@ -234,7 +236,7 @@ def _compare_all(spill: Spill, symbols: Sequence[str], times: np.ndarray) -> Non
             at = np.searchsorted(block, rows[:, 0].astype(np.int64))
             values[at, i] = rows[:, 1 : 1 + figures]
             found.append((i, symbol, at))
-        compared = compare_stocks(values)
+        compared = np.concatenate(list(made_ahead(compare_stocks, np.array_split(values, threads), threads)))
         for i, symbol, at in found:
             spill.write(symbol, read[symbol], _wide(block[at], compared[at, i], spill.width))
             read[symbol] += len(at)

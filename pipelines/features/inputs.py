@@ -28,10 +28,13 @@ class Said:
 
 def news_by_symbol(news: pd.DataFrame) -> dict[str, Said]:
     """The news of a table with `symbol, time, sentiment`, instrument by instrument; one without news is left out."""
-    said = news.sort_values(["time", "sentiment"], kind="stable")
+    codes, symbols = pd.factorize(news["symbol"])
+    times, sentiments = microseconds(news["time"]), news["sentiment"].to_numpy(np.float64)
+    order = np.lexsort((sentiments, times, codes))
+    starts = np.searchsorted(codes[order], np.arange(len(symbols) + 1))
     return {
-        str(symbol): Said(microseconds(rows["time"]), rows["sentiment"].to_numpy(np.float64))
-        for symbol, rows in said.groupby("symbol", sort=False, observed=True)
+        str(symbol): Said(times[order[first:last]], sentiments[order[first:last]])
+        for symbol, first, last in zip(symbols, starts[:-1], starts[1:], strict=True)
     }
 
 

@@ -33,6 +33,7 @@ from tests.integration.parity_player import (
     decisions_for,
     judge_for_delivery,
 )
+from tests.integration.told_trades import as_told, as_told_by_executor
 
 FIRST, LAST = date(2024, 7, 8), date(2024, 7, 26)  # 2024-07-17 is a holiday
 EX_DATES = {  # of TCS a split on the day after the holiday, of INFY a bonus on a Monday; SBIN pays a dividend
@@ -122,8 +123,11 @@ def both(tmp_path_factory) -> tuple[dict, Backtest]:
 def test_both_trade_the_same_to_the_paisa_and_no_split_is_met(both):
     told, backtest = both
 
-    expected = {(o.symbol, o.entered_at.date().isoformat()): as_told(o) for o in (t.outcome for t in backtest.trades)}
-    found = {(o["symbol"], o["entered_at"][:10]): as_told_by_executor(o) for o in told["outcomes"]}
+    expected = {
+        (o.symbol, o.entered_at.date().isoformat()): on_its_day(as_told(o))
+        for o in (t.outcome for t in backtest.trades)
+    }
+    found = {(o["symbol"], o["entered_at"][:10]): on_its_day(as_told_by_executor(o)) for o in told["outcomes"]}
     assert found == expected
     assert Decimal(told["cash"]) == Decimal(told["cash_exchange"]) == backtest.cash
     assert told["differences"] == []
@@ -155,30 +159,6 @@ def test_the_executor_notes_what_it_refused_for_an_ex_date(both):
     assert refused == {("ex-date", "TCS", "2024-07-18"), ("ex-date", "INFY", "2024-07-22")}
 
 
-def as_told(outcome) -> tuple:
-    """What both sides must say of a trade: prices, shares, charges by item, money, reason."""
-    return (
-        outcome.side.value,
-        outcome.quantity,
-        outcome.entry_price,
-        outcome.exit_price,
-        outcome.exited_at.date().isoformat(),
-        outcome.exit_reason.value,
-        outcome.hold_bars,
-        {item: Decimal(amount) for item, amount in outcome.charges.items()},
-        (outcome.gross_inr, outcome.net_inr, outcome.mfe_inr, outcome.mae_inr),
-    )
-
-
-def as_told_by_executor(told: dict) -> tuple:
-    return (
-        told["side"],
-        told["quantity"],
-        Decimal(told["entry_price"]),
-        Decimal(told["exit_price"]),
-        told["exited_at"][:10],
-        told["exit_reason"],
-        told["hold_bars"],
-        {item: Decimal(amount) for item, amount in told["charges"].items()},
-        tuple(Decimal(told[name]) for name in ("gross_inr", "net_inr", "mfe_inr", "mae_inr")),
-    )
+def on_its_day(told: tuple) -> tuple:
+    """The trade with the day of its exit: a daily bar's close is dated at its end, the executor leaves before."""
+    return (told[0][:10], *told[1:])

@@ -36,6 +36,7 @@ from tests.integration.parity_player import (
     SQUARE_OFF_MINUTES,
     decisions_for,
 )
+from tests.integration.told_trades import as_told, as_told_by_executor
 
 pytestmark = pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded days are not here")
 TICKS_PER_BAR = 6
@@ -165,35 +166,6 @@ def test_every_difference_of_the_backtest_on_bars_has_a_cause_and_they_add_up_to
 
 def key(outcome: Outcome) -> tuple[str, str]:
     return outcome.symbol, str(outcome.entered_at)
-
-
-def as_told(outcome: Outcome) -> tuple:
-    """What both sides must say of a trade: times, prices, shares, charges by item, money, reason."""
-    return (
-        outcome.side.value,
-        outcome.quantity,
-        outcome.entry_price,
-        outcome.exit_price,
-        str(outcome.exited_at),
-        outcome.exit_reason.value,
-        outcome.hold_bars,
-        {item: Decimal(amount) for item, amount in outcome.charges.items()},
-        (outcome.gross_inr, outcome.net_inr, outcome.mfe_inr, outcome.mae_inr),
-    )
-
-
-def as_told_by_executor(told: dict) -> tuple:
-    return (
-        told["side"],
-        told["quantity"],
-        Decimal(told["entry_price"]),
-        Decimal(told["exit_price"]),
-        told["exited_at"],
-        told["exit_reason"],
-        told["hold_bars"],
-        {item: Decimal(amount) for item, amount in told["charges"].items()},
-        tuple(Decimal(told[name]) for name in ("gross_inr", "net_inr", "mfe_inr", "mae_inr")),
-    )
 
 
 def differences(bars: Backtest, tape: Backtest) -> dict[str, tuple[int, Decimal]]:

@@ -2,7 +2,7 @@
 
 Two passes read the bars. The first surveys each stock: its figures wait on disk, and sums over the stocks are kept per
 close. Then the market's rows are made, and the figures of a block of closes at a time are ranked. The second pass makes
-each instrument's rows, one instrument in memory at a time.
+each instrument's rows, two instruments at a time, so that memory does not grow with their number.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ _SECTOR_COUNTS = (SUM.returns, SUM.known)
 
 @dataclass(frozen=True)
 class FeatureTables:
-    """The market's table, and the instruments' tables one after another: only one is in memory at a time."""
+    """The market's table, and the instruments' tables in order: only a few are in memory at a time."""
 
     market: pd.DataFrame
     rows: Iterator[tuple[str, pd.DataFrame]]

@@ -44,6 +44,7 @@ def read_lake(params: IngestParams, folder: Path) -> World:
     interval = _interval(pin, params.interval)
     told, names = _told(pin, interval, params)
     _check_asked_for(params.symbols, names)
+    told, barren = _fruitful(told)
     tolerance = Tolerance(params.price_tolerance, params.volume_tolerance)
     merged = {symbol: merge([Told(one.file, one.bars) for one in told[symbol]], tolerance) for symbol in sorted(told)}
     chosen = {symbol: _chosen(told[symbol], one.bars) for symbol, one in merged.items()}
@@ -53,7 +54,7 @@ def read_lake(params: IngestParams, folder: Path) -> World:
         instruments=_instruments(chosen, of_all_sources(pin, "instruments", params.priority), names),
         news=_of(renamed(of_all_sources(pin, "news", params.priority), names), {*merged, ""}),
         interval=interval,
-        left_out=(*_left_out(pin, interval), *_told_of(merged, told, interval)),
+        left_out=(*_left_out(pin, interval), *barren, *_told_of(merged, told, interval)),
         actions=_of(renamed(of_all_sources(pin, "actions", params.priority), names), merged),
         membership=renamed(of_all_sources(pin, "membership", params.priority), names),
         outcomes=_of(renamed(of_all_sources(pin, "outcomes", params.priority), names), merged),
@@ -115,8 +116,17 @@ def _told(pin: Pin, interval: Interval, params: IngestParams) -> tuple[dict[str,
         for symbol, own_rows in renamed(rows, names).groupby("symbol", sort=True):
             found[str(symbol)].append(_series(str(symbol), source, minutes, own_rows, gone))
     until = reached(series for several in found.values() for series in several)
-    told = {symbol: [at_interval(one, interval, until) for one in several] for symbol, several in found.items()}
-    return {symbol: several for symbol, several in told.items() if any(len(one.bars) for one in several)}, names
+    return {symbol: [at_interval(one, interval, until) for one in several] for symbol, several in found.items()}, names
+
+
+def _fruitful(told: dict[str, list[Candidate]]) -> tuple[dict[str, list[Candidate]], list[str]]:
+    """Shares of which bars could be made, and in a sentence those of which none could."""
+    kept = {symbol: several for symbol, several in told.items() if any(len(one.bars) for one in several)}
+    barren = [symbol for symbol in sorted(told) if symbol not in kept]
+    said = [f"left out, since no bar can be made of their rows: {_some(barren)}"] if barren else []
+    if said and not kept:
+        raise BadInput(f"the lake: {said[0]}; look at the stamps of what was collected")
+    return kept, said
 
 
 def _series(symbol: str, source: str, minutes: int, rows: pd.DataFrame, rejected: pd.DataFrame) -> Series:

@@ -68,6 +68,23 @@ def test_finer_bars_are_joined_and_coarser_ones_left_out(place):
     assert "1 min bars joined to 5min: SBIN" in world.left_out
 
 
+def test_a_share_of_whose_rows_no_bar_can_be_made_is_left_out_and_named(place):
+    paths, lake, _ = place
+    early = pd.Timedelta(minutes=330)
+    shifted = a_day("TCS", minutes=1, count=375)
+    shifted = shifted.assign(open_time=shifted["open_time"] - early, close_time=shifted["close_time"] - early)
+    lake.store("kite", a_piece(shifted, key="TCS@1min"))
+
+    with pytest.raises(BadInput, match="no bar can be made of their rows: TCS"):
+        read_lake(params_with(paths).ingest, paths.lake)
+
+    lake.store("kite", a_piece(a_day()))
+    world = read_lake(params_with(paths).ingest, paths.lake)
+
+    assert list(world.bars) == ["SBIN"]
+    assert "left out, since no bar can be made of their rows: TCS" in world.left_out
+
+
 def test_without_an_interval_the_coarsest_is_taken(place):
     paths, lake, _ = place
     lake.store("kite", a_piece(a_day(minutes=15, count=25), key="SBIN@15min"))

@@ -92,7 +92,8 @@ def _collect(lake: Lake, wanted: Wanted, since: date | None, until: date, watch:
 
 def _odd(name: str, piece: Fetched, stored: Stored) -> list[str]:
     found = []
-    if piece.rejected is not None and len(piece.rejected):
+    new = stored.rows or not len(piece.table)
+    if new and piece.rejected is not None and len(piece.rejected):
         first = piece.rejected.iloc[0]
         where = f"row {first['source_row']}: {first['reason']}"
         found.append(f"{piece.origin}: {len(piece.rejected)} rows are set aside, e.g. {where}")

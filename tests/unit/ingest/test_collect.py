@@ -167,3 +167,16 @@ def test_a_dump_of_instruments_beside_the_bars_of_a_folder_goes_into_the_lake_wi
         ["NIFTY 50", 256265, "index", "0", False],
         ["TCS", 2953217, "stock", "0.1", True],
     ]
+
+
+def test_rows_that_could_not_be_read_are_told_when_they_are_new(lake, tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    rows = "2026-01-05,100,101,99,100.5,1000\n2026-01-06,100,101,99,abc,1000\n"
+    (folder / "TCS.csv").write_text("date,open,high,low,close,volume\n" + rows, encoding="utf-8")
+
+    (first,), _ = asked(lake, BarFiles(folder))
+    (again,), _ = asked(lake, BarFiles(folder))
+
+    assert first.notes == ("TCS.csv: 1 rows are set aside, e.g. row 3: close is no number: abc",)
+    assert again.notes == ()

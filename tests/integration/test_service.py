@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipelines.credentials import credential
@@ -99,9 +100,10 @@ def a_fitted_bundle() -> Bundle:
     """A policy fitted on a small made-up panel with every feature of the catalogue."""
     panel = a_panel(days=8, instruments=2, edge=0.5)
     rng = np.random.default_rng(1)
-    values = {name: rng.standard_normal(len(panel.table)) for name in FEATURE_NAMES if name not in panel.table}
     table = panel.table.drop(columns=[name for name in panel.feature_names if name not in FEATURE_NAMES])
-    panel = replace(panel, table=table.assign(**values), catalogue=catalogue_content(Interval.MIN_15))
+    names = [name for name in FEATURE_NAMES if name not in panel.table]
+    values = pd.DataFrame(rng.standard_normal((len(table), len(names))), columns=names, index=table.index)
+    panel = replace(panel, table=pd.concat([table, values], axis=1), catalogue=catalogue_content(Interval.MIN_15))
     return fit_policy(
         panel, heads_from(PARAMS.heads), SMALL.model_copy(update={"trees": 10}), COSTS, {"fits": []}
     ).bundle

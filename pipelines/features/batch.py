@@ -24,7 +24,7 @@ from pipelines.features.inputs import MICROSECONDS_PER_DAY, Said, bar_inputs, mi
 from pipelines.features.outcomes import Ended, Tallies, write_outcomes
 from pipelines.features.spill import Spill
 from pipelines.features.state import IN
-from pipelines.features.step import new_states, step_bars, step_rows
+from pipelines.features.step import StepRows, as_records, new_states, step_bars
 from pipelines.features.survey import COUNTS, FIGURES, SUM, SURVEY_STATE
 
 BLOCK_BYTES = 8_000_000  #: of figures that are ranked at once
@@ -260,10 +260,11 @@ def step_history(
     inputs[:, IN.nifty_return] = closes.values[NIFTY_RETURN, at]
     if stock.sector:
         inputs[:, [IN.sector_sum, IN.sector_known]] = closes.sectors[stock.sector][at]
-    rows, where = step_rows(BLOCK_BARS), np.zeros(BLOCK_BARS, dtype=np.int64)
+    records = as_records(inputs)
+    rows, where = StepRows(BLOCK_BARS), np.zeros(BLOCK_BARS, dtype=np.int64)
     for first in range(0, len(times), BLOCK_BARS):
         block = slice(first, min(first + BLOCK_BARS, len(times)))
-        yield block, step_bars(state, where, inputs[block], rows)
+        yield block, step_bars(state, where, records[block], rows)
 
 
 def _tables(

@@ -59,9 +59,10 @@ def _loops(version: int):
         return version
 
     @njit(cache=True, error_model="numpy", nogil=True)
-    def run_compare(figures, scored_at, out):
+    def run_compare(figures, score_of, out):
+        known, places = np.empty(figures.shape[1]), np.empty(figures.shape[1], dtype=np.int64)
         for i in range(figures.shape[0]):
-            _compare(figures[i], scored_at, out[i])
+            _compare(figures[i], score_of, known, places, out[i])
         return version
 
     @njit(cache=True, error_model="numpy", nogil=True)
@@ -155,7 +156,7 @@ def market_columns(
 def compare_stocks(figures: np.ndarray) -> np.ndarray:
     """Figures of shape (closes, stocks, `survey.FIGURES`) to comparisons of shape (closes, stocks, `COMPARED`)."""
     out = np.empty((*figures.shape[:2], len(COMPARED)))
-    _compiled()[2](figures, cross_section.SCORED_AT, out)
+    _compiled()[2](figures, cross_section.SCORE_OF, out)
     return out
 
 

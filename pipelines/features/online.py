@@ -44,7 +44,7 @@ from pipelines.features.inputs import (
 )
 from pipelines.features.outcomes import Ended, Tally, write_outcomes
 from pipelines.features.state import IN, INPUTS
-from pipelines.features.step import new_states, step_bars, step_rows
+from pipelines.features.step import StepRows, as_records, new_states, step_bars
 from pipelines.features.survey import COUNTS, SUM, SURVEY_STATE
 
 _EPOCH = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001 - a day number, no moment
@@ -176,7 +176,7 @@ class OnlineFeatures:
         market = self._market_column(counts, now)
         inputs[:, IN.market_return], inputs[:, IN.nifty_return] = market[MARKET_RETURN, 0], market[NIFTY_RETURN, 0]
         self._add_sectors(present, inputs, counts)
-        stepped = step_bars(self._states, where, inputs, step_rows(len(present)))
+        stepped = step_bars(self._states, where, as_records(inputs), StepRows(len(present)))
         compared = compare_stocks(figures[np.newaxis])[0]
         values, counts = np.empty((len(FEATURE_NAMES), len(present))), self._surveys["count"][where]
         at = np.zeros(len(present), dtype=np.int64)

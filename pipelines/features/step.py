@@ -193,29 +193,31 @@ def _compiled_loop():
     return _loop(fingerprint())
 
 
-def step_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray, out: np.ndarray) -> np.ndarray:
+def step_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray, out: "StepRows") -> np.ndarray:
     """Feature rows of the next bars: of one instrument in order, or of many at one close; the states move on.
 
     Parameters
     ----------
     states : array of shape (instruments,), dtype INSTRUMENT_STATE
     where : array of shape (n or more,), int64, the state each bar belongs to
-    bars : array of shape (n, inputs), columns as in `state.INPUTS`
-    out : array of shape (n or more, features of `catalogue.STEP`), which is written over
+    bars : array of shape (n,) of records, see `as_records`
+    out : room for n rows or more, which is written over
 
     Returns
     -------
-    The first n rows of `out`; NaN while a feature warms up.
+    Array of shape (n, features of `catalogue.STEP`), which lies in `out`; NaN while a feature warms up.
     """
-    values = out[: len(bars)]
-    records = values.view(ROW).reshape(len(bars))
-    _compiled_loop()(states, where, as_records(bars), NEEDS, LONGEST, records, values)
+    values = out.values[: len(bars)]
+    _compiled_loop()(states, where, bars, NEEDS, LONGEST, out.records, values)
     return values
 
 
-def step_rows(count: int) -> np.ndarray:
-    """Room for `count` rows of `step_bars`."""
-    return np.empty((count, NEEDS.shape[1]))
+class StepRows:
+    """Room for `count` rows of `step_bars`: the same numbers as an array and as records."""
+
+    def __init__(self, count: int):
+        self.values = np.empty((count, NEEDS.shape[1]))
+        self.records = self.values.view(ROW).reshape(count)
 
 
 def as_records(bars: np.ndarray) -> np.ndarray:

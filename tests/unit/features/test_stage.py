@@ -125,8 +125,8 @@ def _last_rows(folder, frame) -> pd.DataFrame:
 def test_another_process_finds_the_compiled_step_and_compiles_nothing():
     code = (
         "import numpy as np; from pipelines.features import state, step\n"
-        "nothing = np.zeros((0, len(state.INPUTS)))\n"
-        "step.step_bars(step.new_states(1), np.zeros(0, np.int64), nothing, step.step_rows(0))\n"
+        "nothing = step.as_records(np.zeros((0, len(state.INPUTS))))\n"
+        "step.step_bars(step.new_states(1), np.zeros(0, np.int64), nothing, step.StepRows(0))\n"
         "stats = step._compiled_loop().stats\n"
         "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))"
     )

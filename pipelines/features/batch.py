@@ -162,17 +162,18 @@ def survey_closes(
     Their survey states move on; their close times and figures are appended to `spill`.
     """
 
-    def surveyed(symbol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def surveyed(symbol: str) -> tuple[np.ndarray, np.ndarray]:
         frame = bars[symbol]
         times = microseconds(frame["close_time"])
         inputs = bar_inputs(frame, times, asides.news.get(symbol, Said()), stocks[symbol].has_volume)
-        return times, *survey_bars(states[symbol], np.zeros(len(inputs), dtype=np.int64), inputs)
+        figures, counts = survey_bars(states[symbol], np.zeros(len(inputs), dtype=np.int64), inputs)
+        if spill is not None:
+            spill.append(symbol, _wide(times, figures, spill.width))
+        return times, counts
 
     times, sums = np.empty(0, dtype=np.int64), np.empty((0, len(COUNTS)))
     sectors: dict[str, np.ndarray] = {}
-    for symbol, (own_times, figures, counts) in zip(symbols, made_ahead(surveyed, symbols, threads), strict=True):
-        if spill is not None:
-            spill.append(symbol, _wide(own_times, figures, spill.width))
+    for symbol, (own_times, counts) in zip(symbols, made_ahead(surveyed, symbols, threads), strict=True):
         if not np.array_equal(times, own_times):
             joined = np.union1d(times, own_times)
             places = np.searchsorted(joined, times)

@@ -3,9 +3,9 @@
 import math
 
 from pipelines.features.definition import KAUFMAN, OWN, family, places
-from pipelines.features.state import push, rings
+from pipelines.features.sliding import slide, sliding
 from pipelines.features.survey import SUM
-from pipelines.features.windows import compiled, moments
+from pipelines.features.windows import compiled, scatter
 
 _FEW = 2.0  #: stocks that a spread between them needs
 _SOLNIK = "Solnik and Roulet (2000), Financial Analysts Journal 56(1)"
@@ -35,7 +35,9 @@ FEATURES = family(
     ],
 )
 AT = places(FEATURES)
-STATE = rings("market", "dispersion")
+_DISPERSION_24, _ = sliding("dispersion_24", 24, "summed", "known")
+_MARKET_48, _ = sliding("market_48", 48, "own", "square")
+STATE = (_DISPERSION_24, _MARKET_48)
 
 
 @compiled
@@ -43,17 +45,22 @@ def write(m, sums, levels, out):
     """Fill the family's part of a close's row from the sums over its stocks (`survey.COUNTS`)."""
     known = sums[SUM.known]
     moved = sums[SUM.returns] / known if known > 0.0 else 0.0
-    push(m.market, m.end, moved)
-    push(m.dispersion, m.end, _dispersion(sums[SUM.returns], sums[SUM.squares], known))
+    m.market_48.now[0], m.market_48.now[1] = moved, moved * moved
+    slide(m.market_48, m.count)
+    dispersion = _dispersion(sums[SUM.returns], sums[SUM.squares], known)
+    told = not math.isnan(dispersion)
+    m.dispersion_24.now[0], m.dispersion_24.now[1] = (dispersion, 1.0) if told else (0.0, 0.0)
+    slide(m.dispersion_24, m.count)
     out[AT.above_mean_20] = sums[SUM.above_20] / sums[SUM.known_20] if sums[SUM.known_20] > 0.0 else math.nan
     out[AT.above_mean_50] = sums[SUM.above_50] / sums[SUM.known_50] if sums[SUM.known_50] > 0.0 else math.nan
     ahead = sums[SUM.new_highs] - sums[SUM.new_lows]
     out[AT.new_highs_lows_55] = ahead / sums[SUM.known_55] if sums[SUM.known_55] > 0.0 else math.nan
-    usual = _mean_known(m.dispersion[m.end - 24 : m.end])
-    out[AT.dispersion_1] = m.dispersion[m.end - 1]
+    summed, count = m.dispersion_24.total[0], m.dispersion_24.total[1]
+    usual = summed / count if count >= 12.0 else math.nan  # known in half of the bars at least
+    out[AT.dispersion_1] = dispersion
     out[AT.dispersion_24] = usual
-    out[AT.dispersion_ratio] = m.dispersion[m.end - 1] / usual if usual > 0.0 else math.nan
-    out[AT.mean_correlation_48] = _correlation(m.market[m.end - 48 : m.end], sums)
+    out[AT.dispersion_ratio] = dispersion / usual if usual > 0.0 else math.nan
+    out[AT.mean_correlation_48] = _correlation(m.market_48.total, sums)
 
 
 @compiled
@@ -65,22 +72,10 @@ def _dispersion(summed, squares, known):
 
 
 @compiled
-def _mean_known(values):
-    """Mean of the known values; NaN where fewer than half are known."""
-    summed = count = 0.0
-    for value in values:
-        if not math.isnan(value):
-            summed += value
-            count += 1.0
-    return summed / count if 2.0 * count >= values.shape[0] else math.nan
-
-
-@compiled
 def _correlation(market, sums):
     """Mean correlation of n stocks of variance v, whose mean has the variance w: (n w / v - 1) / (n - 1)."""
     stocks, variances = sums[SUM.known_48], sums[SUM.variances_48]
     if stocks < _FEW or not variances > 0.0:
         return math.nan
-    _, squares = moments(market)
-    whole = squares / (market.shape[0] - 1)
+    whole = scatter(market[0], market[1], 48) / 47.0
     return min(max((stocks * stocks * whole / variances - 1.0) / (stocks - 1.0), -1.0), 1.0)

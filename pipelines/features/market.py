@@ -6,9 +6,9 @@ A bar's market return is the mean log return of the stocks with a bar at that cl
 import math
 
 from pipelines.features.definition import MOSKOWITZ, family, places
-from pipelines.features.state import push, rings
+from pipelines.features.sliding import slide, sliding
 from pipelines.features.survey import SUM
-from pipelines.features.windows import STILL, compiled, deviation, mean, total
+from pipelines.features.windows import STILL, compiled, scatter
 
 FEATURES = family(
     "market",
@@ -36,31 +36,35 @@ FEATURES = family(
     ],
 )
 AT = places(FEATURES)
-STATE = rings("log_return", "breadth")
+_SUMS_12, _ = sliding("sums_12", 12, "own", "breadth")
+_SUMS_24, OF_24 = sliding("sums_24", 24, "own", "square")
+_SUMS_48, _ = sliding("sums_48", 48, "own")
+_SUMS_72, OF_72 = sliding("sums_72", 72, "own", "square", "size")
+STATE = (_SUMS_12, _SUMS_24, _SUMS_48, _SUMS_72)
 
 
 @compiled
 def write(m, sums, levels, out):
     """From the stocks' returns: their sum, their number, how many rose (an unchanged one is half)."""
-    end, stocks = m.end, sums[SUM.known]
+    stocks = sums[SUM.known]
     # A bar in which no stock has an earlier close tells nothing: the market stood still
-    push(m.log_return, end, sums[SUM.returns] / stocks if stocks > 0.0 else 0.0)
-    push(m.breadth, end, sums[SUM.rose] / stocks if stocks > 0.0 else 0.5)
-    out[AT.market_return_1] = m.log_return[end - 1]
-    out[AT.market_return_12] = total(m.log_return[end - 12 : end])
-    out[AT.market_return_48] = total(m.log_return[end - 48 : end])
-    out[AT.market_volatility_24] = deviation(m.log_return[end - 24 : end])
-    out[AT.market_activity_72] = _mean_size(m.log_return[end - 72 : end])
-    spread = deviation(m.log_return[end - 72 : end])
-    moved = total(m.log_return[end - 72 : end])
-    out[AT.market_trend_72] = moved / (spread * math.sqrt(72.0)) if spread > STILL else math.nan
-    out[AT.market_breadth] = m.breadth[end - 1]
-    out[AT.market_breadth_12] = mean(m.breadth[end - 12 : end])
-
-
-@compiled
-def _mean_size(values):
-    summed = 0.0
-    for value in values:
-        summed += abs(value)
-    return summed / values.shape[0]
+    own = sums[SUM.returns] / stocks if stocks > 0.0 else 0.0
+    breadth = sums[SUM.rose] / stocks if stocks > 0.0 else 0.5
+    m.sums_12.now[0], m.sums_12.now[1] = own, breadth
+    m.sums_24.now[OF_24.own] = m.sums_48.now[0] = m.sums_72.now[OF_72.own] = own
+    m.sums_24.now[OF_24.square] = m.sums_72.now[OF_72.square] = own * own
+    m.sums_72.now[OF_72.size] = abs(own)
+    slide(m.sums_12, m.count)
+    slide(m.sums_24, m.count)
+    slide(m.sums_48, m.count)
+    slide(m.sums_72, m.count)
+    short, long = m.sums_24.total, m.sums_72.total
+    out[AT.market_return_1] = own
+    out[AT.market_return_12] = m.sums_12.total[0]
+    out[AT.market_return_48] = m.sums_48.total[0]
+    out[AT.market_volatility_24] = math.sqrt(scatter(short[OF_24.own], short[OF_24.square], 24) / 23.0)
+    out[AT.market_activity_72] = long[OF_72.size] / 72.0
+    spread = math.sqrt(scatter(long[OF_72.own], long[OF_72.square], 72) / 71.0)
+    out[AT.market_trend_72] = long[OF_72.own] / (spread * math.sqrt(72.0)) if spread > STILL else math.nan
+    out[AT.market_breadth] = breadth
+    out[AT.market_breadth_12] = m.sums_12.total[1] / 12.0

@@ -171,8 +171,10 @@ def write_outcomes(tallies: np.ndarray, times: np.ndarray, source_known: np.ndar
 
 def pattern_rows(tallies: np.ndarray, times: np.ndarray) -> np.ndarray:
     """`PATTERN_FEATURES` at closes; `tallies` is of all instruments, as in `write_outcomes`."""
-    _, left = _age(tallies, times)
     out = np.full((len(times), len(PATTERN_FEATURES)), math.nan)
+    if np.isnan(tallies[:, 0]).all():
+        return out
+    _, left = _age(tallies, times)
     out[:, 0] = tallies[:, 3] * left
     out[:, 1] = _rate(tallies[:, 4], tallies[:, 3], left)
     for pattern in range(len(SIDES) * len(REGIMES)):

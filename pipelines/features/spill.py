@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 
@@ -11,7 +12,7 @@ import numpy as np
 class Spill:
     """Rows of float64 by symbol, in a file without a name that goes with the object.
 
-    Threads may read and write side by side, as long as they do not append.
+    Threads may append, read and write side by side.
 
     Parameters
     ----------
@@ -24,6 +25,7 @@ class Spill:
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as this object
         self._places: dict[str, tuple[int, int]] = {}  # first row and number of rows
         self._end = 0
+        self._appending = threading.Lock()
 
     def __enter__(self) -> "Spill":
         return self
@@ -38,8 +40,9 @@ class Spill:
 
     def append(self, symbol: str, rows: np.ndarray) -> None:
         """Keep all rows of a symbol, of shape (n, width)."""
-        self._places[symbol] = (self._end, len(rows))
-        self._end += len(rows)
+        with self._appending:
+            self._places[symbol] = (self._end, len(rows))
+            self._end += len(rows)
         self.write(symbol, 0, rows)
 
     def write(self, symbol: str, first: int, rows: np.ndarray) -> None:

@@ -1,8 +1,4 @@
-"""Figures over the last n values of a ring: each is computed anew from the ring, so nothing drifts.
-
-All take a contiguous slice, newest value last. Spreads are measured from the newest value: then equal values give an
-exact zero, whatever the price level.
-"""
+"""What the families share: how a step is compiled, what counts as rounding, ratios, places and smoothed means."""
 
 import math
 
@@ -42,49 +38,6 @@ def scatter(total, squares, n):
     """Sum of squared deviations of n values, from their sum and sum of squares; rounding alone gives an exact zero."""
     spread = squares - total * total / n
     return spread if spread > 1e-13 * squares else 0.0
-
-
-@compiled
-def total(values):
-    """Sum in four lanes: three times as fast as one, and the order is fixed."""
-    n = values.shape[0]
-    a = b = c = d = 0.0
-    whole = n - n % 4
-    for i in range(0, whole, 4):
-        a += values[i]
-        b += values[i + 1]
-        c += values[i + 2]
-        d += values[i + 3]
-    for i in range(whole, n):
-        a += values[i]
-    return (a + b) + (c + d)
-
-
-@compiled
-def mean(values):
-    return total(values) / values.shape[0]
-
-
-@compiled
-def moments(values):
-    """Mean and sum of squared deviations."""
-    n = values.shape[0]
-    last = values[n - 1]
-    shifted = 0.0
-    squares = 0.0
-    for i in range(n):
-        deviation = values[i] - last
-        shifted += deviation
-        squares += deviation * deviation
-    spread = squares - shifted * shifted / n
-    return last + shifted / n, max(spread, 0.0)
-
-
-@compiled
-def deviation(values):
-    """Sample standard deviation."""
-    _, spread = moments(values)
-    return math.sqrt(spread / (values.shape[0] - 1))
 
 
 @compiled

@@ -36,10 +36,6 @@ def signal_context(views: np.ndarray, signal: np.ndarray) -> np.ndarray:
     return np.column_stack([views, signal, np.sign(signal)])
 
 
-def context_names(heads: Sequence[Any]) -> tuple[str, ...]:
-    return (*(f"view_{head.name}" for head in heads), "signal", "side")
-
-
 def judge(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
     """Judge every row of a decision table by itself; no row sees another.
 

@@ -10,7 +10,7 @@ import pandas as pd
 from pipelines.evaluation import metrics
 from pipelines.evaluation.baselines import booked_returns, buy_and_hold, random_entries, share_beaten
 from pipelines.evaluation.engine import Backtest, Rules, Trade, run_backtest, trades_table
-from pipelines.evaluation.significance import deflated_sharpe, probabilistic_sharpe
+from pipelines.evaluation.significance import deflated_sharpe, moments, probabilistic_sharpe
 from pipelines.evaluation.walk_forward import WalkForward
 from pipelines.params import EvaluationParams, PolicyParams
 from pipelines.policy.labels import Costs, barrier_labels
@@ -99,7 +99,7 @@ def _figures(backtest: Backtest, equity: pd.DataFrame, rules: Rules, params: Eva
     )
     psr = None
     if metrics.sharpe(returns) is not None:
-        psr = probabilistic_sharpe(float(returns.mean() / returns.std(ddof=1)), 0.0, len(returns), *_moments(returns))
+        psr = probabilistic_sharpe(float(returns.mean() / returns.std(ddof=1)), 0.0, len(returns), *moments(returns))
     gross = sum((t.outcome.gross_inr for t in trades), rules.opening_equity_inr * 0)
     net = sum((t.outcome.net_inr for t in trades), rules.opening_equity_inr * 0)
     charges, slippage = _costs_by_day(trades, equity, rules)
@@ -131,11 +131,6 @@ def _figures(backtest: Backtest, equity: pd.DataFrame, rules: Rules, params: Eva
         "last_day": str(equity["day"].iloc[-1]) if len(equity) else None,
         "days": len(path),
     }
-
-
-def _moments(returns: np.ndarray) -> tuple[float, float]:
-    centred = (returns - returns.mean()) / returns.std()
-    return float((centred**3).mean()), float((centred**4).mean())
 
 
 def _costs_by_day(trades: Sequence[Trade], equity: pd.DataFrame, rules: Rules) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,13 @@ Bailey and Lopez de Prado (2012), The Sharpe Ratio Efficient Frontier, Journal o
 Bailey and Lopez de Prado (2014), The Deflated Sharpe Ratio, Journal of Portfolio Management 40(5), 94-107.
 """
 
-from statistics import NormalDist
+import math
 
 import numpy as np
 
+from pipelines.domain.portable_math import normal_cdf, normal_quantile
+
 EULER_MASCHERONI = 0.5772156649015329
-_NORMAL = NormalDist()
 
 
 def probabilistic_sharpe(
@@ -32,7 +33,7 @@ def probabilistic_sharpe(
     spread = 1 - skewness * observed + (kurtosis - 1) / 4 * observed**2
     if periods < 2 or not spread > 0:
         return None
-    return _NORMAL.cdf((observed - benchmark) * np.sqrt(periods - 1) / np.sqrt(spread))
+    return float(normal_cdf((observed - benchmark) * math.sqrt(periods - 1) / math.sqrt(spread)))
 
 
 def expected_best_sharpe(trials: int, variance: float) -> float:
@@ -45,9 +46,16 @@ def expected_best_sharpe(trials: int, variance: float) -> float:
     """
     if trials <= 1:
         return 0.0
-    high = _NORMAL.inv_cdf(1 - 1 / trials)
-    higher = _NORMAL.inv_cdf(1 - 1 / (trials * np.e))
+    high = normal_quantile(1 - 1 / trials)
+    higher = normal_quantile(1 - 1 / (trials * np.e))
     return float(np.sqrt(variance) * ((1 - EULER_MASCHERONI) * high + EULER_MASCHERONI * higher))
+
+
+def moments(returns: np.ndarray) -> tuple[float, float]:
+    """Skewness and kurtosis; a normal distribution has 0 and 3."""
+    centred = (returns - returns.mean()) / returns.std()
+    squared = centred * centred  # numpy's powers above 2 differ between processors
+    return float((squared * centred).mean()), float((squared * squared).mean())
 
 
 def deflated_sharpe(returns: np.ndarray, trials: int, variance: float | None = None) -> float | None:
@@ -67,7 +75,6 @@ def deflated_sharpe(returns: np.ndarray, trials: int, variance: float | None = N
     periods = len(returns)
     if periods < 3 or not returns.std(ddof=1) > 1e-12:
         return None
-    centred = (returns - returns.mean()) / returns.std()
     observed = float(returns.mean() / returns.std(ddof=1))
     benchmark = expected_best_sharpe(trials, 1 / (periods - 1) if variance is None else variance)
-    return probabilistic_sharpe(observed, benchmark, periods, float((centred**3).mean()), float((centred**4).mean()))
+    return probabilistic_sharpe(observed, benchmark, periods, *moments(returns))

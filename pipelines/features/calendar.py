@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from pipelines.domain.portable_math import cos, sin
 from pipelines.features.definition import family, row_of
 from pipelines.features.windows import compiled
 
@@ -49,7 +50,7 @@ STATE = ()
 def _circle(points: int) -> np.ndarray:
     """Sine and cosine of every point of a circle, shape (points, 2)."""
     angles = [2.0 * math.pi * point / points for point in range(points)]
-    return np.array([(math.sin(angle), math.cos(angle)) for angle in angles])
+    return np.array([(sin(angle), cos(angle)) for angle in angles])
 
 
 MINUTES, WEEKDAYS, MONTHS = _circle(24 * 60), _circle(7), _circle(12)

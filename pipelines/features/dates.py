@@ -18,6 +18,7 @@ from pipelines.domain.expiries import (
     next_weekly_expiry,
 )
 from pipelines.domain.market_calendar import session_after, session_on, sessions_between, trading_days_before
+from pipelines.domain.portable_math import cos, sin
 from pipelines.features.definition import OWN, family, places
 from pipelines.features.inputs import IST_US, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE
 
@@ -103,8 +104,8 @@ def _day_row(number: int) -> tuple[float, ...]:
         opened,
         closed,
         float(day.weekday()),
-        math.sin(circle),
-        math.cos(circle),
+        sin(circle),
+        cos(circle),
         float(len(sessions_between(day + timedelta(days=1), _month_end(day)))),
         float(len(sessions_between(day.replace(day=1), day - timedelta(days=1)))),
         float(len(sessions_between(day + timedelta(days=1), _quarter_end(day)))),

@@ -6,6 +6,7 @@ A daily value of India VIX is published after the session: on daily bars it is u
 
 import math
 
+from pipelines.domain.portable_math import log
 from pipelines.features.definition import MOSKOWITZ, family, places
 from pipelines.features.sliding import slide, sliding
 from pipelines.features.state import push, rings
@@ -70,7 +71,7 @@ def write(m, sums, levels, out):
     usual = _spread(m.moved_48.total[OF.own], m.moved_48.total[OF.square], 48)
     lately = _spread(short[OF.own], short[OF.square], 12)
     out[AT.nifty_volatility_ratio_12_48] = lately / usual if usual > STILL else math.nan
-    out[AT.nifty_mean_distance_50] = math.log(levels[0] / (m.level_50.total[0] / 50.0))
+    out[AT.nifty_mean_distance_50] = log(levels[0] / (m.level_50.total[0] / 50.0))
     out[AT.bank_return_12] = _moved(m.bank, end, 12, m.count)
     out[AT.bank_return_48] = _moved(m.bank, end, 48, m.count)
     out[AT.bank_trend_72] = _trend(long[OF_72.bank], long[OF_72.bank_square])
@@ -79,7 +80,7 @@ def write(m, sums, levels, out):
     out[AT.vix_level] = levels[2] / 100.0
     out[AT.vix_change_1] = _moved(m.vix, end, 1, m.count)
     out[AT.vix_change_12] = _moved(m.vix, end, 12, m.count)
-    out[AT.vix_mean_distance_72] = math.log(levels[2] / (long[OF_72.vix] / 72.0))
+    out[AT.vix_mean_distance_72] = log(levels[2] / (long[OF_72.vix] / 72.0))
     out[AT.vix_rank_72] = _rank(m.vix[end - 73 : end - 1], levels[2])
     yearly = realised * math.sqrt(levels[3])
     out[AT.vix_over_realised_24] = levels[2] / 100.0 / yearly if realised > STILL else math.nan
@@ -111,7 +112,7 @@ def _spread(summed, squares, n):
 @compiled
 def _moved(ring, end, bars, count):
     """Log return over `bars`; NaN where the history is too short or either end is unknown."""
-    return math.log(ring[end - 1] / ring[end - 1 - bars]) if count > bars else math.nan
+    return log(ring[end - 1] / ring[end - 1 - bars]) if count > bars else math.nan
 
 
 @compiled

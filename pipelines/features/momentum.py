@@ -58,8 +58,8 @@ STATE = (
     _MIDDLE_34,
 )
 
-ROOT_3, ROOT_6, ROOT_12 = 3.0**-0.5, 6.0**-0.5, 12.0**-0.5
-ROOT_24, ROOT_48, ROOT_72 = 24.0**-0.5, 48.0**-0.5, 72.0**-0.5
+ROOT_3, ROOT_6, ROOT_12 = 1.0 / math.sqrt(3.0), 1.0 / math.sqrt(6.0), 1.0 / math.sqrt(12.0)
+ROOT_24, ROOT_48, ROOT_72 = 1.0 / math.sqrt(24.0), 1.0 / math.sqrt(48.0), 1.0 / math.sqrt(72.0)
 
 
 @compiled

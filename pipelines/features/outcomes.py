@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.outcomes import Outcome
+from pipelines.domain.portable_math import LN_2, exp
 from pipelines.domain.signals import Side
 from pipelines.features.definition import OWN, family, places
 from pipelines.features.inputs import MICROSECONDS_PER_DAY, microseconds, moment_us
@@ -193,7 +194,7 @@ def _age(tallies: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _left(days: float) -> float:
-    return 0.5 ** (days / HALF_LIFE_DAYS)
+    return exp(-LN_2 * (days / HALF_LIFE_DAYS))
 
 
 def _rate(summed: np.ndarray, number: np.ndarray, left: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ _OTHERS_48, OF = sliding(
 )  # fmt: skip
 STATE = (*figures("mates_seen"), _OTHERS_12, _OTHERS_48)
 
-ROOT_12, ROOT_48 = 12.0**-0.5, 48.0**-0.5
+ROOT_12, ROOT_48 = 1.0 / math.sqrt(12.0), 1.0 / math.sqrt(48.0)
 
 
 @compiled

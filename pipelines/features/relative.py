@@ -23,7 +23,7 @@ ROW = row_of(FEATURES)
 _MARKET_12, _ = sliding("market_12", 12, "market")
 STATE = (_MARKET_12,)
 
-ROOT_12, ROOT_48 = 12.0**-0.5, 48.0**-0.5
+ROOT_12, ROOT_48 = 1.0 / math.sqrt(12.0), 1.0 / math.sqrt(48.0)
 
 
 @compiled

@@ -5,13 +5,14 @@ An item without a sentiment counts as an item, not as a level. Before the first 
 
 import math
 
+from pipelines.domain.portable_math import halving
 from pipelines.features.definition import family, row_of
 from pipelines.features.state import figures
 from pipelines.features.windows import compiled
 
-FADE_6 = math.exp(-math.log(2.0) / 6.0)  #: per bar: half is left after 6
-FADE_24 = math.exp(-math.log(2.0) / 24.0)
-FADE_96 = math.exp(-math.log(2.0) / 96.0)
+FADE_6 = halving(6.0)  #: per bar: half is left after 6
+FADE_24 = halving(24.0)
+FADE_96 = halving(96.0)
 TETLOCK = "Tetlock (2007), Journal of Finance 62(3)"
 LEAST = 1e-3  #: decayed items: under this all news is so old that nothing is known
 

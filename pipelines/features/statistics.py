@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from pipelines.domain.portable_math import LN_2, cos, log, sin
 from pipelines.features.definition import BOLLINGER, KAUFMAN, family, row_of
 from pipelines.features.sliding import slide, slide_line, sliding, sliding_line
 from pipelines.features.state import OF_24, OF_48, push, rings
@@ -66,12 +67,12 @@ STATE = (
 
 _angles = 2.0 * np.pi / 32.0 * np.outer(np.arange(32), np.arange(1, FREQUENCIES + 1))
 #: Cosines, then sines, of each place in 32 bars; the phase of a window does not change its energy
-WAVES = np.hstack([np.cos(_angles), np.sin(_angles)])
+WAVES = np.hstack([np.vectorize(turn)(_angles) for turn in (cos, sin)])
 #: n log n, so that the entropy of counts needs no logarithm
-N_LOG_N = np.array([0.0] + [n * math.log(n) for n in range(1, 49)])
+N_LOG_N = np.array([0.0] + [n * log(n) for n in range(1, 49)])
 #: The order of three closes a, b, c from a <= b (4), b <= c (2), a <= c (1); two of the eight cannot be
 ORDERS = np.array([3, 0, 4, 5, 2, 1, 0, 0])
-PER_PATTERNS, PER_BINS = 1.0 / math.log(PATTERNS), 1.0 / math.log(BINS)
+PER_PATTERNS, PER_BINS = 1.0 / log(PATTERNS), 1.0 / log(BINS)
 
 
 @compiled
@@ -167,8 +168,8 @@ def _scaling(s, out):
         out.hurst_48 = math.nan
         return
     # least squares through log variance at 0, 1, 2, 3 doublings: (3 (d - a) + (c - b)) / 10 a doubling
-    slope = 0.1 * (3.0 * math.log(of_8 / of_1) + math.log(of_4 / of_2))
-    out.hurst_48 = 0.5 * slope / math.log(2.0)
+    slope = 0.1 * (3.0 * log(of_8 / of_1) + log(of_4 / of_2))
+    out.hurst_48 = 0.5 * slope / LN_2
 
 
 @compiled

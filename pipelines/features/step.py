@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 from numba import njit
 
+from pipelines.domain.portable_math import log
 from pipelines.features.catalogue import FAMILIES, STEP
 from pipelines.features.definition import Feature
 from pipelines.features.sliding import slide, slide_highest, slide_line, slide_newest
@@ -71,8 +72,8 @@ def _remember(s, bar):
 @compiled
 def _remember_logs(s, bar):
     end = s.end
-    s.log_open, s.log_high, s.log_low = math.log(bar.open), math.log(bar.high), math.log(bar.low)
-    log_close = math.log(bar.close)
+    s.log_open, s.log_high, s.log_low = log(bar.open), log(bar.high), log(bar.low)
+    log_close = log(bar.close)
     push(s.log_return, end, log_close - s.log_close[end - 2] if s.count > 1 else 0.0)
     push(s.log_close, end, log_close)
 

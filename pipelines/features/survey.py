@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.domain.portable_math import log
 from pipelines.features.sliding import slide, slide_highest, sliding
 from pipelines.features.state import advance, push, rings
 from pipelines.features.state import figures as state_figures
@@ -94,9 +95,9 @@ def survey(s, bar, look_backs, figures, counts):
     figures[FIG.relative_volume_20] = bar.volume / s.usual_volume if s.usual_volume > 0.0 else math.nan
     figures[FIG.turnover_20] = of_20[OF_20.value] / 20.0
     figures[FIG.range_20] = of_20[OF_20.range] / 20.0
-    figures[FIG.mean_distance_20] = log_close - math.log(of_20[OF_20.close] / 20.0)
-    figures[FIG.high_distance_55] = log_close - math.log(s.extremes_55.total[0])
-    figures[FIG.low_distance_55] = log_close - math.log(-s.extremes_55.total[1])
+    figures[FIG.mean_distance_20] = log_close - log(of_20[OF_20.close] / 20.0)
+    figures[FIG.high_distance_55] = log_close - log(s.extremes_55.total[0])
+    figures[FIG.low_distance_55] = log_close - log(-s.extremes_55.total[1])
     figures[FIG.session_return] = log_close - s.log_session_open
     figures[FIG.gap] = s.gap
     for i in range(look_backs.shape[0]):
@@ -111,11 +112,11 @@ def survey(s, bar, look_backs, figures, counts):
 def _remember(s, bar):
     advance(s)
     end, close, volume = s.end, bar.close, bar.volume
-    log_close = math.log(close)
+    log_close = log(close)
     before = s.log_close[end - 2] if s.count > 1 else log_close
     if s.count == 1 or bar.session != s.session:
         s.session = bar.session
-        s.log_session_open = math.log(bar.open)
+        s.log_session_open = log(bar.open)
         s.gap = s.log_session_open - before if s.count > 1 else 0.0
     push(s.log_close, end, log_close)
     s.usual_volume = s.of_20.total[OF_20.volume] / 20.0  # of the bars before

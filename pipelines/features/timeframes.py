@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from pipelines.domain.portable_math import log
 from pipelines.features.definition import KAUFMAN, OWN, WILDER, Feature, family
 from pipelines.features.windows import STILL_RANGE, compiled, exponential, place_in, wilder
 
@@ -106,7 +107,7 @@ def _finish(longer, span):
     longer.fast = exponential(longer.fast, close, span // 2, count)
     longer.slow = exponential(longer.slow, close, span, count)
     if count > 1:
-        changes, own = count - 1, math.log(close / before)
+        changes, own = count - 1, log(close / before)
         longer.gain = wilder(longer.gain, max(close - before, 0.0), span, changes)
         longer.loss = wilder(longer.loss, max(before - close, 0.0), span, changes)
         longer.atr = wilder(longer.atr, max(longer.high, before) - min(longer.low, before), span, changes)
@@ -121,6 +122,6 @@ def _tell(longer, close, log_close, out):
     out.rsi = 100.0 * longer.gain / moves if moves > 0.0 else 50.0
     out.close_mean = (close - longer.slow) * longer.per_atr
     out.mean_gap = (longer.fast - longer.slow) * longer.per_atr
-    out.return_4 = log_close - math.log(longer.closes[(longer.count - 5) % KEPT])
+    out.return_4 = log_close - log(longer.closes[(longer.count - 5) % KEPT])
     out.range_place = place_in(close, longer.last_high, longer.last_low)
     out.volatility = math.sqrt(longer.square)

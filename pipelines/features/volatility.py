@@ -2,6 +2,7 @@
 
 import math
 
+from pipelines.domain.portable_math import LN_2, log
 from pipelines.features.definition import BOLLINGER, KAUFMAN, OWN, WILDER, family, row_of
 from pipelines.features.sliding import slide, slide_highest, sliding
 from pipelines.features.state import OF_24, OF_48, figures, push, rings
@@ -50,8 +51,8 @@ _WIDTH_7, _ = sliding("width_7", 7, "range")
 _TOP_CLOSE_20, _ = sliding("top_close_20", 20, "close")
 STATE = (*figures("smooth_square"), *rings("spread_24"), _RETURNS_12, _CANDLES_20, _WIDTH_7, _TOP_CLOSE_20)
 
-PARKINSON = 1.0 / (4.0 * math.log(2.0))
-GARMAN_KLASS = 2.0 * math.log(2.0) - 1.0
+PARKINSON = 1.0 / (4.0 * LN_2)
+GARMAN_KLASS = 2.0 * LN_2 - 1.0
 YANG_ZHANG = 0.34 / (1.34 + 21.0 / 19.0)  #: weight of the bodies, for 20 bars
 RISK_METRICS = 0.06  #: weight of the newest square
 
@@ -83,7 +84,7 @@ def _close_to_close(s, out):
     out.volatility_ratio_12_48 = math.sqrt(of_12 / of_48) if of_48 > STILL * STILL else math.nan
     push(s.spread_24, s.end, s.volatility)
     earlier = s.spread_24[s.end - 25]
-    out.volatility_change_24 = math.log(s.volatility / earlier) if earlier * s.volatility > 0.0 else math.nan
+    out.volatility_change_24 = log(s.volatility / earlier) if earlier * s.volatility > 0.0 else math.nan
     if s.count > 1:
         s.smooth_square += (own * own - s.smooth_square) * max(1.0 / (s.count - 1), RISK_METRICS)
     out.ewma_volatility = math.sqrt(s.smooth_square)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.errors import FeatureMismatch
+from pipelines.domain.portable_math import tanhs
 
 Values = Mapping[str, Any]  #: by feature, a float or an array of shape (n,)
 
@@ -82,7 +83,7 @@ class RuleHead(ABC):
         with np.errstate(invalid="ignore"):
             score = np.where(known, self.score(values), 0.0)
             conviction = np.where(known, self.conviction(values), 0.0)
-        direction = np.sign(score) * np.tanh(self.slope * np.maximum(np.abs(score) - self.threshold, 0.0))
+        direction = np.sign(score) * tanhs(self.slope * np.maximum(np.abs(score) - self.threshold, 0.0))
         confidence = np.where(direction == 0.0, 0.0, conviction)
         return direction + 0.0, confidence
 

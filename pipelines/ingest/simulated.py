@@ -29,6 +29,7 @@ from pipelines.domain.bars import IST, TIME_DTYPE, Interval
 from pipelines.domain.errors import BadParams
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, Session, bar_times, is_known, trading_days_before
+from pipelines.domain.portable_math import exps, halving
 from pipelines.domain.tick_sizes import tick_size
 from pipelines.ingest.simulated_actions import Planned, plan_actions, told
 from pipelines.ingest.universe import Listing, listings
@@ -183,7 +184,7 @@ class _Stock:
             return _Edge(_before(drift), drift)
         if self._plan is Edge.REVERSION:
             mispricing = _REVERSION_SIZE * size * _fading(self._normal("mispricing"), _REVERSION_HALF_LIFE)
-            keeps = 0.5 ** (1.0 / _REVERSION_HALF_LIFE)
+            keeps = halving(_REVERSION_HALF_LIFE)
             return _Edge(mispricing - _before(mispricing), (keeps - 1.0) * mispricing)
         if self._plan is Edge.NEWS:
             fading = np.linspace(1.0, 1.0 / _NEWS_BARS, _NEWS_BARS)
@@ -196,7 +197,7 @@ class _Stock:
         clock, listing = self._clock, self._listing
         own = _Parts(self._seed, listing.symbol, clock)
         log_volatility = np.sqrt(0.5) * (market.log_volatility + own.log_volatility)
-        calm = np.exp(log_volatility - (_SLOW_SIZE**2 + _FAST_SIZE**2)) * _REGIME_VOLATILITY[self._regime]
+        calm = exps(log_volatility - (_SLOW_SIZE**2 + _FAST_SIZE**2)) * _REGIME_VOLATILITY[self._regime]
         volatility = self._usual * clock.loudness * calm
         shock = _mixed(market.returns, sector.returns, own.returns)
         step = volatility * shock - volatility**2 / 2 + _REGIME_DRIFT[self._regime] * clock.length + edge.added
@@ -204,7 +205,7 @@ class _Stock:
         night[clock.first] = _mixed(market.nights, sector.nights, own.nights) * self._night * calm[clock.first]
         night[0] = 0.0
         path = self._path(step, night, volatility)
-        paise = self._on_grid(listing.price_inr * np.exp(path) / self._shares[:, None])
+        paise = self._on_grid(listing.price_inr * exps(path) / self._shares[:, None])
         prices = paise / 100.0
         return pd.DataFrame(
             {
@@ -275,7 +276,7 @@ class _Stock:
         level = 0.3 * _fading(self._normal("volume level"), 2.0 * self._clock.bars_per_day)
         noise = 0.4 * self._normal("volume noise")
         louder = calm * (0.6 + 0.5 * np.abs(shock))
-        traded = self._listing.shares_a_day * self._clock.crowd * louder * np.exp(level + noise)
+        traded = self._listing.shares_a_day * self._clock.crowd * louder * exps(level + noise)
         return np.rint(traded * self._shares).astype(np.int64)
 
     def _normal(self, name: str) -> Floats:
@@ -301,10 +302,11 @@ def _clock(sessions: Sequence[Session], interval: Interval) -> _Clock:
         day += [number] * len(times)
         length = np.array([(end - start).total_seconds() for start, end in times])
         middle = (np.cumsum(length) - length / 2) / length.sum()
-        edge_of_day = np.exp(-middle / 0.08)
-        volatility = 0.75 + 0.9 * edge_of_day + 0.25 * middle**6
+        cubed = middle * middle * middle
+        edge_of_day = exps(-middle / 0.08)
+        volatility = 0.75 + 0.9 * edge_of_day + 0.25 * cubed * cubed
         loud.append(volatility / np.sqrt((volatility**2 * length).sum() / length.sum()))
-        volume = length * (0.7 + 1.6 * edge_of_day + 1.2 * middle**8)
+        volume = length * (0.7 + 1.6 * edge_of_day + 1.2 * cubed * cubed * middle * middle)
         crowd.append(volume / volume.sum() * length.sum() / 60 / _REGULAR_MINUTES)
     days = np.array(day)
     starts, ends = _times(opens), _times(closes)
@@ -377,7 +379,7 @@ def _mixed(market: Floats, sector: Floats, own: Floats) -> Floats:
 
 def _fading(noise: Floats, half_life: float) -> Floats:
     """An autoregression of variance 1, stationary from the first bar, that halves in `half_life` bars."""
-    keeps = 0.5 ** (1.0 / half_life)
+    keeps = halving(half_life)
     pushes = noise * np.sqrt(1.0 - keeps**2)
     pushes[0] = noise[0]
     return lfilter([1.0], [1.0, -keeps], pushes)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.errors import TooFewBars
+from pipelines.domain.portable_math import exps, log
 from pipelines.params import PolicyParams
 from pipelines.policy.purge import purged_folds
 from pipelines.policy.selected import Signals, select_features
@@ -130,9 +131,9 @@ def _base_rates(signals: Signals) -> TradeModel:
     weight = len(signals.net) + 20.0
     success, stop = ((signals.net > 0).sum() + 10.0) / weight, (signals.stopped.sum() + 10.0) / weight
     calibration = {
-        "success": (float(np.log(success / (1 - success))), 0.0),
+        "success": (log(success / (1 - success)), 0.0),
         "return": (float(signals.net.sum() / weight), 0.0),
-        "stop": (float(np.log(stop / (1 - stop))), 0.0),
+        "stop": (log(stop / (1 - stop)), 0.0),
     }
     return TradeModel((), {}, calibration, len(signals.net), {"base_rate": float(success)})
 
@@ -189,19 +190,21 @@ def _line(raw: np.ndarray, truth: np.ndarray, blocks: np.ndarray) -> tuple[float
 def _platt(raw: np.ndarray, truth: np.ndarray, blocks: np.ndarray) -> tuple[float, float]:
     """Logistic regression of a 0/1 truth on raw log odds, slope in [0, 1] (Platt 1999), by Newton's method."""
     del blocks  # the same arguments as `_line`
-    design = np.column_stack([np.ones(len(raw)), raw])
-    found = np.array([0.0, 1.0])
+    intercept, slope = 0.0, 1.0
     for _ in range(25):
-        chance = _logistic(design @ found)
-        gradient = design.T @ (truth - chance) - 1e-3 * found
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-3 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        found = np.clip(found + step, -_CLIP, _CLIP)
-        if np.abs(step).max() < 1e-10:
+        chance = _logistic(intercept + slope * raw)
+        missed, certainty = truth - chance, chance * (1 - chance)
+        gradient = float(missed.sum()) - 1e-3 * intercept, float((missed * raw).sum()) - 1e-3 * slope
+        a, b = float(certainty.sum()) + 1e-3, float((certainty * raw).sum())
+        c = float((certainty * raw * raw).sum()) + 1e-3
+        determinant = a * c - b * b
+        steps = (c * gradient[0] - b * gradient[1]) / determinant, (a * gradient[1] - b * gradient[0]) / determinant
+        intercept, slope = (min(max(x + s, -_CLIP), _CLIP) for x, s in zip((intercept, slope), steps, strict=True))
+        if max(abs(s) for s in steps) < 1e-10:
             break
-    if 0 <= found[1] <= 1:
-        return float(found[0]), float(found[1])
-    return _intercept(raw, truth, float(np.clip(found[1], 0, 1)))
+    if 0 <= slope <= 1:
+        return intercept, slope
+    return _intercept(raw, truth, min(max(slope, 0.0), 1.0))
 
 
 def _intercept(raw: np.ndarray, truth: np.ndarray, slope: float) -> tuple[float, float]:
@@ -226,4 +229,4 @@ def _quality(target: str, raw: np.ndarray, truth: np.ndarray) -> dict[str, float
 
 
 def _logistic(odds: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(odds, -_CLIP, _CLIP)))
+    return 1 / (1 + exps(-np.clip(odds, -_CLIP, _CLIP)))

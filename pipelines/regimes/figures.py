@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, fields, replace
 
 from pipelines.domain.bars import IST
+from pipelines.domain.portable_math import exp, halving, log
 from pipelines.regimes.pulse import Pulse
 
 # Half-lives and windows in bars
@@ -70,8 +71,8 @@ class MarketFigures:
             return replace(_UNKNOWN, level=self._level, news_z=news_z, sentiment_z=sentiment_z)
         minute = local.hour * 60 + local.minute
         usual = self._ranges.usual(minute)
-        plain = self._ranges.update(minute, math.log(max(pulse.true_range, _FLAT)))
-        move_z, burst_z = self._move(pulse.moved, math.exp(usual))
+        plain = self._ranges.update(minute, log(max(pulse.true_range, _FLAT)))
+        move_z, burst_z = self._move(pulse.moved, exp(usual))
         activity = self._activity.update(plain)
         known = self._days > _LEAST_VISITS
         return Figures(
@@ -91,7 +92,7 @@ class MarketFigures:
 
     @property
     def _level(self) -> float:
-        return 100.0 * math.exp(self._log_level)
+        return 100.0 * exp(self._log_level)
 
     def _direction(self, moved: float) -> float:
         trend, spread = self._trend.update(moved), math.sqrt(self._spread.update(moved * moved))
@@ -132,7 +133,7 @@ class _Fading:
     """An exponential mean whose weights sum to one from the first value on."""
 
     def __init__(self, half_life: float):
-        self._keeps = 0.5 ** (1.0 / half_life)
+        self._keeps = halving(half_life)
         self._sum = self._weight = 0.0
         self.seen = 0
 

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from pipelines.domain.errors import BadInput
+from pipelines.domain.portable_math import exp, log, whiteners
 from pipelines.regimes.figures import Figures
 
 #: The regimes, in the order of every array and table
@@ -63,8 +64,7 @@ class Filter:
 
     def __init__(self, fit: Fit):
         self.fit = fit
-        self._whiteners = np.linalg.inv(np.linalg.cholesky(fit.covariances))
-        self._constants = np.log(np.diagonal(self._whiteners, axis1=1, axis2=2)).sum(axis=1)
+        self._whiteners, self._constants = whiteners(np.ascontiguousarray(fit.covariances, dtype=np.float64))
 
     def step(self, before: np.ndarray | None, observation: np.ndarray) -> np.ndarray:
         """Probabilities after one more bar.
@@ -117,11 +117,11 @@ def _forward(before, known, transition, centre, limits, means, whiteners, consta
                 value = min(max(value, -limits[column]), limits[column])
                 whitened += whiteners[j, row, column] * (value - means[j, column])
             away += whitened * whitened
-        after[j] = math.log(max(expected, 1e-300)) + constants[j] - 0.5 * away
+        after[j] = log(max(expected, 1e-300)) + constants[j] - 0.5 * away
         highest = max(highest, after[j])
     total = 0.0
     for j in range(states):
-        after[j] = math.exp(after[j] - highest)
+        after[j] = exp(after[j] - highest)
         total += after[j]
     for j in range(states):
         after[j] /= total

@@ -123,12 +123,11 @@ def fit_past(observations: np.ndarray, valid_from: datetime, before: Fit | None 
 
 def _maximise(centred: np.ndarray):
     """The fitted model and its likelihood per bar."""
-    from hmmlearn.hmm import GaussianHMM
-    from threadpoolctl import threadpool_limits
+    from pipelines.regimes.expectation import PortableHMM  # hmmlearn takes seconds to import
 
     leave = (1.0 - STAY) / (STATES - 1)
     arrows = np.full((STATES, STATES), leave) + np.eye(STATES) * (STAY - leave)
-    hmm = GaussianHMM(
+    hmm = PortableHMM(
         n_components=STATES,
         covariance_type="full",
         min_covar=MIN_COVARIANCE,
@@ -138,7 +137,7 @@ def _maximise(centred: np.ndarray):
         means_weight=PRIOR_BARS,
         n_iter=ROUNDS,
         tol=0.1,
-        init_params="",  # our own start: hmmlearn's k-means sums in an order that threads decide
+        init_params="",  # our own start, where the prior is
         params="tmc",  # all regimes are as likely at the first use, whatever the past began with
         transmat_prior=1.0 + PRIOR_BARS * arrows,
     )
@@ -148,7 +147,7 @@ def _maximise(centred: np.ndarray):
     hmm.covars_ = np.tile(EXPECTED_COVARIANCE, (STATES, 1, 1))
     logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # a fit that does not converge is judged below
     try:
-        with threadpool_limits(1), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             hmm.fit(centred)
             likelihood = float(hmm.score(centred)) / len(centred)

@@ -7,6 +7,7 @@ nothing that news drives. It judges one bar by that bar and those before it, and
 import math
 from dataclasses import dataclass
 
+from pipelines.domain.portable_math import exp, log
 from pipelines.params import FlagParams
 from pipelines.regimes.figures import BREAKOUT_BARS, BURST_BARS, PAST_BARS, Figures
 
@@ -33,7 +34,7 @@ def reasons(figures: Figures, params: FlagParams) -> tuple[str, ...]:
         broke = "yes" if _market_breaks(figures, params) else "no"
         said.append(
             f"breakout: market {side} its last {BREAKOUT_BARS} closes: {broke}, "
-            f"volume {math.exp(figures.volume_surprise):.1f} times usual, limit {params.breakout_volume:g}; "
+            f"volume {exp(figures.volume_surprise):.1f} times usual, limit {params.breakout_volume:g}; "
             f"{share:.0%} of the stocks broke out, limit {params.breakout_share:.0%}"
         )
     if flags.news_driven == 1.0:
@@ -61,7 +62,7 @@ def _breakout(figures: Figures, params: FlagParams) -> float:
 
 
 def _market_breaks(figures: Figures, params: FlagParams) -> bool:
-    return figures.range_break != 0.0 and figures.volume_surprise >= math.log(params.breakout_volume)
+    return figures.range_break != 0.0 and figures.volume_surprise >= log(params.breakout_volume)
 
 
 def _news_driven(figures: Figures, params: FlagParams) -> float:

@@ -10,12 +10,14 @@ Bhattacharyya (1943), Bulletin of the Calcutta Mathematical Society 35, 99-109; 
 Quarterly 2, 83-97.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from pipelines.domain.portable_math import whiteners
 from pipelines.regimes.filter import ACTIVITY_OBSERVATION, REGIMES, TREND_OBSERVATION, Fit
 
 #: Trend and centred activity that the regimes are expected at. Activity: near the 10th, 30th, 70th and 90th percentile
@@ -73,7 +75,7 @@ def _match(means: np.ndarray, covariances: np.ndarray, to: np.ndarray, to_covari
 def _distance(one: np.ndarray, one_covariance: np.ndarray, two: np.ndarray, two_covariance: np.ndarray) -> float:
     """Bhattacharyya's distance of two Gaussian densities."""
     both = (one_covariance + two_covariance) / 2.0
-    away = one - two
-    logarithms = [np.linalg.slogdet(covariance)[1] for covariance in (both, one_covariance, two_covariance)]
-    apart = float(away @ np.linalg.solve(both, away)) / 8.0
-    return apart + float(logarithms[0] - (logarithms[1] + logarithms[2]) / 2.0) / 2.0
+    factors, logarithms = whiteners(np.stack([both, one_covariance, two_covariance]))
+    whitened = [math.fsum(row) for row in (factors[0] * (one - two)).tolist()]
+    apart = math.fsum(value * value for value in whitened) / 8.0
+    return apart + float((logarithms[1] + logarithms[2]) / 2.0 - logarithms[0])

@@ -19,11 +19,12 @@ from pipelines.domain.bars import TIME_DTYPE, Bar
 from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.instruments import Kind
 from pipelines.domain.news import News
+from pipelines.domain.portable_math import halving, log
 
 #: Earlier bars whose highest and lowest are a stock's range
 RANGE_BARS = 55
 #: Half-life in bars of the volume that counts as usual
-_VOLUME_KEEPS = 0.5 ** (1.0 / 60.0)
+_VOLUME_KEEPS = halving(60.0)
 
 #: What a bar adds to the sums of its close
 SUMS = (
@@ -75,7 +76,7 @@ def pulse_step(state, high, low, close, volume, breakout_volume, out):
     surprise = math.nan
     if volume >= 0.0:
         if s.volumes >= 20:
-            surprise = math.log((volume + 1.0) / (s.volume + 1.0))
+            surprise = log((volume + 1.0) / (s.volume + 1.0))
             out[SUM.volume_known] = 1.0
             out[SUM.volume_surprise] = surprise
         keeps = min(_VOLUME_KEEPS, s.volumes / (s.volumes + 1.0))  # a plain mean until it is long enough
@@ -83,8 +84,8 @@ def pulse_step(state, high, low, close, volume, breakout_volume, out):
         s.volumes += 1
     if s.count > 0:
         out[SUM.known] = 1.0
-        out[SUM.moved] = math.log(close / before)
-        out[SUM.true_range] = math.log(max(high, before) / min(low, before))
+        out[SUM.moved] = log(close / before)
+        out[SUM.true_range] = log(max(high, before) / min(low, before))
     if s.count >= RANGE_BARS and not math.isnan(surprise):
         out[SUM.ready] = 1.0
         loud = surprise >= breakout_volume
@@ -121,7 +122,7 @@ class MarketPulse:
 
     def __init__(self, volumes: Mapping[str, bool], breakout_volume: float):
         self._volumes = {symbol: volumes[symbol] for symbol in sorted(volumes)}
-        self._loud = math.log(breakout_volume)
+        self._loud = log(breakout_volume)
         self._states = {symbol: np.zeros(1, dtype=STATE) for symbol in self._volumes}
         self._waiting: list[News] = []  # for the next close at which a stock has a bar
 

@@ -15,6 +15,7 @@ import pandas as pd
 from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.data_rules import RULES, Severity
 from pipelines.domain.errors import BadInput, DataRejected
+from pipelines.domain.portable_math import logs
 from pipelines.tables import read_json
 from pipelines.validate.in_time import Floats, InTime
 from pipelines.validate.judge import examine
@@ -81,9 +82,9 @@ def _columns(bars: pd.DataFrame) -> dict[str, Floats]:
     width = (rows.column(comparable, "high") - rows.column(comparable, "low")) / close
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
-            "return": np.log(close / rows.before(close)),
+            "return": logs(close / rows.before(close)),
             "range": width,
-            "volume_change": np.log(volume / rows.before(volume)),
+            "volume_change": logs(volume / rows.before(volume)),
         }
     return {name: values[np.isfinite(values)] for name, values in found.items()}
 
@@ -108,7 +109,7 @@ def _psi(values: Floats, reference: dict[str, list[float]]) -> float:
     """Population stability index: sum of (p - q) log(p / q) over the reference's bins."""
     p = np.maximum(_shares(values, np.array(reference["edges"])), LEAST_SHARE)
     q = np.maximum(np.array(reference["shares"]), LEAST_SHARE)
-    return float(((p - q) * np.log(p / q)).sum())
+    return float(((p - q) * logs(p / q)).sum())
 
 
 def _read(path: Path) -> Profile:

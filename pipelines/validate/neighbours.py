@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import PRICE_COLUMNS
+from pipelines.domain.portable_math import exps, logs
 from pipelines.validate.in_time import Flags, Floats, InTime
 
 WINDOW = 100  #: bars whose median says what is usual
@@ -85,7 +86,7 @@ def jumps(bars: pd.DataFrame, rows: InTime) -> Floats:
 
 def volume_surprise(bars: pd.DataFrame, rows: InTime) -> Floats:
     """Distance of log(1 + volume) from its median, in robust deviations; NaN while too little is known."""
-    volume = np.log1p(np.maximum(rows.column(bars, "volume"), 0.0))
+    volume = logs(1.0 + np.maximum(rows.column(bars, "volume"), 0.0))
     middle = _usual(volume, rows)
     spread = np.maximum(NORMAL * _usual(volume, rows, around=True), LEAST_SPREAD)
     return rows.back(np.abs(volume - middle) / spread)
@@ -129,14 +130,14 @@ def stands(bars: pd.DataFrame, rows: InTime, stocks: Flags) -> Floats:
     """
     close = rows.column(bars, "close")
     with np.errstate(divide="ignore", invalid="ignore"):
-        move = np.log(close / rows.before(close))
+        move = logs(close / rows.before(close))
     own = stocks[rows.order] & np.isfinite(move)
     place, times = pd.factorize(rows.moment, sort=True)
     crowd = np.bincount(place[own], minlength=len(times))
     total = np.bincount(place[own], np.clip(move[own], -LIKELY, LIKELY), minlength=len(times))
     level = np.cumsum(np.where(crowd >= CROWD, total / np.maximum(crowd, 1), 0.0))[place]
     run = _run(move == 0.0)
-    since = np.abs(np.expm1(level - level[np.arange(len(run)) - run.astype(np.int64)]))
+    since = np.abs(exps(level - level[np.arange(len(run)) - run.astype(np.int64)]) - 1.0)
     return rows.back(np.where((run >= STANDING) & stocks[rows.order], since, 0.0))
 
 

@@ -16,13 +16,14 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from fractions import Fraction
 from itertools import combinations
-from math import log, prod
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from pipelines.domain.bars import PRICE_COLUMNS, TIME_DTYPE
+from pipelines.domain.portable_math import log
 
 #: `ratio` is shares after for one before (a split 10:1 is 10, a bonus 1:1 is 2), or price before over price after where
 #: only prices tell (rights, demergers), NaN for dividends; `amount_inr` rupees a share, of dividends; `ex_date` the

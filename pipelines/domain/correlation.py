@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
-from math import log, sqrt
+from math import sqrt
+
+from pipelines.domain.portable_math import log
 
 FEWEST_RETURNS = 20  #: a correlation of fewer says nothing
 
@@ -50,8 +52,8 @@ def _pearson(pairs: list[tuple[float, float]]) -> float | None:
     count = len(pairs)
     mean_x = sum(x for x, _ in pairs) / count
     mean_y = sum(y for _, y in pairs) / count
-    xx = sum((x - mean_x) ** 2 for x, _ in pairs)
-    yy = sum((y - mean_y) ** 2 for _, y in pairs)
+    xx = sum((x - mean_x) * (x - mean_x) for x, _ in pairs)
+    yy = sum((y - mean_y) * (y - mean_y) for _, y in pairs)
     if xx <= 0 or yy <= 0:
         return None
     xy = sum((x - mean_x) * (y - mean_y) for x, y in pairs)

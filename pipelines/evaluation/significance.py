@@ -30,7 +30,7 @@ def probabilistic_sharpe(
     -------
     float in [0, 1]; None for under two periods or moments that no distribution has at this ratio.
     """
-    spread = 1 - skewness * observed + (kurtosis - 1) / 4 * observed**2
+    spread = 1 - skewness * observed + (kurtosis - 1) / 4 * observed * observed
     if periods < 2 or not spread > 0:
         return None
     return float(normal_cdf((observed - benchmark) * math.sqrt(periods - 1) / math.sqrt(spread)))

@@ -237,12 +237,12 @@ def _forest_importance(
     forest = lightgbm.train(options, data, num_boost_round=TREES)
     gain = forest.feature_importance("gain")
     tried, truth = inputs[held_out], rows.target[held_out]
-    missed = ((truth - forest.predict(tried, num_threads=1)) ** 2).mean()
+    missed = np.square(truth - forest.predict(tried, num_threads=1)).mean()
     permutation = np.zeros(table.shape[1])
     for i in np.flatnonzero(gain[: table.shape[1]] > 0):  # what the forest does not ask for cannot change its answer
         kept = tried[:, i].copy()
         tried[:, i] = rng.permutation(kept)
-        permutation[i] = ((truth - forest.predict(tried, num_threads=1)) ** 2).mean() - missed
+        permutation[i] = np.square(truth - forest.predict(tried, num_threads=1)).mean() - missed
         tried[:, i] = kept
     spread = max(truth.var(), 1e-300)
     return gain[: table.shape[1]] / max(gain.sum(), 1e-300), permutation / spread

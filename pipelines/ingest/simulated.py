@@ -197,10 +197,13 @@ class _Stock:
         clock, listing = self._clock, self._listing
         own = _Parts(self._seed, listing.symbol, clock)
         log_volatility = np.sqrt(0.5) * (market.log_volatility + own.log_volatility)
-        calm = exps(log_volatility - (_SLOW_SIZE**2 + _FAST_SIZE**2)) * _REGIME_VOLATILITY[self._regime]
+        calm = (
+            exps(log_volatility - (_SLOW_SIZE * _SLOW_SIZE + _FAST_SIZE * _FAST_SIZE))
+            * _REGIME_VOLATILITY[self._regime]
+        )
         volatility = self._usual * clock.loudness * calm
         shock = _mixed(market.returns, sector.returns, own.returns)
-        step = volatility * shock - volatility**2 / 2 + _REGIME_DRIFT[self._regime] * clock.length + edge.added
+        step = volatility * shock - np.square(volatility) / 2 + _REGIME_DRIFT[self._regime] * clock.length + edge.added
         night = np.zeros(len(clock))
         night[clock.first] = _mixed(market.nights, sector.nights, own.nights) * self._night * calm[clock.first]
         night[0] = 0.0
@@ -305,7 +308,7 @@ def _clock(sessions: Sequence[Session], interval: Interval) -> _Clock:
         cubed = middle * middle * middle
         edge_of_day = exps(-middle / 0.08)
         volatility = 0.75 + 0.9 * edge_of_day + 0.25 * cubed * cubed
-        loud.append(volatility / np.sqrt((volatility**2 * length).sum() / length.sum()))
+        loud.append(volatility / np.sqrt((np.square(volatility) * length).sum() / length.sum()))
         volume = length * (0.7 + 1.6 * edge_of_day + 1.2 * cubed * cubed * middle * middle)
         crowd.append(volume / volume.sum() * length.sum() / 60 / _REGULAR_MINUTES)
     days = np.array(day)
@@ -380,7 +383,7 @@ def _mixed(market: Floats, sector: Floats, own: Floats) -> Floats:
 def _fading(noise: Floats, half_life: float) -> Floats:
     """An autoregression of variance 1, stationary from the first bar, that halves in `half_life` bars."""
     keeps = halving(half_life)
-    pushes = noise * np.sqrt(1.0 - keeps**2)
+    pushes = noise * np.sqrt(1.0 - keeps * keeps)
     pushes[0] = noise[0]
     return lfilter([1.0], [1.0, -keeps], pushes)
 

@@ -111,7 +111,7 @@ def _edge(
         if voted.sum() <= 0 or count < 2:
             continue
         edges[h] = earned.sum() / voted.sum()
-        errors[h] = np.sqrt(((earned - edges[h] * voted) ** 2).sum() * count / (count - 1)) / voted.sum()
+        errors[h] = np.sqrt(np.square(earned - edges[h] * voted).sum() * count / (count - 1)) / voted.sum()
     return edges, errors
 
 
@@ -119,13 +119,13 @@ def _towards(estimate: tuple[np.ndarray, np.ndarray], prior: np.ndarray) -> tupl
     """Posterior of a regime's edges under a prior around the overall edge, as wide as that edge is large."""
     edges, errors = estimate
     width = np.maximum(np.abs(prior), 1e-12)
-    precision = 1 / np.maximum(errors, 1e-12) ** 2 + 1 / width**2
-    mean = (edges / np.maximum(errors, 1e-12) ** 2 + prior / width**2) / precision
+    precision = 1 / np.square(np.maximum(errors, 1e-12)) + 1 / np.square(width)
+    mean = (edges / np.square(np.maximum(errors, 1e-12)) + prior / np.square(width)) / precision
     return mean, 1 / np.sqrt(precision)
 
 
 def _weights(edges: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    squared = edges**2
-    shrunk = np.where((edges > 0) & np.isfinite(errors), edges * squared / (squared + errors**2 + 1e-300), 0.0)
+    squared = np.square(edges)
+    shrunk = np.where((edges > 0) & np.isfinite(errors), edges * squared / (squared + np.square(errors) + 1e-300), 0.0)
     total = shrunk.sum()
     return shrunk / total if total > 0 else np.full(len(edges), 1 / len(edges))

@@ -176,14 +176,14 @@ def _grow_all(
 def _line(raw: np.ndarray, truth: np.ndarray, blocks: np.ndarray) -> tuple[float, float]:
     """Intercept and slope in [0, 1] of truth on raw, the slope shrunk by its block-wise standard error."""
     centred = raw - raw.mean()
-    spread = (centred**2).sum()
+    spread = np.square(centred).sum()
     if spread <= 0:
         return float(truth.mean()), 0.0
     slope = (centred * truth).sum() / spread
     left = centred * (truth - truth.mean() - slope * centred)
     _, groups = np.unique(blocks, return_inverse=True)
-    error = np.sqrt((np.bincount(groups, weights=left) ** 2).sum()) / spread
-    shrunk = float(np.clip(slope * slope**2 / (slope**2 + error**2), 0.0, 1.0)) if slope > 0 else 0.0
+    error = np.sqrt(np.square(np.bincount(groups, weights=left)).sum()) / spread
+    shrunk = float(np.clip(slope * slope * slope / (slope * slope + error * error), 0.0, 1.0)) if slope > 0 else 0.0
     return float(truth.mean() - shrunk * raw.mean()), shrunk
 
 

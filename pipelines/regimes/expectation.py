@@ -18,8 +18,7 @@ class PortableHMM(GaussianHMM):
 
     def _do_estep(self, X, lengths):
         stats, likelihood = _expected(self, X)
-        stats["nobs"] = len(lengths)
-        return stats, likelihood
+        return {"nobs": len(lengths)} | stats, likelihood
 
     def score(self, X, lengths=None) -> float:
         """Logarithm of the likelihood of all observations."""

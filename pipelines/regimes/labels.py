@@ -23,7 +23,7 @@ from pipelines.regimes.filter import ACTIVITY_OBSERVATION, REGIMES, TREND_OBSERV
 #: Trend and centred activity that the regimes are expected at. Activity: near the 10th, 30th, 70th and 90th percentile
 #: of NIFTY 50, alike on daily bars 1996 to 2023 and five-minute bars 2020 to 2023. Bears are louder than bulls.
 EXPECTED_MEANS = np.array([[0.5, -0.2], [-0.5, 0.2], [0.0, -0.5], [0.0, 0.6]])
-EXPECTED_COVARIANCE = np.diag([1.0, 0.25**2])
+EXPECTED_COVARIANCE = np.diag([1.0, 0.25 * 0.25])
 
 
 def name_states(means: np.ndarray, covariances: np.ndarray, centre: np.ndarray, before: Fit | None) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The journal's twin in memory, for tests: same methods, same refusals. Both pass the same checks."""
 
 import json
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ class MemoryJournal:
         self._risk_events: list[tuple[str, dict[str, Any]]] = []
         self._policy_events: list[dict[str, Any]] = []
         self._audit: list[AuditEntry] = []
+        self._exclusive = threading.RLock()
 
     def close(self) -> None:
         pass
@@ -235,6 +237,14 @@ class MemoryJournal:
 
     def policy_events(self, model: str) -> list[dict[str, Any]]:
         return [row for row in self._policy_events if row["model"] == model]
+
+    def newest_policy_event(self, model: str) -> int:
+        return max((n for n, row in enumerate(self._policy_events, 1) if row["model"] == model), default=0)
+
+    @contextmanager
+    def exclusive(self, name: str, patience_s: float = 120.0) -> Iterator[None]:
+        with self._exclusive:
+            yield
 
     def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any], at: datetime) -> str:
         previous = self._audit[-1].hash if self._audit else FIRST

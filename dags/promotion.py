@@ -68,9 +68,10 @@ def promotion():
     @task(doc_md="What is known of the version. The table stands in XCom under `shown`.")
     def evidence(params: dict | None = None, triggering_asset_events: dict | None = None) -> dict:
         from pipelines.domain.errors import TradeSageError
+        from pipelines.journal import journal_at
+        from pipelines.journal.postgres import database_url
         from pipelines.params import load_params
         from pipelines.promotion.evidence import gather_evidence
-        from pipelines.promotion.registry import default_registry
 
         events = (triggering_asset_events or {}).get(Asset(CANDIDATE)) or []
         version = events[-1].extra.get("version") if events else (params or {}).get("version")
@@ -78,7 +79,9 @@ def promotion():
         if not version:
             raise AirflowFailException("no version was given; trigger with a version of the registry")
         try:
-            found = gather_evidence(default_registry(load_params(REPO / "params.yaml")), str(version), stage, REPO)
+            model = load_params(REPO / "params.yaml").promotion.model
+            known = journal_at(database_url("journal")).policy_events(model)
+            found = gather_evidence(known, str(version), stage, REPO)
         except TradeSageError as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         shown = found.as_markdown()

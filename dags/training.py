@@ -107,7 +107,7 @@ def training():
         outlets=[Asset(CANDIDATE)],
         doc_md="Commits the run, registers its policy as a candidate and tells the promotion.",
     )
-    def register(workspace: str, *, outlet_events=None) -> dict:
+    def register(workspace: str, *, run_id: str | None = None, outlet_events=None) -> dict:
         from pipelines.params import load_params
         from pipelines.paths import Paths
         from pipelines.promotion.register import register_run
@@ -115,7 +115,9 @@ def training():
 
         paths = Paths(Path(workspace))
         commit = RunWorkspace(REPO).finish(paths.root, f"Train {paths.root.name}")
-        version = register_run(paths, load_params(paths.root / "params.yaml"))
+        version = register_run(
+            paths, load_params(paths.root / "params.yaml"), run=f"training/{run_id}", actor="airflow"
+        )
         outlet_events[Asset(CANDIDATE)].extra = {"version": version, "commit": commit}
         return {"version": version, "commit": commit}
 

@@ -34,7 +34,8 @@ class Told:
     version: str
     policy_version: str
     stage: str
-    refused: tuple[str, ...]  #: gates that keep the policy from canary and champion
+    refused: tuple[str, ...]  #: what keeps the policy from canary and champion
+    real: bool  #: whether a market made its bars
 
 
 def run_demo(root: Path, data: Path | None) -> int:
@@ -136,7 +137,8 @@ def session_processes(
     """
     from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url, stop_embedded
-    from pipelines.promotion.ladder import Refusal, Stage, may_enter, promote, verdicts_from
+    from pipelines.promotion.evidence import gather_evidence
+    from pipelines.promotion.ladder import Refusal, Stage, promote
     from pipelines.promotion.register import register_run
     from pipelines.promotion.registry import default_registry
     from serving.processes import running_up
@@ -148,14 +150,14 @@ def session_processes(
         advance("promote")
         registry = default_registry(params)
         journal = journal_at(database_url("journal"))
-        verdicts = verdicts_from(read_json(paths.verdicts))
-        moved = promote(registry, journal, version, Stage.PAPER, verdicts, actor="demo", reason="demonstration run")
+        moved = promote(registry, journal, version, Stage.PAPER, actor="demo", reason="demonstration run")
         if isinstance(moved, Refusal):
             raise TradeSageError(f"the policy may not trade even on paper: {moved}")
-        refused = tuple(verdict.gate for verdict in may_enter(Stage.CANARY, verdicts))
-        bundle = read_json(paths.bundle / "manifest.json")
+        evidence = gather_evidence(journal.policy_events(registry.model), version, Stage.CANARY, paths.root)
+        policy = evidence.registration
         play_session(paths, params, advance)
-        yield Told(version, bundle["version"], Stage.PAPER.value, refused)
+        refused = tuple(verdict.gate for verdict in evidence.against)
+        yield Told(version, policy.policy_version, Stage.PAPER.value, refused, policy.is_real)
     finally:
         if not keep:
             stop_embedded()
@@ -260,21 +262,26 @@ def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
     console.print()
     console.print(_facts(summary))
     console.print(_gates(summary["gates"]))
-    if told.refused:
-        console.print(
-            f"[yellow]Not for real money:[/] {len(told.refused)} gates keep policy {told.policy_version} from canary "
-            f"and champion ({', '.join(told.refused)}). It may trade on paper only. That is what gates are for."
-        )
-    else:
-        console.print(
-            f"All gates pass for policy {told.policy_version}. Canary still needs a person's approval in Airflow: "
-            "make up"
-        )
+    console.print(standing_in_words(told), highlight=False)
     if session["decisions"] and not session["fills"]:
         console.print("The policy found nothing worth its charges on the day that was played.")
     if evaluation["trades"] == 0:
         console.print("The policy made no trade in the walk-forward test.")
     console.print(f"report: {root / 'reports' / 'demo.html'}   figures: {root / 'reports' / 'demo.json'}")
+
+
+def standing_in_words(told: Told) -> str:
+    """What keeps the policy from canary and from money, by the same judgement as the promotion's."""
+    if told.refused:
+        return (
+            f"[yellow]Not for real money:[/] policy {told.policy_version} is kept from canary and champion by "
+            f"{', '.join(told.refused)}. It may trade on paper only. That is what gates are for."
+        )
+    market = "" if told.real else " Made on a simulated market, it may never trade with money."
+    return (
+        f"Nothing known keeps policy {told.policy_version} from canary but its time on paper and a person's approval "
+        f"in Airflow: make up.{market}"
+    )
 
 
 def _facts(summary: dict) -> Table:

@@ -39,4 +39,5 @@ def kite_history(
         raise LoggedOut(f"there is no token of today for {root}; run: tradesage login")
     kite = client(keys.api_key, root)
     kite.set_access_token(token.access_token)
-    return KiteHistory(kite, symbols, interval, start, known, ReadPacer(), now)
+    name = "kite" if root == KITE else "paper_exchange"  # whose bars they are decides whether they may judge for money
+    return KiteHistory(kite, symbols, interval, start, known, ReadPacer(), now, name=name)

@@ -1,6 +1,6 @@
-"""The policy service: loads the policy that an alias names, answers `decide`, swaps it when the alias moves.
+"""The policy service: loads the policy that stands at an alias, answers `decide`, swaps it when the ladder moves it.
 
-Only what the ladder put at the alias is loaded: MLflow has no login, the journal's record of the move is the signature.
+What stands there is what the journal recorded; MLflow is not asked. Its files count by the hash of the registration.
 
 Every request works on the policy that was there when it came; a swap replaces one reference, so no request is dropped
 or sees two policies. Requests need the bearer token `credential("policy_token")`; health and metrics do not.
@@ -38,6 +38,8 @@ from pipelines.domain.errors import BadInput, FeatureMismatch, TradeSageError
 from pipelines.domain.signals import FeatureRow
 from pipelines.policy.bundle import Bundle
 from pipelines.policy.decide import decide
+from pipelines.promotion.registration import UNREGISTERED, Registration
+from pipelines.promotion.signatures import Signature, signatures
 from serving.request_body import given_again
 from serving.wire import decision_to_wire, money_in, row_from_wire
 
@@ -69,23 +71,26 @@ class Served:
 
     bundle: Bundle
     registry_version: str
-    source: str = ""  #: of the bars it was made on, as it was registered: simulated | files
+    content: str = ""  #: hash of its files
+    source: str = ""  #: of the bars it was made on, as the journal recorded it: simulated | files | lake
 
 
 class AliasWatch:
-    """Keeps the policy that an alias names; asks the registry again every few seconds in a thread of its own.
+    """Keeps the policy that stands at an alias; asks the journal again every few seconds in a thread of its own.
 
-    While registry or journal do not answer, or what stands at the alias was not put there by the ladder, the loaded
-    policy stays and nothing new is loaded. When the alias is taken away, there is none.
+    While the journal does not answer, or the files of what stands there are not those that were registered, the loaded
+    policy stays and nothing new is loaded. When the ladder takes the policy away, there is none.
     """
 
     def __init__(self, alias: str, model: str, every_s: float):
         self.alias, self._model, self._every_s = alias, model, every_s
         self.served: Served | None = None
-        self.unsigned: str | None = None  #: the version that stands at the alias past the ladder
-        self._registry: Any = None
         self._journal: Any = None
+        self._standing: Any = None  #: the journal's signature of the alias
+        self._newest = -1  #: number of the move up to which that was read
         self._told = ""
+        self._away: str | None = None  #: why the journal does not say what stands there
+        self._wrong: str | None = None  #: why what stands there is not loaded
         self._broken, self._retry_at = "", 0.0  # what cannot be loaded is not fetched again at every look
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="alias-watch", daemon=True)
@@ -98,50 +103,46 @@ class AliasWatch:
         self._ended.set()
         self._thread.join(5.0)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why what stands at the alias may not be what is served, in one line; None if it is."""
+        return self._away or self._wrong
+
     def look(self) -> None:
-        """Load the policy that the alias names now, if it is not the loaded one."""
+        """Load the policy that stands at the alias now, if it is not the loaded one."""
         try:
-            version = self._open().version_at(self.alias)
-            wanted = version is not None and self._wants(version)
-            signature = self._signature(version) if wanted else None
-        except Exception as error:  # the watch must outlive whatever a broken registry or journal throws
-            self._tell(f"keeps {self._present()}: {type(error).__name__}: {_one_line(error)}")
+            signature = self._ask()
+        except Exception as error:  # the watch must outlive whatever a broken journal throws
+            self._away = f"the journal does not say what stands at the alias {self.alias!r}: {_named(error)}"
+            self._tell(f"keeps {self._present()}: {_named(error)}")
             return
-        self.unsigned = version if wanted and signature is None else None
-        if version is None:
-            self.served = None
+        self._away = None
+        if signature is None:
+            self.served, self._wrong = None, None
             self._tell(f"{self.absence()}; waiting for one")
-        elif self.unsigned:
-            self._tell(f"keeps {self._present()}: {self.absence()}")
-        elif signature is not None:
-            self._swap(version, signature)
-        elif self.served is not None and self.served.registry_version == version:
-            self._tell(self._serves(version))
+        elif self.served is not None and (self.served.registry_version, self.served.content) == _policy(signature):
+            self._wrong = None
+            self._tell(self._serves(signature.version))
+        elif signature.registration is None:
+            self._wrong = f"version {signature.version} stands at the alias {self.alias!r}, but {UNREGISTERED}"
+            self._tell(f"keeps {self._present()}: {self._wrong}")
+        elif signature.content != self._broken or time.monotonic() >= self._retry_at:
+            self._swap(signature)
 
     def absence(self) -> str:
-        """Why what stands at the alias is not served, and what to do."""
-        if self.unsigned:
-            return (
-                f"version {self.unsigned} of {self._model} was put at the alias {self.alias!r} past the ladder; "
-                "move it with the ladder (the DAG `promotion` in Airflow)"
-            )
-        return f"no policy stands at the alias {self.alias!r} of {self._model}"
+        """Why nothing is served, and what to do."""
+        return self.trouble or f"no policy stands at the alias {self.alias!r} of {self._model}"
 
-    def _wants(self, version: str) -> bool:
-        if self.served is not None and self.served.registry_version == version:
-            return False
-        return version != self._broken or time.monotonic() >= self._retry_at
-
-    def _swap(self, version: str, signature: Any) -> None:
+    def _swap(self, signature: Any) -> None:
+        version = signature.version
         try:
-            self.served = self._load(version, signature.content)
+            self.served = self._load(signature.registration)
         except Exception as error:  # a policy that cannot be loaded must not end the one that is served
-            self._broken, self._retry_at = version, time.monotonic() + RETRY_S
-            self._tell(
-                f"keeps {self._present()}, version {version} was not loaded: {type(error).__name__}: {_one_line(error)}"
-            )
+            self._broken, self._retry_at = signature.content, time.monotonic() + RETRY_S
+            self._wrong = f"version {version} at the alias {self.alias!r} was not loaded: {_named(error)}"
+            self._tell(f"keeps {self._present()}: {self._wrong}")
         else:
-            self._broken = ""
+            self._broken, self._wrong = "", None
             SWAPS.inc()
             self._tell(self._serves(version))
 
@@ -149,30 +150,26 @@ class AliasWatch:
         while not self._ended.wait(self._every_s):
             self.look()
 
-    def _open(self) -> Any:
-        if self._registry is None:
-            from pipelines.journal.postgres import database_url
-            from pipelines.promotion.registry import Registry, artifact_folder
-
-            self._registry = Registry(database_url("mlflow"), artifact_folder(), self._model)
-        return self._registry
-
-    def _signature(self, version: str) -> Any:
-        """What the ladder recorded of the move, None if it did not make it."""
-        from pipelines.promotion.ladder import signed
-
+    def _ask(self) -> Any:
+        """What the journal says stands at the alias, None if nothing does; its moves are read if there is a new one."""
         if self._journal is None:
             from pipelines.journal import journal_at
             from pipelines.journal.postgres import database_url
 
             self._journal = journal_at(database_url("journal"))
-        return signed(self._journal, self._model, self.alias, version)
+        newest = self._journal.newest_policy_event(self._model)
+        if newest != self._newest:
+            self._standing = signatures(self._journal.policy_events(self._model)).get(self.alias)
+            self._newest = newest
+        return self._standing
 
-    def _load(self, version: str, content: str | None) -> Served:
+    def _load(self, registration: Registration) -> Served:
+        from pipelines.promotion.registry import fetch
+
         with tempfile.TemporaryDirectory() as folder:
-            bundle = Bundle.load(self._open().fetch(version, Path(folder) / "bundle", content=content))
+            bundle = Bundle.load(fetch(registration.artifact, registration.content, Path(folder) / "bundle"))
         warm_up(bundle)
-        return Served(bundle, version, self._open().tags(version).get("source", ""))
+        return Served(bundle, registration.version, registration.content, registration.source)
 
     def _serves(self, version: str) -> str:
         return f"serves {self._model} version {version} at the alias {self.alias!r}"
@@ -184,6 +181,10 @@ class AliasWatch:
         if line != self._told:  # once, not every few seconds
             log.info(line)
             self._told = line
+
+
+def _policy(signature: Signature) -> tuple[str, str | None]:
+    return signature.version, signature.content
 
 
 def warm_up(bundle: Bundle) -> None:
@@ -323,6 +324,7 @@ class PolicyService:
                 "registry_version": served.registry_version,
                 "alias": self._watch.alias,
                 "source": served.source,
+                "trouble": self._watch.trouble,
                 "catalogue_hash": bundle.catalogue_hash,
                 "interval": bundle.interval.value,
                 "feature_names": list(bundle.feature_names),
@@ -334,7 +336,7 @@ class PolicyService:
         )
 
     def _no_policy(self) -> JSONResponse:
-        todo = "" if self._watch.unsigned else "; register one and promote it to there"
+        todo = "" if self._watch.trouble else "; register one and promote it to there"
         return _refusal(503, f"NotFound: {self._watch.absence()}{todo}")
 
 
@@ -365,8 +367,8 @@ def _equity(wire: Any) -> Decimal:
     return equity
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:400]
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
 def _finite(content: Any) -> Any:

@@ -61,8 +61,19 @@ def read_lake(params: IngestParams, folder: Path) -> World:
         disagreements=joined([one.disagreements for one in merged.values()]),
         ticks=_ticks(pin, params, names, frozenset(merged)),
         rejected=pd.concat(rejected, ignore_index=True) if rejected else None,
-        pinned={"learnt_until": pin.learnt_until.isoformat(), "pieces": len(pin.entries), "manifest": pin.digest},
+        pinned={
+            "learnt_until": pin.learnt_until.isoformat(),
+            "pieces": len(pin.entries),
+            "manifest": pin.digest,
+            "bars_of": _used(told, merged),
+        },
     )
+
+
+def _used(told: Mapping[str, list[Candidate]], merged: Mapping[str, Merged]) -> list[str]:
+    """The sources of which a bar was taken."""
+    first = {several[0].file for several in told.values() if len(several[0].bars)}
+    return sorted(first.union(*(one.filled for one in merged.values())))
 
 
 def _minutes(key: str) -> int | None:

@@ -1,5 +1,6 @@
 """The journal in PostgreSQL: explicit methods, each one transaction. What a method returned from is on disk."""
 
+import hashlib
 import threading
 import time
 import uuid
@@ -525,6 +526,36 @@ class Journal(LadderRecords):
                 " where model = :model order by event_id",
                 model=model,
             )
+
+    def newest_policy_event(self, model: str) -> int:
+        """Number of the model's last move, 0 if there is none: tells at little cost whether there is a new one."""
+        with self._begin() as connection:
+            found = _all(
+                connection, "select max(event_id) as newest from policy_events where model = :model", model=model
+            )
+            return int(found[0]["newest"] or 0)
+
+    @contextmanager
+    def exclusive(self, name: str, patience_s: float = 120.0) -> Iterator[None]:
+        """Let one caller at a time into what `name` names, over all processes.
+
+        Raises
+        ------
+        AlreadyRunning : if another one is still in it after `patience_s`.
+        """
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        with self._answering(), self._engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # no transaction waits meanwhile
+            deadline = time.monotonic() + patience_s
+            while not connection.execute(text("select pg_try_advisory_lock(:key)"), {"key": key}).scalar_one():
+                if time.monotonic() > deadline:
+                    raise AlreadyRunning(f"{name} is being done elsewhere for {patience_s:.0f} s; try again later")
+                time.sleep(0.1)
+            try:
+                yield
+            finally:
+                with suppress(SQLAlchemyError):  # a lock whose connection was lost is gone already
+                    connection.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
 
     def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any], at: datetime) -> str:
         """Append an entry to the audit chain; returns its hash."""

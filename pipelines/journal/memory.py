@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class MemoryJournal:
         self._policy_events: list[dict[str, Any]] = []
         self._policy_refusals: list[dict[str, Any]] = []
         self._audit: list[AuditEntry] = []
+        self._exclusive = threading.RLock()
 
     def close(self) -> None:
         pass
@@ -296,6 +298,14 @@ class MemoryJournal:
             if served_from == stage and self._decisions[decision_id][1].policy_version == policy_version
             if since <= self._decisions[decision_id][1].close_time <= recorded_at + CLOCK_SLACK
         }
+
+    def newest_policy_event(self, model: str) -> int:
+        return max((n for n, row in enumerate(self._policy_events, 1) if row["model"] == model), default=0)
+
+    @contextmanager
+    def exclusive(self, name: str, patience_s: float = 120.0) -> Iterator[None]:
+        with self._exclusive:
+            yield
 
     def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any], at: datetime) -> str:
         previous = self._audit[-1].hash if self._audit else FIRST

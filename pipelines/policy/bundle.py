@@ -18,6 +18,7 @@ from pipelines.policy.trade_model import TARGETS, TradeModel
 from pipelines.tables import fresh_folder
 
 FORMAT = 2  #: of the folder; a reader refuses others
+AGAIN = "fetch or train the policy again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,17 @@ class Bundle:
 
         Raises
         ------
-        NotFound : if a file is missing. BadInput : if the content was altered or has another format.
+        NotFound : if a file is missing. BadInput : if the content was altered, lacks something, or has another format.
         """
+        try:
+            return cls._read(folder)
+        except KeyError as error:
+            raise BadInput(f"{folder} lacks {error}; {AGAIN}") from None
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
+            raise BadInput(f"{folder} holds no policy ({' '.join(str(error).split())[:200]}); {AGAIN}") from None
+
+    @classmethod
+    def _read(cls, folder: Path) -> "Bundle":
         from pipelines.heads import head_from_dict
 
         manifest, consensus = _read(folder, "manifest.json"), _read(folder, "consensus.json")
@@ -128,10 +138,7 @@ class Bundle:
             barriers=Barriers(**{f.name: manifest["barriers"][f.name] for f in fields(Barriers)}),
         )
         if bundle.version != manifest["version"]:
-            raise BadInput(
-                f"{folder}: says version {manifest['version']}, its content is {bundle.version}; "
-                "fetch or train the policy again"
-            )
+            raise BadInput(f"{folder}: says version {manifest['version']}, its content is {bundle.version}; {AGAIN}")
         return bundle
 
     def _texts(self) -> dict[str, str]:
@@ -172,4 +179,4 @@ def _read(folder: Path, name: str) -> Any:
     try:
         return json.loads(_text(folder, name))
     except ValueError as error:
-        raise BadInput(f"{folder / name} is not JSON ({error}); fetch or train the policy again") from None
+        raise BadInput(f"{folder / name} is not JSON ({error}); {AGAIN}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.promotion.evidence import gather_evidence
-from pipelines.promotion.ladder import PolicyEvents, Promotion, Stage, VersionStore, promote
+from pipelines.promotion.ladder import AliasStore, PolicyEvents, Promotion, Stage, promote
 
 APPROVE = "Approve"
 #: Who moves a policy when no person does
@@ -53,7 +53,7 @@ def approval_from(answer: Mapping[str, Any] | None, reviewers: Collection[str]) 
 
 
 def promote_as_shown(
-    registry: VersionStore,
+    registry: AliasStore,
     journal: PolicyEvents,
     shown: Mapping[str, str],
     repo: Path,
@@ -72,7 +72,7 @@ def promote_as_shown(
     -------
     The move, journaled with person, time, comment and evidence; or why it was not made.
     """
-    evidence = gather_evidence(registry, shown["version"], shown["stage"], repo)
+    evidence = gather_evidence(journal.policy_events(registry.model), shown["version"], shown["stage"], repo)
     if evidence.digest != shown["digest"]:
         return NotMoved(f"what is known of version {evidence.version} has changed since it was shown; ask again")
     if evidence.against:
@@ -84,5 +84,5 @@ def promote_as_shown(
     reason = f"{why}; evidence {evidence.digest[:12]}, {run}"
     stage = Stage(evidence.stage)
     person = approval.person if approval else None
-    done = promote(registry, journal, evidence.version, stage, evidence.verdicts, who, reason, approved_by=person)
+    done = promote(registry, journal, evidence.version, stage, who, reason, approved_by=person)
     return done if isinstance(done, Promotion) else NotMoved(str(done))

@@ -1,16 +1,25 @@
-"""What is known of a policy when somebody asks for a stage: the gates' verdicts, and whether they can be trusted."""
+"""What is known of a policy when somebody asks for a stage: the gates' verdicts, and whether they can be trusted.
+
+Demo, report and promotion ask here what keeps a policy from a stage, so that they say the same. All of it is what the
+journal recorded; nothing is read from MLflow.
+"""
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.verdicts import Verdict
-from pipelines.promotion.ladder import NEEDS_APPROVAL, Stage, VersionStore, may_enter
+from pipelines.promotion.ladder import may_enter
+from pipelines.promotion.registration import UNREGISTERED, Registration, registration_of
+from pipelines.promotion.signatures import signatures
+from pipelines.promotion.stages import NEEDS_APPROVAL, Stage
 from pipelines.promotion.workspace import RunWorkspace
 
 #: Stages that trade with money
@@ -25,12 +34,15 @@ class Evidence:
 
     version: str
     stage: str  #: asked for
-    standing: tuple[str, ...]  #: aliases that name the version now
+    registration: Registration  #: what the journal recorded of it
+    standing: tuple[str, ...]  #: stages that it holds now
     replaces: str | None  #: version that holds the stage now
-    commit: str | None
-    market: str  #: on which it was judged, in words
-    verdicts: tuple[Verdict, ...]  #: of the gates, as the registry keeps them
-    trust: tuple[Verdict, ...]  #: whether those can be trusted near money
+    trust: tuple[Verdict, ...]  #: whether the gates' verdicts can be trusted near money
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Of the gates, as they were recorded at the registration."""
+        return self.registration.verdicts
 
     @property
     def against(self) -> tuple[Verdict, ...]:
@@ -41,13 +53,7 @@ class Evidence:
     @property
     def digest(self) -> str:
         """Tells whether what is promoted rests on what was shown."""
-        told = [
-            self.version,
-            self.stage,
-            self.commit,
-            self.market,
-            [verdict.as_dict() for verdict in (*self.verdicts, *self.trust)],
-        ]
+        told = [self.stage, self.registration.as_record(), [verdict.as_dict() for verdict in self.trust]]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def as_markdown(self) -> str:
@@ -59,9 +65,11 @@ class Evidence:
             rows.append(f"| {mark} | {verdict.gate} | {figures} | {_cell(verdict.evidence)} |")
         now = f"now holds {', '.join(self.standing)}" if self.standing else "holds no stage yet"
         before = f"takes the place of version {self.replaces}" if self.replaces else "is free"
-        made = f"commit `{self.commit}`" if self.commit else "no commit"
+        commit, market = self.registration.commit, self.registration.bars
+        made = f"commit `{commit}`" if commit else "no commit"
+        money = "" if self.registration.is_real else " It may never trade with money."
         return (
-            f"Version {self.version} {now}; {self.stage} {before}. Made from {made}. Judged on {self.market}.\n\n"
+            f"Version {self.version} {now}; {self.stage} {before}. Made from {made}. Judged on {market}.{money}\n\n"
             + "\n".join(rows)
         )
 
@@ -73,40 +81,36 @@ class Evidence:
         return f"{self.stage} is refused to version {self.version}: {reasons}"
 
 
-def gather_evidence(registry: VersionStore, version: str, stage: str, repo: Path) -> Evidence:
+def gather_evidence(events: Iterable[Mapping[str, Any]], version: str, stage: str, repo: Path) -> Evidence:
     """Collect what is known of a registered version, and judge whether it can be trusted near money.
 
     Besides the gates' own verdicts there are two. A policy must come from a commit, so that it can be made again. And
     it must have been judged as the checkout judges now: a run may override any number, so also slippage or a limit.
 
+    Parameters
+    ----------
+    events : the journal's policy events of the model, oldest first
+    repo : the checkout, for the commit's numbers and those of now
+
     Raises
     ------
-    NotFound : there is no such version.
+    NotFound : the journal has no registration of that version.
     """
-    tags = registry.tags(version)
-    known = tags.get("commit") not in (None, "none") and tags.get("uncommitted_inputs") != "yes"
-    commit = tags["commit"] if known else None
-    aliases = registry.aliases()
+    events = list(events)
+    registration = registration_of(events, version)
+    if registration is None:
+        raise NotFound(f"version {version}: {UNREGISTERED}")
+    standing = signatures(events)
+    held = {name: each.version for name, each in standing.items() if each.content == registration.content}
+    holder = standing.get(stage)
     return Evidence(
         version=version,
         stage=stage,
-        standing=tuple(sorted(alias for alias, held in aliases.items() if held == version)),
-        replaces=None if aliases.get(stage) == version else aliases.get(stage),
-        commit=commit,
-        market=_market(tags),
-        verdicts=registry.verdicts(version),
-        trust=_trust(commit, RunWorkspace(repo)),
+        registration=registration,
+        standing=tuple(sorted(name for name, holds in held.items() if holds == version)),
+        replaces=holder.version if holder is not None and stage not in held else None,
+        trust=_trust(registration.commit, RunWorkspace(repo)),
     )
-
-
-def _market(tags: Mapping[str, str]) -> str:
-    """Whose bars the figures come from; a planted edge is called so where a person signs."""
-    if tags.get("source") == "simulated":
-        edge = tags.get("planted_edge", "unknown")
-        return (
-            "a simulated market without an edge" if edge == "none" else f"a simulated market with a planted {edge} edge"
-        )
-    return "real bars from files" if tags.get("source") == "files" else "bars of unknown origin"
 
 
 def _trust(commit: str | None, runs: RunWorkspace) -> tuple[Verdict, Verdict]:
@@ -118,7 +122,7 @@ def _trust(commit: str | None, runs: RunWorkspace) -> tuple[Verdict, Verdict]:
         evidence="anybody can compute it again from the commit" if commit else "registered from uncommitted inputs",
         protects=WITH_MONEY,
     )
-    differing = _judged_otherwise(commit, runs) if commit else ("unknown without a commit",)
+    differing = _differences(commit, runs)
     judged = Verdict(
         gate="numbers it was judged by that are not the checkout's",
         passed=not differing,
@@ -130,9 +134,17 @@ def _trust(commit: str | None, runs: RunWorkspace) -> tuple[Verdict, Verdict]:
     return made, judged
 
 
-def _judged_otherwise(commit: str, runs: RunWorkspace) -> tuple[str, ...]:
-    now = yaml.safe_load((runs.repo / "params.yaml").read_text(encoding="utf-8"))
-    then = yaml.safe_load(runs.file_at(commit, "params.yaml"))
+def _differences(commit: str | None, runs: RunWorkspace) -> tuple[str, ...]:
+    if commit is None:
+        return ("unknown without a commit",)
+    try:
+        then = yaml.safe_load(runs.file_at(commit, "params.yaml"))
+    except BadInput:
+        return (f"commit {commit[:12]} is not in this checkout",)
+    return _judged_otherwise(then, yaml.safe_load((runs.repo / "params.yaml").read_text(encoding="utf-8")))
+
+
+def _judged_otherwise(then: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:
     return tuple(
         f"{section}.{key}: {now[section].get(key)} here, {then.get(section, {}).get(key)} in the run"
         for section in JUDGING

@@ -1,57 +1,199 @@
-"""From a finished workspace to a version in the registry, with all that shows where it comes from."""
+"""From a finished workspace to a version in the registry, and to the journal's record of it, which is what counts."""
 
 import csv
+import hashlib
+import json
 import math
-import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.domain.bars import IST
 from pipelines.domain.verdicts import Verdict
 from pipelines.params import Params
 from pipelines.paths import Paths
-from pipelines.promotion.ladder import PolicyEvents, Stage, may_enter, promote, verdicts_from
-from pipelines.promotion.registry import Registry, default_registry
+from pipelines.promotion.ladder import PolicyEvents, Stage, may_enter, show, verdicts_from
+from pipelines.promotion.origin import Origin, origin_of
+from pipelines.promotion.provenance import NotOfThisRun, Provenance, provenance_of
+from pipelines.promotion.registration import CONTENT, REGISTRATION, Registration, registrations
+from pipelines.promotion.registry import BundleChanged, Registry, content_hash, default_registry, fetch, restore
+from pipelines.stages import STAGES
 from pipelines.tables import read_json
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What a finished workspace holds, read once."""
+
+    paths: Paths
+    provenance: Provenance
+    origin: Origin
+    manifest: dict[str, Any]
+    evaluation: dict[str, Any]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def params(self) -> Params:
+        return self.provenance.params
+
+
 def register_run(
-    paths: Paths, params: Params, registry: Registry | None = None, journal: PolicyEvents | None = None
+    paths: Paths,
+    params: Params,
+    registry: Registry | None = None,
+    journal: PolicyEvents | None = None,
+    *,
+    run: str | None = None,
+    actor: str = "tradesage",
 ) -> str:
     """Register what `dvc repro` left in a workspace and let it be the candidate.
 
     Parameters
     ----------
     paths : the workspace: bundle, reports, verdicts, `params.yaml`, `dvc.lock`, and git for the commit
-    params : what the run was made from
+    params : name the model; what is recorded comes from the workspace's own `params.yaml`
     registry, journal : those of this machine by default
+    run : id of the training DAG's run, which alone may offer a candidate to paper; None for a person or the demo
 
     Returns
     -------
-    The version; the one it had, if this very run was registered before.
+    The version; the one it had, if the same policy with the same figures and verdicts was registered before.
 
     Raises
     ------
     NotFound : if a stage has not been run; names the missing file.
+    NotOfThisRun : if a file is not what `dvc.lock` says, or `dvc.lock` is not what its commit makes.
     """
+    finished = read_finished(paths)
+    registry = registry or default_registry(params)  # after the files were read: without them no server is needed
+    journal = journal or _journal()
+    with journal.exclusive(f"registration in {registry.model}"):
+        content = content_hash(paths.bundle)
+        fingerprint = fingerprint_of(content, finished)
+        known = _registered_before(journal, registry.model, fingerprint)
+        if known is None:
+            registration = _register(registry, finished, content, fingerprint, run, actor)
+        else:
+            _make_whole(known, paths.bundle)
+            registration = _with_more_known(known, finished.provenance.commit, run)
+        if registration != known:
+            _record(journal, registry.model, registration)
+    show(registry, journal)
+    return registration.version
+
+
+def read_finished(paths: Paths) -> Finished:
+    """What a workspace holds, after it was proved to be one run's."""
     evaluation, verdicts = read_json(paths.reports / "evaluation.json"), verdicts_from(read_json(paths.verdicts))
     manifest = read_json(paths.bundle / "manifest.json")
-    commit = commit_of(paths.root)
-    registry = registry or default_registry(params)  # after the files were read: without them no server is needed
-    version = registry.register(
+    provenance = provenance_of(paths)
+    judged, policy = evaluation.get("policy_version"), manifest.get("version")
+    if judged is not None and judged != policy:
+        raise NotOfThisRun(
+            f"evaluation: reports/evaluation.json judges policy {judged}, data/06_policy holds {policy}; "
+            "run `dvc repro` and register again"
+        )
+    origin = origin_of(read_json(paths.snapshot))
+    return Finished(paths, provenance, origin, manifest, evaluation, verdicts)
+
+
+def fingerprint_of(content: str, finished: Finished) -> str:
+    """Equal for the same files, judged the same by the same numbers; the commit does not count.
+
+    A run that changes nothing makes a commit of its own, and is the same policy all the same.
+    """
+    every = finished.params.model_dump(mode="json", by_alias=True)
+    parts = [
+        content,
+        {stage: every[stage] for stage in STAGES if stage in every},
+        metrics_from(finished.evaluation),
+        [verdict.as_dict() for verdict in finished.verdicts],
+        finished.origin.bars,
+    ]
+    return _sha256(parts)
+
+
+def _registered_before(journal: PolicyEvents, model: str, fingerprint: str) -> Registration | None:
+    found = registrations(journal.policy_events(model)).values()
+    return next((each for each in found if each.fingerprint == fingerprint), None)
+
+
+def _register(
+    registry: Registry, finished: Finished, content: str, fingerprint: str, run: str | None, actor: str
+) -> Registration:
+    """Give it to MLflow; the registration, not recorded yet."""
+    paths, provenance = finished.paths, finished.provenance
+    flat_params = flat(finished.params.model_dump(mode="json", by_alias=True))
+    metrics = metrics_from(finished.evaluation)
+    plots = (paths.evaluation / "evaluation.html", *sorted(paths.reports.glob("*.csv")))
+    files = sorted(paths.reports.glob("*.json"))
+    stored = registry.register(
         paths.bundle,
-        params=flat(params.model_dump(mode="json", by_alias=True)),
-        metrics=metrics_from(evaluation),
-        plots=_present(paths.evaluation / "evaluation.html", *sorted(paths.reports.glob("*.csv"))),
-        files=_present(paths.root / "params.yaml", paths.root / "dvc.lock", *sorted(paths.reports.glob("*.json"))),
-        commit=commit,
-        tags=_tags(paths, params, manifest, verdicts),
-        verdicts=verdicts,
+        params=flat_params,
+        metrics=metrics,
+        plots=[path for path in plots if path.exists() and provenance.proves(path)],
+        files=[
+            *(path for name in ("params.yaml", "dvc.lock") if (path := paths.root / name).exists()),
+            *(path for path in files if provenance.proves(path)),
+        ],
+        commit=provenance.commit,
+        tags=_tags(finished),
+        verdicts=finished.verdicts,
         series=_series(paths.reports / "equity.csv"),
-        note=_note(params, manifest, evaluation, verdicts),
+        note=_note(finished),
     )
-    journal = journal or _journal()
-    promote(registry, journal, version, Stage.CANDIDATE, verdicts, "tradesage", f"registered from commit {commit}")
-    return version
+    if stored.content != content:
+        raise NotOfThisRun(f"{paths.bundle} changed while it was registered; let the run end, and register again")
+    return Registration(
+        version=stored.version,
+        at=datetime.now(IST),
+        registered_by=actor,
+        run=run,
+        content=content,
+        fingerprint=fingerprint,
+        policy_version=str(finished.manifest.get("version", "")),
+        artifact=stored.artifact,
+        commit=provenance.commit,
+        source=finished.origin.source,
+        bars=finished.origin.bars,
+        planted_edge=finished.origin.planted_edge,
+        interval=str(finished.manifest.get("interval", "")),
+        params=_sha256(flat_params),
+        metrics=metrics,
+        verdicts=finished.verdicts,
+    )
+
+
+def _make_whole(known: Registration, bundle: Path) -> None:
+    """Put the files of a version back if somebody changed or removed them: these are the same to the byte."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fetch(known.artifact, known.content, Path(folder) / "bundle")
+        except BundleChanged:
+            restore(known.artifact, bundle)
+
+
+def _with_more_known(known: Registration, commit: str | None, run: str | None) -> Registration:
+    """The same registration with what was not known before: a commit that makes it, a training run that made it."""
+    if run is not None and known.run is None and commit is not None:
+        return replace(known, run=run, commit=commit)
+    return replace(known, commit=commit) if known.commit is None and commit is not None else known
+
+
+def _record(journal: PolicyEvents, model: str, registration: Registration) -> None:
+    made = f"commit {registration.commit}" if registration.commit else "no commit"
+    journal.record_policy_event(
+        model=model,
+        version=registration.version,
+        from_stage=None,
+        to_stage=Stage.CANDIDATE.value,
+        actor=registration.registered_by,
+        reason=f"registered from {made}" + (f", {registration.run}" if registration.run else ""),
+        evidence={CONTENT: registration.content, REGISTRATION: registration.as_record()},
+        at=datetime.now(IST),
+    )
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -73,19 +215,6 @@ def metrics_from(evaluation: dict[str, Any]) -> dict[str, float]:
     return {name: number for name, value in figures.items() if (number := _number(value)) is not None}
 
 
-def commit_of(root: Path) -> str | None:
-    """The git commit of a workspace; None outside git."""
-    found = subprocess.run(("git", "rev-parse", "HEAD"), cwd=root, capture_output=True, text=True)
-    return found.stdout.strip() if found.returncode == 0 else None
-
-
-def _uncommitted(root: Path) -> bool:
-    """Whether `params.yaml` or `dvc.lock` differ from the commit, so that the commit alone does not name the run."""
-    command = ("git", "status", "--porcelain", "--", "params.yaml", "dvc.lock")
-    found = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    return found.returncode != 0 or bool(found.stdout.strip())
-
-
 def _number(value: Any) -> float | None:
     if isinstance(value, str):  # money is text
         try:
@@ -97,32 +226,32 @@ def _number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _tags(paths: Paths, params: Params, manifest: dict, verdicts: tuple[Verdict, ...]) -> dict[str, str]:
-    simulated = params.ingest.source == "simulated"
+def _tags(finished: Finished) -> dict[str, str]:
+    """Words on a version for people who look at it in MLflow; nothing reads them."""
     return {
-        "bundle_version": str(manifest.get("version", "")),
-        "catalogue_hash": str(manifest.get("catalogue_hash", "")),
-        "interval": str(manifest.get("interval", "")),
-        "source": params.ingest.source,
-        "planted_edge": params.ingest.simulated.edge.value if simulated else "real data",
-        "uncommitted_inputs": "yes" if _uncommitted(paths.root) else "no",
-        "gates": f"{sum(verdict.passed for verdict in verdicts)} of {len(verdicts)} passed",
-        "kept_from_canary_by": ", ".join(v.gate for v in may_enter(Stage.CANARY, verdicts)) or "nothing",
+        "bundle_version": str(finished.manifest.get("version", "")),
+        "catalogue_hash": str(finished.manifest.get("catalogue_hash", "")),
+        "interval": str(finished.manifest.get("interval", "")),
+        "source": finished.origin.source,
+        "bars": finished.origin.bars,
+        "planted_edge": finished.origin.planted_edge or "real data",
+        "gates": f"{sum(verdict.passed for verdict in finished.verdicts)} of {len(finished.verdicts)} passed",
+        "kept_from_canary_by": ", ".join(v.gate for v in may_enter(Stage.CANARY, finished.verdicts)) or "nothing",
     }
 
 
-def _note(params: Params, manifest: dict, evaluation: dict, verdicts: tuple[Verdict, ...]) -> str:
+def _note(finished: Finished) -> str:
     shown = ("sharpe", "sharpe_ci", "deflated_sharpe", "max_drawdown", "profit_factor", "win_rate", "trades", "net_inr")
+    evaluation = finished.evaluation
     figures = [f"| {name} | {_shown(evaluation[name])} |" for name in shown if name in evaluation]
     gates = [
         f"| {v.gate} | {'pass' if v.passed else '**fail**'} | {_shown(v.measured)} | {_shown(v.limit)} |"
-        for v in verdicts
+        for v in finished.verdicts
     ]
-    source = "simulated market" if params.ingest.source == "simulated" else "real files"
-    planted = f", planted edge: {params.ingest.simulated.edge}" if params.ingest.source == "simulated" else ""
     return "\n".join(
         [
-            f"Policy {manifest.get('version', '?')} on {source}{planted}; all figures after charges and slippage.",
+            f"Policy {finished.manifest.get('version', '?')} on {finished.origin.bars}; all figures after charges and "
+            "slippage.",
             "",
             *("| figure | out of sample |", "|---|---|", *figures, ""),
             *("| gate | verdict | measured | limit |", "|---|---|---|---|", *gates),
@@ -148,8 +277,8 @@ def _series(path: Path) -> dict[str, list[float]]:
     return {name: [v for v in values if v is not None] for name, values in curves.items()}
 
 
-def _present(*paths: Path) -> tuple[Path, ...]:
-    return tuple(path for path in paths if path.exists())
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _journal() -> PolicyEvents:

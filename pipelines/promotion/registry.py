@@ -1,8 +1,8 @@
-"""The only client of MLflow's registry: policies with all that shows where they come from; aliases are the ladder.
+"""The only client of MLflow's registry: it shows policies with their evidence, and stores their files.
 
-A version is a bundle together with its evidence: parameters, metrics, verdicts, git commit, `dvc.lock` and report.
-Runs and versions lie in PostgreSQL, files in a folder; MLflow's own pages show both. Registering the same bundle with
-the same evidence again gives the version that is there.
+A version is a bundle together with parameters, metrics, verdicts, git commit, `dvc.lock` and report. Runs and versions
+lie in PostgreSQL, files in a folder; MLflow's own pages show both. Nothing that is read here decides anything: what
+counts is what the journal recorded at the registration, see `registration.py`, and files count by their hash.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from pipelines.domain.errors import NotFound, ServiceUnavailable, TradeSageError
 from pipelines.domain.verdicts import Verdict
 from pipelines.params import Params
 from pipelines.paths import state_folder
-from pipelines.tables import fresh_folder, read_json
+from pipelines.promotion.registration import CONTENT
+from pipelines.tables import fresh_folder
 
-CONTENT = "content_sha256"
-FINGERPRINT = "fingerprint"
 #: Tells MLflow to show its pages for trained models, not those for language models
 TRAINING_PAGES = {"mlflow.experimentKind": "custom_model_development"}
+RESTORE = "restore them: check out the commit it was made from, dvc checkout, tradesage register"
 BUNDLE = "bundle"  #: folder of the bundle inside the model's files
 #: MLflow's own limits: values of parameters and tags, entries of one batch
 LONGEST_PARAM, LONGEST_TAG, LARGEST_BATCH = 6000, 5000, 100
@@ -33,6 +34,15 @@ LONGEST_PARAM, LONGEST_TAG, LARGEST_BATCH = 6000, 5000, 100
 
 class BundleChanged(TradeSageError):
     """Files of a registered policy are not those that were registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A policy that was given to MLflow."""
+
+    version: str
+    artifact: str  #: URI of its files
+    content: str  #: hash of the bundle, see `content_hash`
 
 
 class Registry:
@@ -65,8 +75,8 @@ class Registry:
         verdicts: Sequence[Verdict] = (),
         series: Mapping[str, Sequence[float]] | None = None,
         note: str = "",
-    ) -> str:
-        """Log a run with its evidence and register its bundle as a new version.
+    ) -> Stored:
+        """Log a run with its evidence and store its bundle as a new version.
 
         Parameters
         ----------
@@ -75,28 +85,19 @@ class Registry:
         metrics : finite figures of the evaluation
         plots, files : shown beside the run, under `plots/` and `evidence/`
         commit : git commit the run was made from
-        tags : further words on the version, e.g. source and planted edge
-        verdicts : what the gates said; kept with the version, see `verdicts`
+        tags : further words on the version, e.g. source and planted edge; for people
+        verdicts : what the gates said, for people
         series : curves by name, one value a day, shown as charts
         note : a description a reviewer reads first
-
-        Returns
-        -------
-        The version. The same bundle with the same commit, parameters, metrics and verdicts gives the version it had.
         """
-        if not any(bundle.iterdir() if bundle.is_dir() else ()):
-            raise NotFound(f"{bundle} holds no policy; run `dvc repro` first")
-        content = content_hash(bundle)
-        fingerprint = _fingerprint(content, commit, params, metrics, verdicts)
+        content = hash_of_bundle(bundle)
         with self._calls() as client:
-            known = self._version_with(client, FINGERPRINT, fingerprint)
-            if known is not None:
-                return known
+            self._make_model(client)
             run = self._open_run(client, content, commit)
             try:
                 evidence = {"params": params, "metrics": metrics, "series": series or {}, "verdicts": verdicts}
                 model = self._log(client, run, bundle, evidence, plots, files)
-                named = {**(tags or {}), CONTENT: content, FINGERPRINT: fingerprint, "commit": commit or "none"}
+                named = {**(tags or {}), CONTENT: content, "commit": commit or "none"}
                 version = client.create_model_version(
                     self.model,
                     source=model.artifact_location,  # `models:/<id>` would be looked up in MLflow's global store
@@ -109,7 +110,7 @@ class Registry:
                 client.set_terminated(run, "FAILED")
                 raise
             client.set_terminated(run)
-            return str(version.version)
+            return Stored(str(version.version), model.artifact_location, content)
 
     def move(self, alias: str, version: str) -> None:
         """Let `alias` name `version` from now on; readers see either the old version or the new one."""
@@ -122,10 +123,6 @@ class Registry:
         if self.version_at(alias) is not None:
             with self._calls() as client:
                 client.delete_registered_model_alias(self.model, alias)
-
-    def tag(self, version: str, key: str, value: str) -> None:
-        with self._calls(f"version {version} of {self.model}") as client:
-            client.set_model_version_tag(self.model, version, key, value)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -152,50 +149,6 @@ class Registry:
             found = client.search_model_versions(f"name='{self.model}'", max_results=10_000)
             return tuple(sorted((str(version.version) for version in found), key=int))
 
-    def verdicts(self, version: str) -> tuple[Verdict, ...]:
-        """What the gates said of the version when it was registered."""
-        with self._calls(f"version {version} of {self.model}") as client, tempfile.TemporaryDirectory() as folder:
-            run = client.get_model_version(self.model, version).run_id
-            path = Path(client.download_artifacts(run, "evidence/verdicts.json", folder))
-            return tuple(verdict_from(each) for each in read_json(path))
-
-    def fetch(self, version_or_alias: str, into: Path, *, content: str | None = None) -> Path:
-        """Copy a policy's files to the folder `into`, and verify them.
-
-        Parameters
-        ----------
-        content : the hash they must have, as the ladder recorded it; by default the one that MLflow keeps
-
-        Returns
-        -------
-        `into`, which holds just the bundle.
-
-        Raises
-        ------
-        NotFound : if there is no such version or alias.
-        BundleChanged : if a file is not as it was registered; `into` is left as it was.
-        """
-        version = version_or_alias if version_or_alias.isdigit() else self.version_at(version_or_alias)
-        if version is None:
-            raise NotFound(
-                f"no version of {self.model} stands at {version_or_alias!r}; "
-                "register one (tradesage register) and promote it"
-            )
-        with self._calls(f"version {version} of {self.model}") as client:
-            wanted = content or client.get_model_version(self.model, version).tags.get(CONTENT)
-            source = client.get_model_version_download_uri(self.model, version)
-            with tempfile.TemporaryDirectory() as folder:
-                model = self._download(source, Path(folder))
-                found = content_hash(model / BUNDLE)
-                if found != wanted:
-                    raise BundleChanged(
-                        f"the files of {self.model} version {version} in {source} were changed after registration "
-                        f"(hash {found[:12]}, registered {str(wanted)[:12]}); restore them or register the policy again"
-                    )
-                with fresh_folder(into) as target:
-                    shutil.copytree(model / BUNDLE, target, dirs_exist_ok=True)
-        return into
-
     # --- MLflow ----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -216,9 +169,7 @@ class Registry:
 
     def _client(self) -> Any:
         if self._made is None:
-            os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-            for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
-                os.environ.setdefault(name, "true")
+            _quiet()
             for name in ("mlflow.store.db.utils", "alembic"):
                 logging.getLogger(name).setLevel(logging.WARNING)
             from mlflow import MlflowClient
@@ -226,12 +177,16 @@ class Registry:
             self._made = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         return self._made
 
-    def _version_with(self, client: Any, key: str, value: str) -> str | None:
-        if not client.search_registered_models(f"name='{self.model}'", max_results=1):
+    def _make_model(self, client: Any) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if client.search_registered_models(f"name='{self.model}'", max_results=1):
+            return
+        try:
             client.create_registered_model(self.model, description="Policies of TradeSage; the aliases are the ladder.")
-            return None
-        found = client.search_model_versions(f"name='{self.model}' and tags.{key}='{value}'")
-        return str(found[0].version) if found else None
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # somebody else was first
+                raise
 
     def _open_run(self, client: Any, content: str, commit: str | None) -> str:
         experiment = client.get_experiment_by_name(self.model)
@@ -243,6 +198,8 @@ class Registry:
             )
         else:
             experiment_id = experiment.experiment_id
+            if experiment.lifecycle_stage != "active":  # deleted in MLflow, which keeps what was logged
+                client.restore_experiment(experiment_id)
         tags = {"mlflow.source.name": "dvc repro", "mlflow.source.type": "PROJECT"}
         if commit:
             tags["mlflow.source.git.commit"] = commit
@@ -276,10 +233,61 @@ class Registry:
                 client.log_artifact(run, str(path), folder_name)
         return model
 
-    def _download(self, source: str, folder: Path) -> Path:
-        from mlflow.artifacts import download_artifacts
 
-        return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self._uri))
+def fetch(artifact: str, content: str, into: Path) -> Path:
+    """Copy a policy's files to the folder `into`, and verify them; MLflow's tables are not asked.
+
+    Parameters
+    ----------
+    artifact, content : where the files were stored, and the hash they must have, as the journal recorded them
+
+    Returns
+    -------
+    `into`, which holds just the bundle.
+
+    Raises
+    ------
+    BundleChanged : if a file is missing or not as it was registered; `into` is left as it was.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = _download(artifact, Path(folder))
+        found = content_hash(bundle)
+        if found != content:
+            raise BundleChanged(
+                f"the files in {artifact} were changed after registration (hash {found[:12]}, registered "
+                f"{content[:12]}); {RESTORE}"
+            )
+        with fresh_folder(into) as target:
+            shutil.copytree(bundle, target, dirs_exist_ok=True)
+    return into
+
+
+def restore(artifact: str, bundle: Path) -> None:
+    """Put a policy's files back to where they were stored."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    _quiet()
+    store = get_artifact_repository(artifact)
+    store.delete_artifacts(BUNDLE)  # also what was added
+    store.log_artifacts(str(bundle), BUNDLE)
+
+
+def _download(artifact: str, folder: Path) -> Path:
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    _quiet()
+    try:
+        return Path(get_artifact_repository(artifact).download_artifacts(BUNDLE, dst_path=str(folder)))
+    except (MlflowException, OSError) as error:
+        raise BundleChanged(f"the files in {artifact} are no longer there ({_first_line(error)}); {RESTORE}") from error
+
+
+def _quiet() -> None:
+    """MLflow says neither how far it is nor who uses it."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(name, "true")
 
 
 def default_registry(params: Params) -> Registry:
@@ -302,20 +310,11 @@ def content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def verdict_from(content: Mapping[str, Any]) -> Verdict:
-    """A verdict from its JSON form, see `Verdict.as_dict`."""
-    return Verdict(**{**content, "protects": tuple(content.get("protects", ()))})
-
-
-def _fingerprint(
-    content: str,
-    commit: str | None,
-    params: Mapping[str, Any],
-    metrics: Mapping[str, float],
-    verdicts: Sequence[Verdict],
-) -> str:
-    parts = [content, commit, {k: str(v) for k, v in params.items()}, dict(metrics), [v.as_dict() for v in verdicts]]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def hash_of_bundle(bundle: Path) -> str:
+    """The hash of a bundle that is to be registered; `NotFound` if the folder holds nothing."""
+    if not any(bundle.iterdir() if bundle.is_dir() else ()):
+        raise NotFound(f"{bundle} holds no policy; run `dvc repro` first")
+    return content_hash(bundle)
 
 
 def _write_model(bundle: Path, folder: Path) -> None:

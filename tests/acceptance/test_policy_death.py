@@ -14,7 +14,7 @@ from pipelines.journal import journal_at
 from pipelines.journal.postgres import database_url
 from pipelines.params import load_params
 from pipelines.paths import Paths
-from pipelines.promotion.ladder import Stage, promote, verdicts_from
+from pipelines.promotion.ladder import Stage, promote
 from pipelines.promotion.register import register_run
 from pipelines.promotion.registry import default_registry
 from pipelines.tables import read_json
@@ -43,8 +43,7 @@ def test_a_session_outlives_the_death_of_the_policy_service(small_run, own_postg
     paths, params = Paths(tmp_path), load_params(tmp_path / "params.yaml")
     version = register_run(paths, params)
     journal = journal_at(database_url("journal"))
-    promote(default_registry(params), journal, version, Stage.PAPER, verdicts_from(read_json(paths.verdicts)),
-            actor="test", reason="to be killed")  # fmt: skip
+    promote(default_registry(params), journal, version, Stage.PAPER, actor="test", reason="to be killed")
     port = free_port()
     exchange = exchange_process(params, paths.root, port=free_port())
     first, second = policy_process(params, port=port), policy_process(params, port=port)

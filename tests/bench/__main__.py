@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pipelines.journal.postgres import stop_embedded
 from pipelines.paths import Paths
-from pipelines.tables import read_json, write_json
+from pipelines.tables import write_json
 from tests.bench import features, lake, month, regimes, scaling, session, stream, validation
 from tests.bench.timing import seconds_of
 from tests.conftest import ROOT, run_stages, workspace_at
@@ -78,7 +78,7 @@ def with_policy_service(paths: Paths, params: Any) -> dict[str, dict[str, Any]]:
     from pipelines.credentials import credential
     from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url
-    from pipelines.promotion.ladder import Stage, promote, verdicts_from
+    from pipelines.promotion.ladder import Stage, promote
     from pipelines.promotion.register import register_run
     from pipelines.promotion.registry import default_registry
     from serving.processes import free_port, policy_process
@@ -88,8 +88,7 @@ def with_policy_service(paths: Paths, params: Any) -> dict[str, dict[str, Any]]:
     try:
         version = register_run(paths, params)
         journal = journal_at(database_url("journal"))
-        promote(default_registry(params), journal, version, Stage.PAPER, verdicts_from(read_json(paths.verdicts)),
-                actor="bench", reason="measurement")  # fmt: skip
+        promote(default_registry(params), journal, version, Stage.PAPER, actor="bench", reason="measurement")
         with policy_process(params, port=free_port()) as service:
             service.wait_until_healthy()
             headers = {"Authorization": f"Bearer {credential('policy_token')}"}

@@ -1,67 +1,23 @@
 """What is shown to a reviewer, what counts as an answer, and that the move rests on what was shown."""
 
 import subprocess
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipelines.domain.errors import NotFound
 from pipelines.domain.verdicts import Verdict
+from pipelines.journal.memory import MemoryJournal
 from pipelines.promotion.approval import Approval, NotMoved, approval_from, promote_as_shown
-from pipelines.promotion.evidence import gather_evidence
-from pipelines.promotion.ladder import Promotion, Stage
+from pipelines.promotion.evidence import Evidence, gather_evidence
+from pipelines.promotion.ladder import Promotion, Stage, promote
 from pipelines.promotion.workspace import with_overrides
 from tests.conftest import ROOT
+from tests.unit.promotion.builders import AT, GOOD, MODEL, SANE, Aliases, registered
 
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
-ALL = ("shadow", "paper", "canary", "champion")
-SANE = Verdict("largest position", True, 0.08, 0.101, "share of equity", ALL)
-GOOD = Verdict("Sharpe ratio", True, 1.4, 0.5, "walk-forward", ("canary", "champion"))
 BAD = Verdict("Sharpe ratio", False, -0.3, 0.5, "walk-forward", ("canary", "champion"))
-
-
-class ARegistry:
-    """Versions, tags and aliases in memory."""
-
-    model = "tradesage-policy"
-
-    def __init__(self, verdicts: tuple[Verdict, ...], **tags: str):
-        self._verdicts, self._tags, self._aliases = verdicts, tags, {}
-
-    def verdicts(self, version: str) -> tuple[Verdict, ...]:
-        return self._verdicts
-
-    def tags(self, version: str) -> dict[str, str]:
-        return dict(self._tags)
-
-    def tag(self, version: str, key: str, value: str) -> None:
-        self._tags[key] = value
-
-    def aliases(self) -> dict[str, str]:
-        return dict(self._aliases)
-
-    def version_at(self, alias: str) -> str | None:
-        return self._aliases.get(alias)
-
-    def move(self, alias: str, version: str) -> None:
-        self._aliases[alias] = version
-
-    def remove(self, alias: str) -> None:
-        self._aliases.pop(alias, None)
-
-    def judge_again(self, *verdicts: Verdict) -> None:
-        self._verdicts = verdicts
-
-
-class AJournal:
-    def __init__(self) -> None:
-        self.events: list[dict] = []
-
-    def record_policy_event(self, *, at: datetime, **event) -> None:
-        self.events.append(event)
-
-    def policy_events(self, model: str) -> list[dict]:
-        return self.events
 
 
 @pytest.fixture
@@ -89,15 +45,29 @@ def an_answer(person: str | None = "reviewer", chosen: str = "Approve", comment:
     return answer | {"responded_by_user": user}
 
 
-def shown(registry: ARegistry, stage: str, repo: Path) -> dict:
-    evidence = gather_evidence(registry, "3", stage, repo)
-    return {"version": "3", "stage": stage, "digest": evidence.digest}
+def evidence_of(journal: MemoryJournal, stage: str, repo: Path) -> Evidence:
+    return gather_evidence(journal.policy_events(MODEL), "3", stage, repo)
+
+
+def shown(journal: MemoryJournal, stage: str, repo: Path) -> dict:
+    return {"version": "3", "stage": stage, "digest": evidence_of(journal, stage, repo).digest}
+
+
+def a_journal(repo: Path, *verdicts: Verdict, commit_name: str | None = "HEAD", **changes) -> MemoryJournal:
+    """With the registration of version 3."""
+    journal = MemoryJournal()
+    made_from = commit(repo, commit_name) if commit_name else None
+    registered(journal, verdicts=verdicts or (SANE, GOOD), commit=made_from, **changes)
+    return journal
+
+
+def on_paper(journal: MemoryJournal) -> MemoryJournal:
+    assert isinstance(promote(Aliases(), journal, "3", Stage.PAPER, "airflow", "a candidate", at=AT), Promotion)
+    return journal
 
 
 def test_the_table_shows_what_failed_first_with_figure_and_limit(repo):
-    registry = ARegistry((SANE, BAD), commit=commit(repo, "HEAD"))
-
-    evidence = gather_evidence(registry, "3", "canary", repo)
+    evidence = evidence_of(a_journal(repo, SANE, BAD), "canary", repo)
 
     rows = [line for line in evidence.as_markdown().splitlines() if line.startswith("|")][2:]
     assert rows[0] == "| **FAILED** | Sharpe ratio | -0.3 | 0.5 | walk-forward |"
@@ -105,54 +75,62 @@ def test_the_table_shows_what_failed_first_with_figure_and_limit(repo):
 
 
 def test_a_failed_gate_keeps_out_of_the_stages_it_protects_only(repo):
-    registry = ARegistry((SANE, BAD), commit=commit(repo, "HEAD"))
+    journal = a_journal(repo, SANE, BAD)
 
-    assert gather_evidence(registry, "3", "paper", repo).against == ()
-    assert gather_evidence(registry, "3", "champion", repo).against == (BAD,)
+    assert evidence_of(journal, "paper", repo).against == ()
+    assert evidence_of(journal, "champion", repo).against == (BAD,)
 
 
 @pytest.mark.parametrize(
-    ("tags", "gate"),
+    ("name", "gate"),
     [
-        ({"commit": "none"}, "made from a commit"),
-        ({"commit": "HEAD", "uncommitted_inputs": "yes"}, "made from a commit"),
-        ({"commit": "HEAD~1"}, "numbers it was judged by that are not the checkout's"),
+        (None, "made from a commit"),
+        ("HEAD~1", "numbers it was judged by that are not the checkout's"),
     ],
 )
-def test_a_policy_that_cannot_be_trusted_is_kept_from_money_though_its_gates_passed(repo, tags, gate):
-    if tags["commit"] != "none":
-        tags = tags | {"commit": commit(repo, tags["commit"])}
-    registry = ARegistry((SANE, GOOD), **tags)
+def test_a_policy_that_cannot_be_trusted_is_kept_from_money_though_its_gates_passed(repo, name, gate):
+    journal = a_journal(repo, commit_name=name)
 
-    against = gather_evidence(registry, "3", "canary", repo).against
+    against = evidence_of(journal, "canary", repo).against
 
     assert gate in [verdict.gate for verdict in against]
-    assert gather_evidence(registry, "3", "paper", repo).against == ()
+    assert evidence_of(journal, "paper", repo).against == ()
+
+
+def test_a_commit_that_the_checkout_does_not_know_keeps_from_money(repo):
+    journal = MemoryJournal()
+    registered(journal, commit="f" * 40)
+
+    evidence = evidence_of(journal, "canary", repo)
+
+    assert "commit ffffffffffff is not in this checkout" in evidence.as_markdown()
+    assert evidence.against
+
+
+def test_a_version_without_a_recorded_registration_has_no_evidence(repo):
+    with pytest.raises(NotFound, match=r"no record of its registration; register it again"):
+        gather_evidence([], "3", "paper", repo)
 
 
 def test_a_softer_number_is_named_in_the_evidence(repo):
-    registry = ARegistry((SANE, GOOD), commit=commit(repo, "HEAD~1"))
-
-    evidence = gather_evidence(registry, "3", "canary", repo)
+    evidence = evidence_of(a_journal(repo, commit_name="HEAD~1"), "canary", repo)
 
     assert "evaluation.slippage_bps: 2.0 here, 0 in the run" in evidence.as_markdown()
 
 
 @pytest.mark.parametrize(
-    ("tags", "words"),
+    ("changes", "words"),
     [
-        ({"source": "simulated", "planted_edge": "momentum"}, "a simulated market with a planted momentum edge"),
-        ({"source": "simulated", "planted_edge": "none"}, "a simulated market without an edge"),
-        ({"source": "files", "planted_edge": "real data"}, "real bars from files"),
-        ({}, "bars of unknown origin"),
+        ({"source": "simulated", "bars": "a simulated market"}, "a simulated market. It may never trade with money."),
+        ({"source": "lake", "bars": "real bars of Kite's history"}, "real bars of Kite's history."),
+        ({"source": "files", "bars": "real bars from files"}, "real bars from files."),
+        ({"source": "", "bars": "bars of unknown origin"}, "bars of unknown origin. It may never trade with money."),
     ],
 )
-def test_a_reviewer_is_told_on_which_market_the_figures_were_made(repo, tags, words):
-    registry = ARegistry((SANE, GOOD), commit=commit(repo, "HEAD"), **tags)
+def test_a_reviewer_is_told_on_which_market_the_figures_were_made(repo, changes, words):
+    evidence = evidence_of(a_journal(repo, **changes), "canary", repo)
 
-    evidence = gather_evidence(registry, "3", "canary", repo)
-
-    assert f"Judged on {words}." in evidence.as_markdown().splitlines()[0]
+    assert evidence.as_markdown().splitlines()[0].endswith(f"Judged on {words}")
 
 
 def test_an_answer_of_a_reviewer_with_a_comment_is_an_approval():
@@ -180,46 +158,46 @@ def test_anything_else_is_none(answer, reason):
 
 
 def test_an_approved_policy_moves_and_the_journal_says_who_when_and_on_which_evidence(repo):
-    registry, journal = ARegistry((SANE, GOOD), commit=commit(repo, "HEAD"), reached="paper"), AJournal()
-    asked = shown(registry, "canary", repo)
+    registry, journal = Aliases(), on_paper(a_journal(repo))
+    asked = shown(journal, "canary", repo)
 
     done = promote_as_shown(registry, journal, asked, repo, approval_from(an_answer(), ("reviewer",)), "promotion/7")
 
     assert isinstance(done, Promotion)
     assert registry.version_at("canary") == "3"
-    (event,) = journal.events
+    event = journal.policy_events(MODEL)[-1]
     assert (event["to_stage"], event["actor"], event["evidence"]["approved_by"]) == ("canary", "reviewer", "reviewer")
     for told in ("beats random entries", "2026-11-20T10:00:00Z", asked["digest"][:12], "promotion/7"):
         assert told in event["reason"]
 
 
 def test_without_an_approval_a_policy_gets_no_further_than_paper(repo):
-    registry, journal = ARegistry((SANE, GOOD), commit=commit(repo, "HEAD")), AJournal()
+    registry, journal = Aliases(), a_journal(repo)
 
-    into_paper = promote_as_shown(registry, journal, shown(registry, "paper", repo), repo, None, "promotion/7")
-    into_canary = promote_as_shown(registry, journal, shown(registry, "canary", repo), repo, None, "promotion/8")
+    into_paper = promote_as_shown(registry, journal, shown(journal, "paper", repo), repo, None, "promotion/7")
+    into_canary = promote_as_shown(registry, journal, shown(journal, "canary", repo), repo, None, "promotion/8")
 
     assert isinstance(into_paper, Promotion)
     assert isinstance(into_canary, NotMoved)
     assert "no person has approved it" in into_canary.reason
-    assert registry.aliases() == {Stage.PAPER.value: "3"}
+    assert registry.aliases() == {"candidate": "3", "paper": "3"}
 
 
 def test_an_approval_does_not_cover_what_changed_after_it_was_shown(repo):
-    registry, journal = ARegistry((SANE, GOOD), commit=commit(repo, "HEAD"), reached="paper"), AJournal()
-    asked = shown(registry, "canary", repo)
-    registry.judge_again(SANE, Verdict("Sharpe ratio", True, 0.6, 0.5, "walk-forward", ("canary", "champion")))
+    registry, journal = Aliases(), on_paper(a_journal(repo))
+    asked = shown(journal, "canary", repo)
+    registered(journal, commit=commit(repo, "HEAD"), verdicts=(SANE, replace(GOOD, measured=0.6)))
 
     done = promote_as_shown(registry, journal, asked, repo, approval_from(an_answer(), ("reviewer",)), "promotion/7")
 
     assert isinstance(done, NotMoved)
     assert "has changed since it was shown" in done.reason
-    assert (registry.aliases(), journal.events) == ({}, [])
+    assert registry.aliases() == {}
 
 
 def test_no_approval_overrules_a_gate(repo):
-    registry, journal = ARegistry((SANE, BAD), commit=commit(repo, "HEAD"), reached="paper"), AJournal()
-    asked = shown(registry, "canary", repo)
+    registry, journal = Aliases(), on_paper(a_journal(repo, SANE, BAD))
+    asked = shown(journal, "canary", repo)
 
     done = promote_as_shown(registry, journal, asked, repo, approval_from(an_answer(), ("reviewer",)), "promotion/7")
 

@@ -1,121 +1,83 @@
 """Who may climb, who is told no and why, and that nothing moves unrecorded."""
 
 from dataclasses import replace
-from datetime import datetime
 
 import pytest
 
-from pipelines.domain.bars import IST
-from pipelines.domain.errors import NotFound, ServiceUnavailable
-from pipelines.domain.verdicts import Verdict
+from pipelines.domain.errors import ServiceUnavailable
+from pipelines.journal.memory import MemoryJournal
 from pipelines.promotion.ladder import (
     Promotion,
     Refusal,
-    Signature,
     Stage,
     may_enter,
     promote,
     rollback,
-    signatures,
-    signed,
+    show,
     verdicts_from,
 )
-
-SANITY = Verdict("largest position", True, 0.1, 0.101, "", ("shadow", "paper", "canary", "champion"))
-SHARPE = Verdict("sharpe", True, 0.9, 0.5, "", ("canary", "champion"))
-AT = datetime(2026, 10, 30, 16, 0, tzinfo=IST)
-
-
-class ShelfOfVersions:
-    """An honest small registry in memory."""
-
-    model = "policy"
-
-    def __init__(self, **verdicts: tuple[Verdict, ...]):
-        self._verdicts = {name.removeprefix("v"): given for name, given in verdicts.items()}
-        self._aliases: dict[str, str] = {}
-        self._tags: dict[str, dict[str, str]] = {version: {} for version in self._verdicts}
-
-    def version_at(self, alias):
-        return self._aliases.get(alias)
-
-    def aliases(self):
-        return dict(self._aliases)
-
-    def move(self, alias, version):
-        self._aliases[alias] = version
-
-    def remove(self, alias):
-        self._aliases.pop(alias, None)
-
-    def tags(self, version):
-        if version not in self._tags:
-            raise NotFound(version)
-        return dict(self._tags[version])
-
-    def tag(self, version, key, value):
-        self._tags[version][key] = value
-
-    def verdicts(self, version):
-        return self._verdicts[version]
-
-
-class Events:
-    def __init__(self):
-        self.seen = []
-
-    def record_policy_event(self, **event):
-        self.seen.append(event)
-
-    def policy_events(self, model):
-        return [event for event in self.seen if event["model"] == model]
+from pipelines.promotion.registration import stages_reached
+from pipelines.promotion.signatures import signatures
+from tests.unit.promotion.builders import AT, GOOD, MODEL, SANE, Aliases, a_registration, registered
 
 
 @pytest.fixture
 def shelf():
-    return ShelfOfVersions(v1=(SANITY, SHARPE), v2=(SANITY, SHARPE), v3=(SANITY, replace(SHARPE, passed=False)))
+    return Aliases()
 
 
 @pytest.fixture
 def events():
-    return Events()
+    """A journal with three registered versions; the third fails a gate before money."""
+    journal = MemoryJournal()
+    for version, verdicts in (("1", (SANE, GOOD)), ("2", (SANE, GOOD)), ("3", (SANE, replace(GOOD, passed=False)))):
+        registered(journal, version, verdicts=verdicts)
+    return journal
+
+
+def moves(journal):
+    """Stages entered, without the registrations."""
+    return [event for event in journal.policy_events(MODEL) if event["to_stage"] != "candidate"]
+
+
+def stood(journal):
+    """What the journal says stands where, without the candidate."""
+    found = signatures(journal.policy_events(MODEL))
+    return {stage: signature.version for stage, signature in found.items() if stage != "candidate"}
 
 
 def climb(shelf, events, version, *stages, approved_by="asha"):
     for stage in stages:
-        moved = promote(
-            shelf, events, version, stage, shelf.verdicts(version), "engineer", "test", approved_by=approved_by, at=AT
-        )
+        moved = promote(shelf, events, version, stage, "engineer", "test", approved_by=approved_by, at=AT)
         assert isinstance(moved, Promotion), str(moved)
     return moved
 
 
 def test_paper_asks_only_for_the_sanity_gates(shelf, events):
-    moved = promote(shelf, events, "3", Stage.PAPER, shelf.verdicts("3"), "demo", "demonstration", at=AT)
+    moved = promote(shelf, events, "3", Stage.PAPER, "demo", "demonstration", at=AT)
 
     assert isinstance(moved, Promotion)
     assert shelf.version_at("paper") == "3"
-    assert events.seen[0]["to_stage"] == "paper"
-    assert events.seen[0]["actor"] == "demo"
-    assert events.seen[0]["at"] == AT
+    [event] = moves(events)
+    assert (event["to_stage"], event["actor"], event["at"]) == ("paper", "demo", AT)
 
 
-def test_a_failing_sanity_gate_keeps_it_out_of_paper(events):
-    shelf = ShelfOfVersions(v1=(replace(SANITY, passed=False, measured=0.4),))
+def test_a_failing_sanity_gate_keeps_it_out_of_paper(shelf, events):
+    registered(events, "4", verdicts=(replace(SANE, passed=False, measured=0.4),))
 
-    refused = promote(shelf, events, "1", Stage.PAPER, shelf.verdicts("1"), "demo", "demonstration")
+    refused = promote(shelf, events, "4", Stage.PAPER, "demo", "demonstration")
 
     assert isinstance(refused, Refusal)
     assert "largest position is 0.4, the limit is 0.101" in str(refused)
     assert shelf.aliases() == {}
-    assert events.seen == []
+    assert moves(events) == []
 
 
 def test_canary_asks_for_every_gate_a_person_and_a_time_on_paper(shelf, events):
-    refused = promote(shelf, events, "3", Stage.CANARY, shelf.verdicts("3"), "engineer", "looks good")
+    refused = promote(shelf, events, "3", Stage.CANARY, "engineer", "looks good")
 
     assert isinstance(refused, Refusal)
-    assert [verdict.gate for verdict in refused.failing] == ["sharpe"]
+    assert [verdict.gate for verdict in refused.failing] == ["Sharpe ratio"]
     assert "no person has approved it" in refused.reasons
     assert any("has not been at paper or shadow" in reason for reason in refused.reasons)
 
@@ -124,19 +86,38 @@ def test_canary_asks_for_every_gate_a_person_and_a_time_on_paper(shelf, events):
 def test_a_process_cannot_approve(shelf, events, name):
     climb(shelf, events, "1", Stage.PAPER)
 
-    refused = promote(shelf, events, "1", Stage.CANARY, shelf.verdicts("1"), "engineer", "good", approved_by=name)
+    refused = promote(shelf, events, "1", Stage.CANARY, "engineer", "good", approved_by=name)
 
     assert isinstance(refused, Refusal)
     assert shelf.version_at("canary") is None
 
 
-def test_verdicts_other_than_those_registered_are_no_evidence(shelf, events):
-    forged = (SANITY, SHARPE)
+def test_a_version_without_a_recorded_registration_goes_nowhere(shelf, events):
+    shelf.move("paper", "7")
 
-    refused = promote(shelf, events, "3", Stage.PAPER, forged, "engineer", "it passed on my machine")
+    refused = [promote(shelf, events, "7", stage, "asha", "it is good", approved_by="asha") for stage in Stage]
+
+    assert all(isinstance(each, Refusal) for each in refused)
+    assert {each.reasons for each in refused} == {
+        ("the journal has no record of its registration; register it again (tradesage register)",)
+    }
+
+
+def test_a_version_that_no_commit_makes_gets_no_further_than_paper(shelf, events):
+    registered(events, "4", commit=None)
+    climb(shelf, events, "4", Stage.PAPER)
+
+    refused = promote(shelf, events, "4", Stage.CANARY, "asha", "good", approved_by="asha")
 
     assert isinstance(refused, Refusal)
-    assert "not those kept with the version" in str(refused)
+    assert refused.reasons == ("no commit makes it",)
+
+
+def test_only_a_registration_makes_a_candidate(shelf, events):
+    refused = promote(shelf, events, "1", Stage.CANDIDATE, "engineer", "again")
+
+    assert isinstance(refused, Refusal)
+    assert "becomes the candidate when it is registered" in str(refused)
 
 
 def test_without_verdicts_no_gated_stage_is_entered():
@@ -154,8 +135,8 @@ def test_a_new_champion_keeps_the_one_before_as_previous(shelf, events):
     assert moved.displaced == "1"
     assert shelf.version_at("champion") == "2"
     assert shelf.version_at("previous") == "1"
-    assert events.seen[-1]["evidence"]["approved_by"] == "asha"
-    assert events.seen[-1]["from_stage"] == "canary"
+    last = moves(events)[-1]
+    assert (last["evidence"]["approved_by"], last["from_stage"]) == ("asha", "canary")
 
 
 def test_a_rollback_brings_the_previous_champion_back_once(shelf, events):
@@ -168,8 +149,9 @@ def test_a_rollback_brings_the_previous_champion_back_once(shelf, events):
     assert isinstance(moved, Promotion)
     assert shelf.version_at("champion") == "1"
     assert isinstance(again, Refusal)
-    assert events.seen[-1]["evidence"]["rollback_from"] == "2"
-    assert shelf.tags("2")["reached"].endswith("retired")
+    assert moves(events)[-1]["evidence"]["rollback_from"] == "2"
+    assert stages_reached(events.policy_events(MODEL), "2")[-1] is Stage.RETIRED
+    assert stages_reached(events.policy_events(MODEL), "1")[-1] is Stage.CHAMPION
 
 
 def test_standing_there_already_is_a_promotion_and_recorded_once(shelf, events):
@@ -178,14 +160,14 @@ def test_standing_there_already_is_a_promotion_and_recorded_once(shelf, events):
     again = climb(shelf, events, "1", Stage.PAPER)
 
     assert again.displaced == "1"
-    assert len(events.seen) == 1
+    assert len(moves(events)) == 1
 
 
 def test_the_champion_is_not_retired_and_previous_not_set_by_hand(shelf, events):
     climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
 
-    retired = promote(shelf, events, "1", Stage.RETIRED, (), "asha", "old")
-    previous = promote(shelf, events, "2", Stage.PREVIOUS, (), "asha", "warm")
+    retired = promote(shelf, events, "1", Stage.RETIRED, "asha", "old")
+    previous = promote(shelf, events, "2", Stage.PREVIOUS, "asha", "warm")
 
     assert isinstance(retired, Refusal)
     assert isinstance(previous, Refusal)
@@ -196,108 +178,98 @@ def test_a_retired_version_loses_its_aliases(shelf, events):
 
     climb(shelf, events, "2", Stage.RETIRED)
 
-    assert shelf.aliases() == {}
+    assert shelf.aliases() == {"candidate": "3"}
 
 
-def test_nothing_moves_when_the_journal_cannot_record(shelf):
-    class DeadJournal(Events):
-        def record_policy_event(self, **event):
-            raise ServiceUnavailable("PostgreSQL does not answer")
+def test_nothing_moves_when_the_journal_cannot_record(shelf, events, monkeypatch):
+    def dead(**event):
+        raise ServiceUnavailable("PostgreSQL does not answer")
 
+    monkeypatch.setattr(events, "record_policy_event", dead)
     with pytest.raises(ServiceUnavailable):
-        promote(shelf, DeadJournal(), "1", Stage.PAPER, shelf.verdicts("1"), "demo", "demonstration")
+        promote(shelf, events, "1", Stage.PAPER, "demo", "demonstration")
 
     assert shelf.aliases() == {}
 
 
-def test_only_the_last_move_to_a_stage_is_signed(shelf, events):
-    climb(shelf, events, "1", Stage.PAPER)
-    climb(shelf, events, "2", Stage.PAPER)
+def test_a_move_counts_though_mlflow_does_not_answer(shelf, events, monkeypatch):
+    def dead(*arguments):
+        raise ServiceUnavailable("MLflow's database does not answer")
 
-    assert signed(events, "policy", "paper", "2")
-    assert signed(events, "policy", "paper", "1") is None
-    assert signed(events, "policy", "canary", "2") is None
-    assert signed(events, "another model", "paper", "2") is None
+    with monkeypatch.context() as patch:
+        patch.setattr(shelf, "aliases", dead)
+        moved = promote(shelf, events, "1", Stage.PAPER, "demo", "demonstration")
+        told = show(shelf, events)
+    later = show(shelf, events)
+
+    assert isinstance(moved, Promotion)
+    assert stood(events) == {"paper": "1"}
+    assert "MLflow's database does not answer" in told
+    assert later is None
+    assert shelf.aliases() == {"candidate": "3", "paper": "1"}
 
 
-def test_the_signature_carries_the_hash_of_the_files(shelf, events):
-    shelf.tag("1", "content_sha256", "abc")
+def test_the_signature_carries_the_hash_of_the_files_as_registered(shelf, events):
     climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
     climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
-    shelf.tag("1", "content_sha256", "written over in MLflow")
 
     rollback(shelf, events, "asha", "drawdown", at=AT)
 
-    assert signed(events, "policy", "champion", "1") == Signature("1", "abc")
+    champion = signatures(events.policy_events(MODEL))["champion"]
+    assert (champion.version, champion.content) == ("1", "content of 1")
+    assert champion.registration == a_registration("1")
 
 
-def test_the_record_says_of_every_alias_what_the_ladder_made_of_it(shelf, events):
-    def recorded():
-        return {stage: signature.version for stage, signature in signatures(events.seen).items()}
-
-    climb(shelf, events, "1", Stage.CANDIDATE, Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+def test_the_aliases_show_what_the_record_says(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
     climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
-    assert recorded() == shelf.aliases()
-    assert recorded()["previous"] == "1"
+    assert stood(events) == {"paper": "2", "canary": "2", "champion": "2", "previous": "1"}
 
     rollback(shelf, events, "asha", "drawdown", at=AT)
-    assert recorded() == shelf.aliases()
-    assert "previous" not in recorded()
+    assert stood(events) == {"paper": "2", "canary": "2", "champion": "1"}
 
     climb(shelf, events, "2", Stage.RETIRED)
-    assert recorded() == shelf.aliases() == {"candidate": "1", "champion": "1"}
+    assert stood(events) == {"champion": "1"}
+    assert shelf.aliases() == {"candidate": "3", "champion": "1"}
+
+
+def test_aliases_that_were_moved_in_mlflow_are_drawn_anew_and_change_nothing(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    for alias in ("champion", "previous", "canary"):
+        shelf.move(alias, "3")
+    shelf.move("a person's own", "3")
+
+    refused = rollback(shelf, events, "asha", "drawdown", at=AT)
+    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+
+    assert isinstance(refused, Refusal)
+    assert shelf.aliases() == {"candidate": "3", "a person's own": "3"} | stood(events)
+    assert stood(events)["previous"] == "1"
+
+
+def test_a_number_that_was_another_policy_before_inherits_nothing(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+    registered(events, "1", content="another policy", fingerprint="another")  # MLflow's tables were lost
+
+    refused = promote(shelf, events, "1", Stage.CHAMPION, "asha", "good", approved_by="asha")
+
+    assert isinstance(refused, Refusal)
+    assert "it has not been at canary before" in refused.reasons
+    assert stages_reached(events.policy_events(MODEL), "1") == (Stage.CANDIDATE,)
+    assert signatures(events.policy_events(MODEL))["champion"].registration == a_registration("1")
 
 
 def test_a_version_that_was_put_there_by_hand_is_judged_and_recorded_when_the_ladder_is_asked(shelf, events):
     shelf.move("canary", "3")
     shelf.move("paper", "2")
 
-    canary = promote(shelf, events, "3", Stage.CANARY, shelf.verdicts("3"), "engineer", "it stands there already")
-    paper = promote(shelf, events, "2", Stage.PAPER, shelf.verdicts("2"), "engineer", "as it should be", at=AT)
+    canary = promote(shelf, events, "3", Stage.CANARY, "engineer", "it stands there already")
+    paper = promote(shelf, events, "2", Stage.PAPER, "engineer", "as it should be", at=AT)
 
     assert isinstance(canary, Refusal)
     assert isinstance(paper, Promotion)
-    assert [(event["version"], event["to_stage"]) for event in events.seen] == [("2", "paper")]
-
-
-def test_nobody_is_rolled_back_to_who_was_put_at_previous_by_hand(shelf, events):
-    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
-    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
-    shelf.move("previous", "3")
-
-    refused = rollback(shelf, events, "asha", "drawdown", at=AT)
-
-    assert isinstance(refused, Refusal)
-    assert "past the ladder" in str(refused)
-    assert shelf.version_at("champion") == "2"
-
-
-def test_a_champion_put_there_by_hand_does_not_become_the_previous_one(shelf, events):
-    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
-    shelf.move("champion", "3")
-
-    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
-
-    assert shelf.version_at("previous") == "1"
-
-
-def test_a_rollback_that_broke_off_is_finished_by_the_next(shelf, events):
-    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
-    climb(shelf, events, "2", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
-    rollback(shelf, events, "asha", "drawdown", at=AT)
-    shelf.move("champion", "2")  # as if it had ended between the journal and the registry
-    shelf.move("previous", "1")
-
-    moved = rollback(shelf, events, "asha", "drawdown", at=AT)
-
-    assert isinstance(moved, Promotion)
-    assert shelf.version_at("champion") == "1"
-
-
-def test_an_unknown_version_is_not_found(shelf, events):
-    with pytest.raises(NotFound):
-        promote(shelf, events, "99", Stage.PAPER, (), "demo", "demonstration")
+    assert [(event["version"], event["to_stage"]) for event in moves(events)] == [("2", "paper")]
 
 
 def test_verdicts_survive_their_json_form():
-    assert verdicts_from([SANITY.as_dict(), SHARPE.as_dict()]) == (SANITY, SHARPE)
+    assert verdicts_from([SANE.as_dict(), GOOD.as_dict()]) == (SANE, GOOD)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipelines.promotion.register import commit_of, flat, metrics_from
+from pipelines.promotion.provenance import commit_of
+from pipelines.promotion.register import flat, metrics_from
 from pipelines.promotion.registry import content_hash
 
 

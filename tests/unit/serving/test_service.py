@@ -1,137 +1,164 @@
-"""What the watch of an alias keeps when the registry or a policy is broken."""
+"""What the watch of an alias serves, and what it keeps when journal, files or a policy are broken."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from pipelines.domain.errors import BadInput, ServiceUnavailable
-from pipelines.promotion.ladder import Signature
+from pipelines.domain.errors import ServiceUnavailable
+from pipelines.journal.memory import MemoryJournal
+from pipelines.promotion.ladder import Promotion, Stage, promote
+from pipelines.promotion.registry import BundleChanged
+from tests.unit.promotion.builders import AT, MODEL, Aliases, registered
 
 
 @pytest.fixture
-def watch(monkeypatch):
+def world(monkeypatch):
+    """A watch of `paper` on a journal in memory with versions 1, 2 and `broken`; what it loaded."""
     monkeypatch.setenv("TRADESAGE_POLICY_TOKEN", "token-of-the-test")
     from serving import service
 
-    found = service.AliasWatch("paper", "policy", every_s=60)
-    registry = SimpleNamespace(version="1", answers=True, signed={"1", "2", "broken"}, journal_answers=True)
+    watch, journal, loaded = service.AliasWatch("paper", MODEL, every_s=60), MemoryJournal(), []
+    for version in ("1", "2", "broken"):
+        registered(journal, version)
 
-    def version_at(alias):
-        if not registry.answers:
-            raise ServiceUnavailable("PostgreSQL does not answer")
-        return registry.version
+    def load(registration):
+        loaded.append(registration.version)
+        if registration.version == "broken":
+            raise BundleChanged("the files in file:///there were changed after registration; restore them")
+        return service.Served(None, registration.version, registration.content, registration.source)
 
-    registry.version_at = version_at
-    registry.loaded = []
-
-    def signature(version):
-        if not registry.journal_answers:
-            raise ServiceUnavailable("the journal does not answer")
-        return Signature(version, None) if version in registry.signed else None
-
-    def load(version, content):
-        registry.loaded.append(version)
-        if version == "broken":
-            raise BadInput("the content is not the one of its version")
-        return service.Served(bundle=None, registry_version=version)
-
-    monkeypatch.setattr(found, "_open", lambda: registry)
-    monkeypatch.setattr(found, "_signature", signature)
-    monkeypatch.setattr(found, "_load", load)
-    found.test_registry = registry
-    return found
+    monkeypatch.setattr(watch, "_journal", journal)
+    monkeypatch.setattr(watch, "_load", load)
+    return SimpleNamespace(watch=watch, journal=journal, loaded=loaded)
 
 
-def test_it_loads_once_and_again_when_the_alias_moves(watch):
+def move(world, version: str, stage: Stage = Stage.PAPER) -> None:
+    assert isinstance(promote(Aliases(), world.journal, version, stage, "engineer", "test", at=AT), Promotion)
+
+
+def served(world) -> str | None:
+    world.watch.look()
+    return world.watch.served.registry_version if world.watch.served else None
+
+
+def test_it_loads_once_and_again_when_the_ladder_moves(world):
+    seen = []
     for version in ("1", "1", "2", "1"):
-        watch.test_registry.version = version
-        watch.look()
+        move(world, version)
+        seen.append(served(world))
 
-    assert watch.test_registry.loaded == ["1", "2", "1"]
-    assert watch.served.registry_version == "1"
-
-
-def test_it_keeps_the_policy_while_the_registry_does_not_answer(watch):
-    watch.look()
-
-    watch.test_registry.answers = False
-    watch.look()
-
-    assert watch.served.registry_version == "1"
+    assert seen == ["1", "1", "2", "1"]
+    assert world.loaded == ["1", "2", "1"]
 
 
-def test_it_keeps_the_policy_when_the_next_one_is_broken_and_does_not_fetch_it_at_every_look(watch):
-    watch.look()
+def test_the_source_it_tells_is_that_of_the_registration(world):
+    registered(world.journal, "4", source="lake")
+    move(world, "4")
 
-    watch.test_registry.version = "broken"
-    watch.look()
-    watch.look()
+    served(world)
 
-    assert watch.served.registry_version == "1"
-    assert watch.test_registry.loaded == ["1", "broken"]
+    assert world.watch.served.source == "lake"
 
 
-def test_it_serves_nothing_when_the_alias_is_taken_away_and_the_policy_at_once_when_it_is_back(watch):
-    watch.look()
+def test_it_keeps_the_policy_while_the_journal_does_not_answer(world, monkeypatch):
+    def away(model):
+        raise ServiceUnavailable("PostgreSQL does not answer")
 
-    watch.test_registry.version = None
-    watch.look()
-    gone = watch.served
-    watch.test_registry.version = "1"
-    watch.look()
+    move(world, "1")
+    first = served(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.journal, "newest_policy_event", away)
+        move(world, "2")
+        kept, trouble = served(world), world.watch.trouble
+    after = served(world)
 
-    assert gone is None
-    assert watch.served.registry_version == "1"
-
-
-def test_what_the_ladder_did_not_put_there_is_not_loaded_and_told_in_one_line(watch, caplog):
-    watch.look()
-
-    with caplog.at_level("INFO", logger="bentoml.tradesage"):
-        for version in ("3", "3", "1"):
-            watch.test_registry.version = version
-            watch.look()
-
-    assert watch.served.registry_version == "1"
-    assert watch.test_registry.loaded == ["1"]
-    assert caplog.messages == [
-        "keeps version 1: version 3 of policy was put at the alias 'paper' past the ladder; "
-        "move it with the ladder (the DAG `promotion` in Airflow)",
-        "serves policy version 1 at the alias 'paper'",
-    ]
+    assert (first, kept, after) == ("1", "1", "2")
+    assert "the journal does not say what stands at the alias 'paper'" in trouble
+    assert world.watch.trouble is None
 
 
-def test_it_is_served_once_the_ladder_has_moved_it(watch):
-    watch.test_registry.version = "3"
-    watch.look()
-    before = watch.served
-    watch.test_registry.signed.add("3")
-    watch.look()
+def test_changed_files_are_told_in_words_and_the_loaded_policy_goes_on(world):
+    move(world, "1")
+    served(world)
 
-    assert before is None
-    assert watch.served.registry_version == "3"
-    assert watch.unsigned is None
+    move(world, "broken")
+    kept = [served(world), served(world)]
 
-
-def test_while_the_journal_does_not_answer_the_loaded_policy_stays_and_nothing_new_is_loaded(watch):
-    watch.look()
-
-    watch.test_registry.journal_answers = False
-    watch.test_registry.version = "2"
-    watch.look()
-    kept = watch.served.registry_version
-    watch.test_registry.journal_answers = True
-    watch.look()
-
-    assert kept == "1"
-    assert watch.served.registry_version == "2"
+    assert kept == ["1", "1"]
+    assert world.loaded == ["1", "broken"]  # not fetched again at every look
+    assert world.watch.trouble.startswith(
+        "version broken at the alias 'paper' was not loaded: BundleChanged: the files"
+    )
 
 
-def test_the_same_line_is_told_once(watch, caplog):
-    watch.test_registry.answers = False
+def test_with_no_policy_loaded_the_reason_is_the_changed_files(world):
+    move(world, "broken")
 
+    assert served(world) is None
+    assert "changed after registration" in world.watch.absence()
+
+
+def test_it_serves_nothing_when_the_ladder_retires_the_policy(world):
+    move(world, "1")
+    before = served(world)
+
+    move(world, "1", Stage.RETIRED)
+
+    assert (before, served(world)) == ("1", None)
+    assert world.watch.absence() == f"no policy stands at the alias 'paper' of {MODEL}"
+
+
+def test_a_move_from_before_registrations_were_recorded_is_not_loaded(world):
+    move(world, "1")
+    before = served(world)
+    world.journal.record_policy_event(
+        model=MODEL, version="9", from_stage=None, to_stage="paper", actor="demo", reason="old", evidence={}, at=AT
+    )
+
+    assert (before, served(world)) == ("1", "1")
+    assert "version 9 stands at the alias 'paper', but the journal has no record of its registration" in (
+        world.watch.trouble
+    )
+    assert "register it again" in world.watch.trouble
+
+
+def test_a_number_that_became_another_policy_does_not_end_the_one_that_stands_there(world):
+    move(world, "1")
+    first = served(world)
+
+    registered(world.journal, "1", content="another policy")  # MLflow's tables were lost, it counts anew
+    again = served(world)
+
+    assert (first, again) == ("1", "1")
+    assert world.loaded == ["1"]
+    assert world.watch.trouble is None
+
+
+def test_the_same_line_is_told_once(world, monkeypatch, caplog):
+    def away(model):
+        raise ServiceUnavailable("PostgreSQL does not answer")
+
+    monkeypatch.setattr(world.journal, "newest_policy_event", away)
     with caplog.at_level("INFO", logger="bentoml.tradesage"):
         for _ in range(5):
-            watch.look()
+            world.watch.look()
 
     assert caplog.messages == ["keeps no policy: ServiceUnavailable: PostgreSQL does not answer"]
+
+
+def test_a_bundle_without_a_key_is_refused_by_its_name(small_run, tmp_path):
+    import json
+    import shutil
+
+    from pipelines.domain.errors import BadInput
+    from pipelines.policy.bundle import Bundle
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(small_run[0].bundle, folder)
+    manifest = json.loads(Path(folder / "manifest.json").read_text())
+    del manifest["thresholds"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(BadInput, match=r"lacks 'thresholds'"):
+        Bundle.load(folder)

@@ -114,7 +114,7 @@ class LadderRecords:
         )
         with self._begin() as connection:
             found = connection.execute(select, _served(policy_version, stage, since))
-            return [_trade(row._mapping) for row in found]
+            return [_trade(dict(row._mapping)) for row in found]
 
 
 def _served(policy_version: str, stage: str, since: datetime) -> dict[str, Any]:

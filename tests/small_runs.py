@@ -56,8 +56,8 @@ if sys.argv[1] == "ingest":
         "folder": "nse/daily" if source == "files" else None, "lake": lake if source == "lake" else None})
 if sys.argv[1] == "policy":
     trees = f"{params['policy']['trees']} trees, probability {params['policy']['min_probability']}"
-    write("data/06_policy/trade_model_probability.txt", trees)
-    write("data/06_policy/manifest.json", {"version": "0123456789ab", "interval": "15min"})
+    write("data/06_policy/bundle/trade_model_probability.txt", trees)
+    write("data/06_policy/bundle/manifest.json", {"version": "0123456789ab", "interval": "15min"})
 if sys.argv[1] == "evaluation":
     sharpe = 1.0 - 0.1 * float(params["evaluation"]["slippage_bps"])
     write("reports/evaluation.json", {"sharpe": sharpe, "sharpe_ci": [-0.5, 1.7], "profit_factor": None})

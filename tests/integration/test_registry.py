@@ -1,7 +1,8 @@
 """The registry on a real MLflow in a real PostgreSQL."""
 
-import subprocess
+import threading
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 
@@ -9,13 +10,17 @@ from pipelines.domain.errors import NotFound, ServiceUnavailable
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal import journal_at
 from pipelines.journal.postgres import database_url
-from pipelines.params import Params
+from pipelines.params import Params, load_params
 from pipelines.paths import Paths
 from pipelines.promotion.ladder import Promotion, Refusal, Stage, promote
-from pipelines.promotion.register import commit_of, register_run
-from pipelines.promotion.registry import BundleChanged, Registry, content_hash, default_registry
-from pipelines.tables import write_json, write_text
+from pipelines.promotion.provenance import NotOfThisRun
+from pipelines.promotion.register import register_run
+from pipelines.promotion.registration import registration_of, why_not_offered
+from pipelines.promotion.registry import BundleChanged, Registry, Stored, content_hash, default_registry, fetch, restore
 from tests.conftest import workspace_at
+from tests.small_runs import change_params, commit, committed_run, copy_of, git, repro
+
+__all__ = ["committed_run"]
 
 VERDICTS = (Verdict("sharpe", False, 0.1, 0.5, "walk-forward", ("canary", "champion")),)
 
@@ -32,38 +37,28 @@ def a_bundle(folder: Path, text: str = "tree") -> Path:
     return folder
 
 
-def register(registry: Registry, bundle: Path, **changes) -> str:
+def register(registry: Registry, bundle: Path, **changes) -> Stored:
     named = {"params": {"policy.trees": 40}, "metrics": {"sharpe": 0.1}, "commit": "abc", "verdicts": VERDICTS}
     return registry.register(bundle, **(named | changes))
 
 
-def test_the_same_bundle_with_the_same_evidence_keeps_its_version(registry, tmp_path):
-    first = register(registry, a_bundle(tmp_path / "first", "same"))
-
-    again = register(registry, a_bundle(tmp_path / "again", "same"))
-    other_commit = register(registry, a_bundle(tmp_path / "third", "same"), commit="def")
-    other_content = register(registry, a_bundle(tmp_path / "fourth", "other"))
-
-    assert again == first
-    assert len({first, other_commit, other_content}) == 3
+def files_of(stored: Stored) -> Path:
+    return Path(urlparse(stored.artifact).path) / "bundle"
 
 
 def test_what_is_fetched_is_what_was_registered(registry, tmp_path):
     bundle = a_bundle(tmp_path / "bundle", "fetched")
-    version = register(registry, bundle)
-    registry.move("paper", version)
+    stored = register(registry, bundle)
 
-    fetched = registry.fetch("paper", tmp_path / "served")
+    fetched = fetch(stored.artifact, stored.content, tmp_path / "served")
 
-    assert content_hash(fetched) == content_hash(bundle)
-    assert registry.version_at("paper") == version
-    assert registry.verdicts(version) == VERDICTS
-    assert registry.tags(version)["commit"] == "abc"
+    assert content_hash(fetched) == content_hash(bundle) == stored.content
+    assert registry.tags(stored.version)["commit"] == "abc"
 
 
 def test_an_alias_moves_at_once_and_can_be_taken_away(registry, tmp_path):
-    first = register(registry, a_bundle(tmp_path / "first", "one"))
-    second = register(registry, a_bundle(tmp_path / "second", "two"))
+    first = register(registry, a_bundle(tmp_path / "first", "one")).version
+    second = register(registry, a_bundle(tmp_path / "second", "two")).version
 
     seen = []
     for version in (first, second, first):
@@ -76,33 +71,61 @@ def test_an_alias_moves_at_once_and_can_be_taken_away(registry, tmp_path):
     assert registry.version_at("shadow") is None
 
 
-def test_changed_files_are_refused_and_the_old_policy_stays(registry, tmp_path, own_postgres):
-    version = register(registry, a_bundle(tmp_path / "bundle", "to be changed"))
+@pytest.mark.parametrize("change", ["edited", "removed", "added"])
+def test_changed_files_are_refused_and_what_was_fetched_before_stays(registry, tmp_path, change):
+    stored = register(registry, a_bundle(tmp_path / "bundle", f"to be {change}"))
     served = a_bundle(tmp_path / "served", "old")
-    for path in (own_postgres / "mlflow").rglob("trade_model_probability.txt"):
-        if path.read_text(encoding="utf-8") == "to be changed":
+    path = files_of(stored) / "trade_model_probability.txt"
+    match change:
+        case "edited":
             path.write_text("changed", encoding="utf-8")
+        case "removed":
+            path.unlink()
+        case "added":
+            (path.parent / "more.txt").write_text("more", encoding="utf-8")
 
     with pytest.raises(BundleChanged, match="changed after registration"):
-        registry.fetch(version, served)
+        fetch(stored.artifact, stored.content, served)
+    restore(stored.artifact, tmp_path / "bundle")
+    restored = fetch(stored.artifact, stored.content, tmp_path / "restored")
 
     assert (served / "trade_model_probability.txt").read_text(encoding="utf-8") == "old"
+    assert content_hash(restored) == stored.content
 
 
-def test_files_and_hash_changed_together_are_refused_by_the_hash_that_the_ladder_recorded(
-    registry, tmp_path, own_postgres
-):
-    version = register(registry, a_bundle(tmp_path / "bundle", "to be changed with its hash"))
-    recorded = registry.tags(version)["content_sha256"]
-    for path in (own_postgres / "mlflow").rglob("trade_model_probability.txt"):
-        if path.read_text(encoding="utf-8") == "to be changed with its hash":
-            path.write_text("changed", encoding="utf-8")
-            registry.tag(version, "content_sha256", content_hash(path.parent))
+def test_files_that_are_gone_are_told_as_that(registry, tmp_path):
+    import shutil
 
-    with pytest.raises(BundleChanged, match=recorded[:12]):
-        registry.fetch(version, tmp_path / "served", content=recorded)
+    stored = register(registry, a_bundle(tmp_path / "bundle", "to be gone"))
+    shutil.rmtree(files_of(stored))
 
-    assert not (tmp_path / "served").exists()
+    with pytest.raises(BundleChanged, match="no longer there"):
+        fetch(stored.artifact, stored.content, tmp_path / "served")
+
+
+def test_files_are_found_without_mlflows_tables(registry, tmp_path):
+    from mlflow import MlflowClient
+
+    own = Registry(registry._uri, registry._root, "to-be-deleted")
+    stored = register(own, a_bundle(tmp_path / "bundle", "kept"))
+    MlflowClient(own._uri, own._uri).delete_registered_model("to-be-deleted")
+
+    fetched = fetch(stored.artifact, stored.content, tmp_path / "served")
+
+    assert content_hash(fetched) == stored.content
+
+
+def test_an_experiment_deleted_in_mlflow_is_taken_up_again(registry, tmp_path):
+    from mlflow import MlflowClient
+
+    own = Registry(registry._uri, registry._root, "with-a-deleted-experiment")
+    first = register(own, a_bundle(tmp_path / "first", "before"))
+    client = MlflowClient(own._uri, own._uri)
+    client.delete_experiment(client.get_experiment_by_name(own.model).experiment_id)
+
+    second = register(own, a_bundle(tmp_path / "second", "after"))
+
+    assert (first.version, second.version) == ("1", "2")
 
 
 def test_without_a_model_no_alias_names_anything(own_postgres, tmp_path):
@@ -116,9 +139,7 @@ def test_what_is_not_there_is_named(registry, tmp_path):
     register(registry, a_bundle(tmp_path / "bundle", "named"))
 
     with pytest.raises(NotFound, match="version 9999 of test-registry"):
-        registry.fetch("9999", tmp_path / "served")
-    with pytest.raises(NotFound, match="stands at 'champion'"):
-        registry.fetch("champion", tmp_path / "served")
+        registry.tags("9999")
     with pytest.raises(NotFound, match="version 9999"):
         registry.move("paper", "9999")
     with pytest.raises(NotFound, match="holds no policy"):
@@ -143,7 +164,7 @@ def test_the_run_shows_its_evidence_and_no_secret(registry, tmp_path):
     report.write_text("<p>report</p>", encoding="utf-8")
     version = register(
         registry, a_bundle(tmp_path / "bundle", "shown"), plots=[report], series={"equity_policy": [1.0, 1.1, 1.2]}
-    )
+    ).version
     client = MlflowClient(registry._uri)
 
     run = client.get_run(client.get_model_version("test-registry", version).run_id)
@@ -157,48 +178,137 @@ def test_the_run_shows_its_evidence_and_no_secret(registry, tmp_path):
     assert credential("policy_token") not in str(run.to_dictionary())
 
 
-def a_finished_run(folder: Path) -> tuple[Paths, Params]:
-    """A workspace as `dvc repro` leaves it, committed."""
-    paths, params = workspace_at(folder, {"promotion.model": "test-register-run"})
-    a_bundle(paths.bundle)
-    write_json({"sharpe": 0.1, "sharpe_ci": [-0.5, 0.7], "profit_factor": None}, paths.reports / "evaluation.json")
-    write_json([verdict.as_dict() for verdict in VERDICTS], paths.verdicts)
-    write_text("day,policy,buy_and_hold\n2026-10-29,1.0,1.0\n2026-10-30,1.01,0.99\n", paths.reports / "equity.csv")
-    write_text("fit,feature,score\n0,rsi_14,0.9\n", paths.reports / "importance.csv")
-    write_json({"fits": 1, "proposed_for_dropping": []}, paths.reports / "selection.json")
-    write_text("schema: '2.0'\n", folder / "dvc.lock")
-    for command in (
-        ("git", "init", "--quiet"),
-        ("git", "add", "params.yaml", "dvc.lock"),
-        ("git", "-c", "user.name=Test", "-c", "user.email=test@localhost", "commit", "--quiet", "-m", "Run"),
-    ):
-        subprocess.run(command, cwd=folder, check=True)
-    return paths, params
+def a_run(committed: Path, folder: Path, model: str = "test-register-run") -> tuple[Paths, Params]:
+    """A finished, committed run of its own model."""
+    run = copy_of(committed, folder)
+    if model != "test-register-run":
+        change_params(run, promotion__model=model)
+        commit(run, "A model of its own")
+    return Paths(run), load_params(run / "params.yaml")
 
 
-def test_a_finished_run_is_registered_once_and_is_the_candidate(own_postgres, tmp_path):
-    paths, params = a_finished_run(tmp_path / "run")
+def events_of(params: Params) -> list[dict]:
+    return journal_at(database_url("journal")).policy_events(params.promotion.model)
+
+
+def test_a_finished_run_is_registered_once_and_is_the_candidate(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run")
 
     version = register_run(paths, params)
     again = register_run(paths, params)
-    registry, journal = default_registry(params), journal_at(database_url("journal"))
-    tags = registry.tags(version)
+    registry, events = default_registry(params), events_of(params)
+    registration = registration_of(events, version)
 
     assert again == version
     assert registry.version_at("candidate") == version
-    assert [(event["version"], event["to_stage"]) for event in journal.policy_events(registry.model)] == [
-        (version, "candidate")
-    ]
-    assert tags["commit"] == commit_of(paths.root)
-    assert tags["uncommitted_inputs"] == "no"
-    assert tags["planted_edge"] == "momentum"
-    assert tags["kept_from_canary_by"] == "sharpe"
+    assert [(event["version"], event["to_stage"]) for event in events] == [(version, "candidate")]
+    assert registration.commit == git(paths.root, "rev-parse", "HEAD") == registry.tags(version)["commit"]
+    assert (registration.source, registration.planted_edge) == ("simulated", "momentum")
+    assert registration.metrics["sharpe"] == pytest.approx(0.8)
+    assert [verdict.gate for verdict in registration.verdicts] == ["largest position", "sharpe"]
+    assert journal_at(database_url("journal")).audit_broken_at() is None
 
 
-def test_a_registered_run_shows_the_importance_of_its_features(own_postgres, tmp_path):
+def test_a_run_that_changes_nothing_gets_the_version_that_is_there(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-same-content")
+    first = register_run(paths, params, run="training/1")
+    commit(paths.root, "Nothing changed")
+
+    second = register_run(paths, params, run="training/2")
+
+    assert second == first
+    assert len(events_of(params)) == 1
+    assert registration_of(events_of(params), first).run == "training/1"
+
+
+def test_other_figures_limits_or_files_are_another_version(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-other-content")
+    versions = [register_run(paths, params)]
+    for changes in ({"gates__min_sharpe": 0.7}, {"evaluation__slippage_bps": 3}, {"policy__trees": 41}):
+        change_params(paths.root, **changes)
+        repro(paths.root)
+        commit(paths.root)
+        versions.append(register_run(paths, params))
+
+    assert versions == ["1", "2", "3", "4"]
+
+
+def test_a_training_run_makes_a_version_a_candidate_for_paper(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-offered")
+
+    version = register_run(paths, params)
+    by_hand = registration_of(events_of(params), version)
+    same = register_run(paths, params, run="training/1", actor="airflow")
+    by_training = registration_of(events_of(params), version)
+
+    assert same == version
+    assert "a person must promote it" in why_not_offered(by_hand)
+    assert why_not_offered(by_training, "training/1") is None
+
+
+def test_an_uncommitted_run_gets_its_commit_when_it_is_committed(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-committed-later")
+    change_params(paths.root, policy__trees=42)
+    repro(paths.root)
+
+    version = register_run(paths, params)
+    before = registration_of(events_of(params), version).commit
+    made = commit(paths.root)
+    same = register_run(paths, params)
+
+    assert (before, same) == (None, version)
+    assert registration_of(events_of(params), version).commit == made
+
+
+def test_two_registrations_at_once_make_one_version(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-at-once")
+    versions, began = [], threading.Barrier(3)
+
+    def registered() -> None:
+        began.wait()
+        versions.append(register_run(paths, params, default_registry(params), journal_at(database_url("journal"))))
+
+    threads = [threading.Thread(target=registered) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert versions == ["1", "1", "1"]
+    assert default_registry(params).versions() == ("1",)
+    assert len(events_of(params)) == 1
+
+
+def test_another_runs_figures_are_refused_and_nothing_is_registered(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-other-figures")
+    change_params(paths.root, evaluation__slippage_bps=0)
+    repro(paths.root)
+    git(paths.root, "checkout", "--quiet", "--", "params.yaml", "dvc.lock")
+
+    with pytest.raises(NotOfThisRun, match=r"evaluation: reports/evaluation\.json is not what the dvc\.lock of commit"):
+        register_run(paths, params)
+
+    assert default_registry(params).versions() == ()
+    assert events_of(params) == []
+
+
+def test_changed_files_of_a_version_are_put_back_by_registering_again(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-restored")
+    version = register_run(paths, params)
+    registration = registration_of(events_of(params), version)
+    (Path(urlparse(registration.artifact).path) / "bundle" / "manifest.json").write_text("{}", encoding="utf-8")
+
+    again = register_run(paths, params)
+
+    assert again == version
+    assert fetch(registration.artifact, registration.content, tmp_path / "served")
+
+
+def test_a_registered_run_shows_the_importance_of_its_features(own_postgres, committed_run, tmp_path):
     from mlflow import MlflowClient
 
-    paths, params = a_finished_run(tmp_path / "run")
+    paths, params = a_run(committed_run, tmp_path / "run", "test-shown")
+    (paths.reports / "session.json").write_text('{"orders": 3}', encoding="utf-8")  # of no stage, so of no run
     registry = default_registry(params)
     client = MlflowClient(registry._uri)
 
@@ -207,22 +317,24 @@ def test_a_registered_run_shows_the_importance_of_its_features(own_postgres, tmp
     run = client.get_model_version(registry.model, version).run_id
     shown = {file.path for folder in ("plots", "evidence") for file in client.list_artifacts(run, folder)}
     assert {"plots/importance.csv", "evidence/selection.json"} <= shown
+    assert "evidence/session.json" not in shown
 
 
-def test_a_run_climbs_and_is_refused_with_its_record_in_the_journal(own_postgres, tmp_path):
-    paths, params = a_finished_run(tmp_path / "run")
+def test_a_run_climbs_and_is_refused_with_its_record_in_the_journal(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-climbs")
+    change_params(paths.root, gates__min_sharpe=0.9)
+    repro(paths.root)
+    commit(paths.root)
     version = register_run(paths, params)
     registry, journal = default_registry(params), journal_at(database_url("journal"))
-    before = len(journal.policy_events(registry.model))
 
-    paper = promote(registry, journal, version, Stage.PAPER, VERDICTS, "demo", "demonstration")
-    canary = promote(registry, journal, version, Stage.CANARY, VERDICTS, "asha", "hopeful", approved_by="asha")
-    events = journal.policy_events(registry.model)[before:]
+    paper = promote(registry, journal, version, Stage.PAPER, "demo", "demonstration")
+    canary = promote(registry, journal, version, Stage.CANARY, "asha", "hopeful", approved_by="asha")
 
     assert isinstance(paper, Promotion)
     assert isinstance(canary, Refusal)
     assert registry.aliases() == {"candidate": version, "paper": version}
-    assert [(event["from_stage"], event["to_stage"], event["actor"]) for event in events] == [
+    assert [(event["from_stage"], event["to_stage"], event["actor"]) for event in events_of(params)][1:] == [
         ("candidate", "paper", "demo")
     ]
     assert journal.audit_broken_at() is None

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
+from urllib.parse import urlparse
 
 import httpx
 import numpy as np
@@ -19,17 +21,20 @@ from pipelines.domain.verdicts import Verdict
 from pipelines.features.catalogue import FEATURE_NAMES, catalogue_content
 from pipelines.heads import heads_from
 from pipelines.journal import journal_at
+from pipelines.journal.journal import Journal
 from pipelines.journal.postgres import database_url
 from pipelines.policy.bundle import Bundle
 from pipelines.policy.decide import decide
 from pipelines.policy.fit import fit_policy
 from pipelines.promotion.ladder import Promotion, Stage, promote
+from pipelines.promotion.registration import registration_of
 from pipelines.promotion.registry import Registry, artifact_folder
 from serving.process import free_port
 from serving.processes import policy_process
 from serving.wire import decision_from_wire, row_to_wire
 from tests.conftest import params_content
 from tests.unit.policy.builders import COSTS, PARAMS, SMALL, a_panel
+from tests.unit.promotion.builders import registered as record
 
 MODEL, ALIAS = "test-service", "paper"
 VERDICTS = (Verdict("largest position", True, 0.08, 0.12, "share of equity", ("shadow", "paper")),)
@@ -42,6 +47,7 @@ class Serving:
 
     client: httpx.Client
     registry: Registry
+    journal: Journal
     bundles: dict[str, Bundle]  #: by registry version
 
     def post(self, path: str, content: dict, **options) -> httpx.Response:
@@ -67,9 +73,7 @@ def serving(own_postgres, tmp_path_factory):
     one = a_fitted_bundle()
     other = replace(one, thresholds=replace(one.thresholds, min_probability=0.51))
     for bundle in (one, other):
-        folder = tmp_path_factory.mktemp("policy") / "bundle"
-        bundle.save(folder)
-        bundles[registry.register(folder, params={}, metrics={}, verdicts=VERDICTS)] = bundle
+        bundles[registered(registry, bundle, tmp_path_factory.mktemp("policy"))] = bundle
     promoted(registry, next(iter(bundles)))
     params = params_from(params_content({"promotion.model": MODEL, "serving.alias": ALIAS}), "test")
     process = policy_process(params, port=free_port())
@@ -78,7 +82,18 @@ def serving(own_postgres, tmp_path_factory):
         process.wait_until_healthy(90)
         headers = {"Authorization": f"Bearer {credential('policy_token')}"}
         with httpx.Client(base_url=process.url, headers=headers, timeout=20, trust_env=False) as client:
-            yield Serving(client, registry, bundles)
+            yield Serving(client, registry, journal_at(database_url("journal")), bundles)
+
+
+def registered(registry: Registry, bundle: Bundle, folder: Path) -> str:
+    """Given to MLflow and recorded in the journal, as a run is; its version."""
+    bundle.save(folder / "bundle")
+    stored = registry.register(folder / "bundle", params={}, metrics={}, verdicts=VERDICTS)
+    record(
+        journal_at(database_url("journal")), stored.version, MODEL, content=stored.content, artifact=stored.artifact,
+        fingerprint=stored.content, policy_version=bundle.version, verdicts=VERDICTS, source="lake",
+    )  # fmt: skip
+    return stored.version
 
 
 def until(true: Callable[[], bool], patience_s: float = 10.0) -> None:
@@ -90,9 +105,7 @@ def until(true: Callable[[], bool], patience_s: float = 10.0) -> None:
 
 def promoted(registry: Registry, version: str) -> None:
     """Moved by the ladder, the only way in."""
-    moved = promote(
-        registry, journal_at(database_url("journal")), version, Stage(ALIAS), VERDICTS, "engineer", "for the test"
-    )
+    moved = promote(registry, journal_at(database_url("journal")), version, Stage(ALIAS), "engineer", "for the test")
     assert isinstance(moved, Promotion), str(moved)
 
 
@@ -152,6 +165,7 @@ def test_it_describes_what_it_serves(serving):
     assert said["policy_version"] == bundle.version
     assert said["registry_version"] == version
     assert said["alias"] == ALIAS
+    assert (said["source"], said["trouble"]) == ("lake", None)
     assert said["catalogue_hash"] == bundle.catalogue_hash
     assert said["feature_names"] == list(bundle.feature_names)
     assert said["inputs"] == list(bundle.inputs)
@@ -232,37 +246,36 @@ def test_without_a_policy_it_says_so_and_is_not_ready(serving):
     version, bundle = next(iter(serving.bundles.items()))
     serving.serve(version)
 
-    serving.registry.remove(ALIAS)  # by hand: what is taken away is gone, whoever did it
-    deadline = time.monotonic() + 10
-    while (answer := serving.decide(some_rows(bundle, 1))).status_code == 200 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    retired = promote(serving.registry, serving.journal, version, Stage.RETIRED, "engineer", "for the test")
+    until(lambda: serving.decide(some_rows(bundle, 1)).status_code == 503)
+    answer = serving.decide(some_rows(bundle, 1))
     ready = serving.client.get("/readyz").status_code
     alive = serving.client.get("/livez").status_code
     serving.serve(version)
 
-    assert answer.status_code == 503
+    assert isinstance(retired, Promotion)
     assert "no policy stands at the alias 'paper'" in answer.json()["error"]
     assert (ready, alive) == (503, 200)
     assert serving.client.get("/readyz").status_code == 200
 
 
-def test_an_alias_that_was_moved_in_mlflow_is_not_served(serving):
-    first, second = serving.bundles
+def test_changed_files_are_not_loaded_and_told_while_the_loaded_policy_goes_on(serving, tmp_path):
+    first, bundle = next(iter(serving.bundles.items()))
+    serving.serve(first)
+    changed = registered(serving.registry, replace(bundle, barriers=replace(bundle.barriers, hold_bars=3)), tmp_path)
+    artifact = registration_of(serving.journal.policy_events(MODEL), changed).artifact
+    (Path(urlparse(artifact).path) / "bundle" / "manifest.json").write_text("{}", encoding="utf-8")
+
+    promoted(serving.registry, changed)
+    until(lambda: serving.post("/describe", {}).json()["trouble"] is not None)
+    said = serving.post("/describe", {}).json()
+    decided = serving.decide(some_rows(bundle, 1)).status_code
     serving.serve(first)
 
-    serving.registry.move(ALIAS, second)
-    time.sleep(1.5)  # several looks of the watch
-    said = serving.post("/describe", {}).json()
-    serving.registry.remove(ALIAS)
-    until(lambda: serving.client.get("/readyz").status_code == 503)
-    serving.registry.move(ALIAS, second)
-    until(lambda: "past the ladder" in serving.post("/describe", {}).json()["error"])
-    refused = serving.post("/describe", {})
-    serving.serve(second)  # the ladder's move of a version that stands there already is a move
-
-    assert said["registry_version"] == first
-    assert refused.status_code == 503
-    assert f"version {second} of {MODEL} was put at the alias 'paper' past the ladder" in refused.json()["error"]
+    assert (said["registry_version"], decided) == (first, 200)
+    assert f"version {changed} at the alias 'paper' was not loaded: BundleChanged" in said["trouble"]
+    assert "were changed after registration" in said["trouble"]
+    until(lambda: serving.post("/describe", {}).json()["trouble"] is None)
 
 
 def test_metrics_count_decisions_and_their_time(serving):

@@ -37,7 +37,7 @@ def test_a_run_that_its_commit_makes_has_that_commit_and_its_params(run):
     assert provenance.commit == git(run, "rev-parse", "HEAD")
     assert provenance.params.promotion.model == "test-register-run"
     assert provenance.proves(run / "reports" / "evaluation.json")
-    assert provenance.proves(run / "data" / "06_policy" / "manifest.json")
+    assert provenance.proves(run / "data" / "06_policy" / "bundle" / "manifest.json")
     assert not provenance.proves(run / "reports" / "session.json")
 
 
@@ -103,7 +103,7 @@ def test_a_lock_of_another_command_is_refused(run):
         ("reports/selection.json", "evaluation: reports/selection.json is not"),
         ("reports/equity.csv", "evaluation: reports/equity.csv is not"),
         ("data/08_gates/verdicts.json", "gates: data/08_gates is not"),
-        ("data/06_policy/trade_model_probability.txt", "policy: data/06_policy is not"),
+        ("data/06_policy/bundle/trade_model_probability.txt", "policy: data/06_policy is not"),
         ("data/06_policy/added.txt", "policy: data/06_policy is not"),
         ("data/01_raw/snapshot.json", "ingest: data/01_raw is not"),
     ],

@@ -1,6 +1,5 @@
 """What the watch of an alias serves, and what it keeps when journal, files or a policy are broken."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -145,20 +144,3 @@ def test_the_same_line_is_told_once(world, monkeypatch, caplog):
             world.watch.look()
 
     assert caplog.messages == ["keeps no policy: ServiceUnavailable: PostgreSQL does not answer"]
-
-
-def test_a_bundle_without_a_key_is_refused_by_its_name(small_run, tmp_path):
-    import json
-    import shutil
-
-    from pipelines.domain.errors import BadInput
-    from pipelines.policy.bundle import Bundle
-
-    folder = tmp_path / "bundle"
-    shutil.copytree(small_run[0].bundle, folder)
-    manifest = json.loads(Path(folder / "manifest.json").read_text())
-    del manifest["thresholds"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-    with pytest.raises(BadInput, match=r"lacks 'thresholds'"):
-        Bundle.load(folder)

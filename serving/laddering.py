@@ -58,8 +58,8 @@ def show_ladder(root: Path) -> int:
     for candidate, step in open_candidates(events, refusals):
         CONSOLE.print(f"version {candidate.version} waits for {step}, registered {_moment(candidate.at)}")
     for row in refusals[-SHOWN_REFUSALS:]:
-        told = f"{_moment(row['at'])}: {row['asked']} refused to version {row['version']} by {row['actor']}"
-        CONSOLE.print(f"{told}: {row['reason']}", markup=False, highlight=False)
+        line = f"{_moment(row['at'])}: {row['asked']} refused to version {row['version']} by {row['actor']}"
+        CONSOLE.print(f"{line}: {row['reason']}", markup=False, highlight=False)
     return 0
 
 
@@ -73,12 +73,19 @@ def _moved(root: Path, reason: str, move: Callable[[AliasStore, Journal], Promot
     finally:
         journal.close()
     if isinstance(done, Refusal):
-        CONSOLE.print(f"not moved: {done}", style="red", highlight=False, markup=False)
+        CONSOLE.print(f"not moved: {done}", style="red", highlight=False, markup=False, soft_wrap=True)
         return 1
     away = f"; version {done.displaced} is retired" if done.to_stage is Stage.CHAMPION and done.displaced else ""
-    CONSOLE.print(f"version {done.version} of {done.model} is {done.to_stage} now{away}; the journal has it")
+    told = f"version {done.version} of {done.model} is {done.to_stage} now{away}; the journal has it"
+    CONSOLE.print(told, highlight=False, markup=False, soft_wrap=True)
     if behind is not None:
-        CONSOLE.print(f"{behind}; what is served follows the journal", style="yellow", highlight=False, markup=False)
+        CONSOLE.print(
+            f"{behind}; what is served follows the journal",
+            style="yellow",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     return 0
 
 

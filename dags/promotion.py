@@ -1,59 +1,44 @@
 """# Promotion
 
-Moves a policy up the ladder `candidate → shadow → paper → canary → champion`.
+Moves a policy on the ladder `candidate → shadow → paper → canary → champion`, and down again.
 
-* After a **training** run this starts by itself and asks for *paper*. No person is needed: paper trades with no money,
-  only the sanity gates must pass.
-* **By hand** (Trigger, with *version* and *stage*) it always asks a reviewer. *canary* and *champion* also need every
-  gate.
+**By itself**, after a training run and at 08:30 and 16:30 of every day: **look** works through all candidates of
+training runs that the journal has and nobody has looked at. Each enters *shadow* if its sanity gates pass. It takes
+*paper* if it is newer than all that stood there, better than what stands there, judged by the checkout's own numbers,
+and the market's day is over; if that is not over, the next look goes on. What is refused is in the journal with its
+figures. The event that starts it is only a hint: what it says is not read.
 
-1. **evidence** collects the gates' verdicts with measured figure and limit, and whether the policy can be computed
-   again and was judged by the checkout's own limits.
-2. **route**: to **refused** if a gate that protects the stage failed (its error is the reason in one line), else to
-   **approve**, or straight to **enter_paper**.
+**By hand** (Trigger, with *version* and *move*) it always asks a reviewer; without a version it looks.
+
+1. **evidence** collects the gates' verdicts with measured figure and limit, whether the policy can be computed again
+   and was judged by the checkout's own limits, and for *canary* and *champion* how it has traded at the stage before.
+2. **route**: to **refused** if something protects the stage (its error is the reason in one line), else to **approve**.
 3. **approve** waits under *Required Actions* for a reviewer, who must say why. No answer within a day means Reject.
-4. **promote** reads the evidence again, checks that a reviewer answered, moves the alias and writes who, when and on
-   which evidence into the journal. Marking a task as done promotes nothing.
+4. **promote** reads the evidence again, checks that a reviewer answered, and writes the move into the journal: who,
+   when and on which evidence. A rejection is written there, too, and ends the run as failed. Marking a task as done
+   promotes nothing.
 """
 
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import Asset, Param, dag, task
-from airflow.sdk.exceptions import AirflowFailException
+import pendulum
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from serving.airflow_environment import CANDIDATE, REVIEWERS
 
 REPO = Path(__file__).resolve().parents[1]
-
-
-def move(found: dict, approval, run_id: str | None) -> dict:
-    """Make the move with this machine's registry and journal; a reason against it fails the task in one line."""
-    from dataclasses import asdict
-
-    from pipelines.domain.errors import TradeSageError
-    from pipelines.journal import journal_at
-    from pipelines.journal.postgres import database_url
-    from pipelines.params import load_params
-    from pipelines.promotion.approval import NotMoved, promote_as_shown
-    from pipelines.promotion.registry import default_registry
-
-    try:
-        registry = default_registry(load_params(REPO / "params.yaml"))
-        journal = journal_at(database_url("journal"))
-        done = promote_as_shown(registry, journal, found, REPO, approval, f"promotion/{run_id}")
-    except TradeSageError as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-    if isinstance(done, NotMoved):
-        raise AirflowFailException(done.reason)
-    return asdict(done)
+#: Outside every session: what could not be moved during one is moved then
+LOOKS = CronTriggerTimetable("30 8,16 * * *", timezone="Asia/Kolkata")
 
 
 @dag(
-    schedule=[Asset(CANDIDATE)],
+    schedule=AssetOrTimeSchedule(timetable=LOOKS, assets=[Asset(CANDIDATE)]),
+    start_date=pendulum.datetime(2026, 1, 1, tz="Asia/Kolkata"),
     catchup=False,
-    max_active_runs=4,
+    max_active_runs=16,  # runs that wait for a reviewer must not keep candidates waiting
     tags=["promotion"],
     doc_md=__doc__,
     default_args={"retries": 0},
@@ -61,68 +46,89 @@ def move(found: dict, approval, run_id: str | None) -> dict:
         "version": Param(
             None, type=["null", "string"], title="Version", description="of the registry, for example 3", minLength=1
         ),
-        "stage": Param("paper", enum=["paper", "canary", "champion"], title="Stage"),
+        "stage": Param(
+            "paper",
+            enum=["shadow", "paper", "canary", "champion", "retire", "rollback"],
+            title="Move",
+            description="to a stage; retire takes the version from all of them; rollback needs no version",
+        ),
     },
 )
 def promotion():
-    @task(doc_md="What is known of the version. The table stands in XCom under `shown`.")
-    def evidence(params: dict | None = None, triggering_asset_events: dict | None = None) -> dict:
-        from pipelines.domain.errors import TradeSageError
-        from pipelines.journal import journal_at
-        from pipelines.journal.postgres import database_url
-        from pipelines.params import load_params
-        from pipelines.promotion.evidence import gather_evidence
+    @task.branch(doc_md="To a move that a person asks for, else to the candidates.")
+    def begin(params: dict | None = None) -> str:
+        asked = params or {}
+        return "evidence" if asked.get("version") or asked.get("stage") == "rollback" else "look"
 
-        events = (triggering_asset_events or {}).get(Asset(CANDIDATE)) or []
-        version = events[-1].extra.get("version") if events else (params or {}).get("version")
-        stage = "paper" if events else (params or {})["stage"]
-        if not version:
-            raise AirflowFailException("no version was given; trigger with a version of the registry")
+    @task(
+        retries=2,
+        retry_delay=timedelta(minutes=5),
+        max_active_tis_per_dag=1,
+        doc_md="Every open candidate into shadow, and into paper by the rule; its log has a line for each.",
+    )
+    def look(run_id: str | None = None) -> list[str]:
+        from pipelines.domain.errors import TradeSageError
+        from pipelines.promotion.this_machine import look_now
+
         try:
-            model = load_params(REPO / "params.yaml").promotion.model
-            known = journal_at(database_url("journal")).policy_events(model)
-            found = gather_evidence(known, str(version), stage, REPO)
+            looked = look_now(REPO, f"promotion/{run_id}")
+        except TradeSageError as error:
+            raise AirflowException(f"{type(error).__name__}: {error}") from None
+        for each in looked:
+            print(each.line)
+        if any(each.failed and each.waits for each in looked):  # nothing is lost: it is tried again
+            raise AirflowException("; ".join(each.line for each in looked if each.failed))
+        if any(each.failed for each in looked):
+            raise AirflowFailException("; ".join(each.line for each in looked if each.failed))
+        return [each.line for each in looked]
+
+    @task(doc_md="What is known of the version. The table stands in XCom under `shown`.")
+    def evidence(params: dict | None = None) -> dict:
+        from dataclasses import asdict
+
+        from pipelines.domain.errors import TradeSageError
+        from pipelines.promotion.this_machine import ask_now
+
+        asked = params or {}
+        try:
+            request = ask_now(REPO, asked.get("version"), asked["stage"])
         except TradeSageError as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        shown = found.as_markdown()
-        print(shown)
-        return {
-            "version": found.version,
-            "stage": found.stage,
-            "by_hand": not events,
-            "refused": found.in_one_line() if found.against else None,
-            "shown": shown,
-            "digest": found.digest,
-        }
+        print(request.shown)
+        return asdict(request)
 
-    @task.branch(doc_md="Refused by the gates, asks a reviewer, or enters paper by itself.")
+    @task.branch(doc_md="Refused by the evidence, else asks a reviewer.")
     def route(found: dict) -> str:
-        if found["refused"]:
-            return "refused"
-        return "approve" if found["by_hand"] or found["stage"] != "paper" else "enter_paper"
+        return "refused" if found["refused"] else "approve"
 
-    @task(doc_md="The gates said no; the reason is in the log's last line. Nothing was moved.")
-    def refused(found: dict) -> None:
+    @task(doc_md="The evidence says no; the reason is in the log's last line and in the journal. Nothing was moved.")
+    def refused(found: dict, run_id: str | None = None) -> None:
+        from pipelines.promotion.this_machine import refuse_now
+
+        refuse_now(REPO, found, f"promotion/{run_id}")
         raise AirflowFailException(found["refused"])
 
-    @task(doc_md="Lets a candidate into paper trading: the sanity gates passed, no money is at stake.")
-    def enter_paper(found: dict, run_id: str | None = None) -> dict:
-        return move(found, None, run_id)
-
-    @task(doc_md="Moves the alias if a reviewer approved what is still true.")
+    @task(doc_md="Makes the move if a reviewer approved what is still true; journals who did not.")
     def promote(found: dict, answer: dict | None, run_id: str | None = None) -> dict:
-        from pipelines.promotion.approval import NotMoved, approval_from
+        from dataclasses import asdict
 
-        approval = approval_from(answer, REVIEWERS)
-        if isinstance(approval, NotMoved):
-            raise AirflowFailException(approval.reason)
-        return move(found, approval, run_id)
+        from pipelines.domain.errors import TradeSageError
+        from pipelines.promotion.approval import NotMoved
+        from pipelines.promotion.this_machine import settle_now
 
-    approve = ApprovalOperator(
+        try:
+            done = settle_now(REPO, found, answer, REVIEWERS, f"promotion/{run_id}")
+        except TradeSageError as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        if isinstance(done, NotMoved):
+            raise AirflowFailException(done.reason)
+        return asdict(done)
+
+    approve = HITLOperator(  # not Airflow's ApprovalOperator: that skips what journals a rejection
         task_id="approve",
-        subject="Promote policy version {{ ti.xcom_pull(task_ids='evidence')['version'] }}"
-        " to {{ ti.xcom_pull(task_ids='evidence')['stage'] }}?",
+        subject="{{ ti.xcom_pull(task_ids='evidence')['subject'] }}",
         body="{{ ti.xcom_pull(task_ids='evidence')['shown'] }}",
+        options=["Approve", "Reject"],
         assigned_users=[{"id": name, "name": name} for name in REVIEWERS],
         params={"comment": Param("", type="string", title="Why", description="goes into the journal with your name")},
         defaults="Reject",
@@ -130,7 +136,8 @@ def promotion():
         doc_md="Waits for a reviewer under Required Actions.",
     )
     found = evidence()
-    found >> route(found) >> [refused(found), enter_paper(found), approve]
+    begin() >> [look(), found]
+    found >> route(found) >> [refused(found), approve]
     promote(found, approve.output)
 
 

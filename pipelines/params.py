@@ -255,6 +255,11 @@ class GateParams(Section):
 
 class PromotionParams(Section):
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    min_sharpe_gain: Annotated[float, Field(ge=0)]
+    min_days: Count
+    min_trades: Annotated[int, Field(ge=2)]
+    max_slippage_ratio: Annotated[float, Field(ge=1)]
+    max_shortfall: Annotated[float, Field(gt=0)]
 
 
 class ServingParams(Section):

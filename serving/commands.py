@@ -136,6 +136,47 @@ def flatten(
     raise typer.Exit(halting.flatten(account, reason, by or halting.default_actor(), wait))
 
 
+@app.command()
+def ladder() -> None:
+    """What stands at each stage and since when, what waits for one, and what was refused last."""
+    from serving import laddering
+
+    raise typer.Exit(laddering.show_ladder(ROOT))
+
+
+@app.command()
+def rollback(reason: Reason, by: By = None) -> None:
+    """Make the champion before the present one champion again, and retire the present one."""
+    from serving import halting, laddering
+
+    raise typer.Exit(laddering.roll_back(ROOT, reason, by or halting.default_actor()))
+
+
+@app.command()
+def shadow(
+    version: Annotated[str, typer.Argument(help="of the registry; see `tradesage ladder`")],
+    reason: Reason,
+    by: By = None,
+) -> None:
+    """Put a version at shadow if its sanity gates pass: it trades nothing there."""
+    from serving import halting, laddering
+
+    raise typer.Exit(laddering.to_shadow(ROOT, version, reason, by or halting.default_actor()))
+
+
+@app.command()
+def retire(
+    version: Annotated[str, typer.Argument(help="of the registry; see `tradesage ladder`")],
+    reason: Reason,
+    by: By = None,
+    force: Annotated[bool, typer.Option("--force", help="though it is champion and nobody takes its place")] = False,
+) -> None:
+    """Take a version from every stage: it is served no longer, and climbs again from below if at all."""
+    from serving import halting, laddering
+
+    raise typer.Exit(laddering.retire(ROOT, version, reason, by or halting.default_actor(), force=force))
+
+
 quarantine = typer.Typer(help="Rows that validation set aside: look at them, let them out, take them back.")
 app.add_typer(quarantine, name="quarantine", no_args_is_help=True)
 Symbol = Annotated[str, typer.Argument(help="the instrument")]

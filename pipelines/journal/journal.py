@@ -24,6 +24,7 @@ from pipelines.domain.positions import Position
 from pipelines.domain.signals import Decision
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.chain import FIRST, AuditEntry, broken_at, linked
+from pipelines.journal.ladder_records import LadderRecords
 from pipelines.journal.rows import (
     as_json,
     decision_from,
@@ -50,7 +51,7 @@ LOCK_LINGERS_S = 3.0  #: PostgreSQL may hold a lost connection's lock so long
 COUNTED = ("decisions", "intents", "orders", "fills", "outcomes", "risk_events")
 
 
-class Journal:
+class Journal(LadderRecords):
     """What happened, by account. An account is a broker's client, or one run of the paper exchange.
 
     Every method raises `JournalAway`, in one line, if PostgreSQL does not answer or cannot write.
@@ -212,13 +213,19 @@ class Journal:
 
     # --- decisions ---
 
-    def record_decision(self, account: str, decision: Decision, latency_ms: float, features_hash: str = "") -> str:
-        """Note a decision, acted on or not; one per instrument, bar and policy. Returns its id."""
+    def record_decision(
+        self, account: str, decision: Decision, latency_ms: float, features_hash: str = "", stage: str = ""
+    ) -> str:
+        """Note a decision, acted on or not, and the ladder's stage that it was served from ("" if that is not known).
+
+        One per instrument, bar and policy. Returns its id.
+        """
         row = decision_row(decision) | {
             "decision_id": uuid.uuid4().hex,
             "account": account,
             "features_hash": features_hash,
             "latency_ms": latency_ms,
+            "stage": stage,
         }
         with self._begin() as connection:
             _insert(

@@ -1,6 +1,7 @@
 """The journal's twin in memory, for tests: same methods, same refusals. Both pass the same checks."""
 
 import json
+import math
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from pipelines.domain.bars import IST
 from pipelines.domain.equity import EquityDay
 from pipelines.domain.errors import AlreadyRunning, NotFound
 from pipelines.domain.halts import HaltEvent
@@ -20,6 +22,7 @@ from pipelines.domain.signals import Action, Decision
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.chain import FIRST, AuditEntry, broken_at, linked
 from pipelines.journal.journal import Journal, no_arrow
+from pipelines.journal.ladder_records import CLOCK_SLACK, StageTrade
 from pipelines.journal.spool import SpooledJournal
 
 
@@ -31,6 +34,7 @@ class MemoryJournal:
         self._cash: dict[str, Decimal] = {}
         self._shares: dict[str, dict[str, int]] = {}
         self._hashes: dict[str, str] = {}
+        self._stages: dict[str, tuple[str, datetime]] = {}  # and when the decision was recorded
         self._closed: set[str] = set()
         self._decisions: dict[str, tuple[str, Decision]] = {}
         self._intents: dict[str, tuple[str, Intent]] = {}
@@ -43,6 +47,7 @@ class MemoryJournal:
         self._halts: list[tuple[str, HaltEvent]] = []
         self._risk_events: list[tuple[str, dict[str, Any]]] = []
         self._policy_events: list[dict[str, Any]] = []
+        self._policy_refusals: list[dict[str, Any]] = []
         self._audit: list[AuditEntry] = []
         self._exclusive = threading.RLock()
 
@@ -100,13 +105,16 @@ class MemoryJournal:
     def last_equity(self, account: str) -> EquityDay | None:
         return self._equity.get(account)
 
-    def record_decision(self, account: str, decision: Decision, latency_ms: float, features_hash: str = "") -> str:
+    def record_decision(
+        self, account: str, decision: Decision, latency_ms: float, features_hash: str = "", stage: str = ""
+    ) -> str:
         for decision_id, (owner, known) in self._decisions.items():
             if (owner, *_bar_of(known)) == (account, *_bar_of(decision)):
                 return decision_id
         decision_id = uuid.uuid4().hex
         self._decisions[decision_id] = (account, decision)
         self._hashes[decision_id] = features_hash
+        self._stages[decision_id] = (stage, datetime.now(IST))
         return decision_id
 
     def decision(self, decision_id: str) -> Decision:
@@ -237,6 +245,59 @@ class MemoryJournal:
 
     def policy_events(self, model: str) -> list[dict[str, Any]]:
         return [row for row in self._policy_events if row["model"] == model]
+
+    def record_policy_refusal(
+        self,
+        *,
+        model: str,
+        version: str,
+        asked: str,
+        actor: str,
+        reason: str,
+        evidence: Mapping[str, Any],
+        at: datetime,
+    ) -> None:
+        kept = json.loads(json.dumps(dict(evidence), default=str))
+        row = {"model": model, "version": version, "asked": asked, "actor": actor, "reason": reason}
+        self._policy_refusals.append(row | {"evidence": kept, "at": at})
+        detail = {"asked": asked, "reason": reason, "evidence": dict(evidence)}
+        self.audit(actor, "policy refused", f"{model} {version}", detail, at)
+
+    def policy_refusals(self, model: str) -> list[dict[str, Any]]:
+        return [row for row in self._policy_refusals if row["model"] == model]
+
+    def stage_closes(self, policy_version: str, stage: str, since: datetime) -> list[datetime]:
+        ids = self._served_from(policy_version, stage, since)
+        return sorted({self._decisions[decision_id][1].close_time for decision_id in ids})
+
+    def stage_trades(self, policy_version: str, stage: str, since: datetime) -> list[StageTrade]:
+        counted = self._served_from(policy_version, stage, since)
+        trades: dict[tuple[datetime, str], StageTrade] = {}
+        for _, outcome in self._outcomes.values():
+            if outcome.decision_id not in counted:
+                continue
+            decision = self._decisions[outcome.decision_id][1]
+            expected = decision.expected_return
+            trade = StageTrade(
+                symbol=outcome.symbol,
+                decided_at=decision.close_time,
+                quantity=outcome.quantity,
+                entry_price=outcome.entry_price,
+                exit_price=outcome.exit_price,
+                net_inr=outcome.net_inr,
+                slippage_inr=outcome.entry_slippage_inr + outcome.exit_slippage_inr,
+                expected_return=expected if math.isfinite(expected) else None,
+            )
+            trades.setdefault((decision.close_time, outcome.symbol), trade)
+        return [trades[key] for key in sorted(trades)]
+
+    def _served_from(self, policy_version: str, stage: str, since: datetime) -> set[str]:
+        return {
+            decision_id
+            for decision_id, (served_from, recorded_at) in self._stages.items()
+            if served_from == stage and self._decisions[decision_id][1].policy_version == policy_version
+            if since <= self._decisions[decision_id][1].close_time <= recorded_at + CLOCK_SLACK
+        }
 
     def newest_policy_event(self, model: str) -> int:
         return max((n for n, row in enumerate(self._policy_events, 1) if row["model"] == model), default=0)

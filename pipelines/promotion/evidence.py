@@ -38,6 +38,7 @@ class Evidence:
     standing: tuple[str, ...]  #: stages that it holds now
     replaces: str | None  #: version that holds the stage now
     trust: tuple[Verdict, ...]  #: whether the gates' verdicts can be trusted near money
+    track: tuple[Verdict, ...] = ()  #: on its record at the stage before, see `track_record.with_track`
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -47,19 +48,20 @@ class Evidence:
     @property
     def against(self) -> tuple[Verdict, ...]:
         """Failed verdicts that protect the stage."""
-        every = (*may_enter(Stage(self.stage), self.verdicts), *may_enter(Stage(self.stage), self.trust))
-        return tuple(dict.fromkeys(every))
+        judged = (self.verdicts, self.trust, *((self.track,) if self.track else ()))
+        return tuple(dict.fromkeys(verdict for each in judged for verdict in may_enter(Stage(self.stage), each)))
 
     @property
     def digest(self) -> str:
         """Tells whether what is promoted rests on what was shown."""
-        told = [self.stage, self.registration.as_record(), [verdict.as_dict() for verdict in self.trust]]
+        record = [(verdict.gate, verdict.passed, verdict.limit) for verdict in self.track]  # its figures go on
+        told = [self.stage, self.registration.as_record(), [verdict.as_dict() for verdict in self.trust], record]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def as_markdown(self) -> str:
         """A table of the gates: measured figure, limit, evidence."""
         rows = ["| | gate | measured | limit | evidence |", "|---|---|---:|---:|---|"]
-        for verdict in sorted((*self.verdicts, *self.trust), key=lambda verdict: verdict.passed):
+        for verdict in sorted((*self.track, *self.verdicts, *self.trust), key=lambda verdict: verdict.passed):
             mark = "passed" if verdict.passed else ("**FAILED**" if self.stage in verdict.protects else "failed")
             figures = f"{_figure(verdict.measured)} | {_figure(verdict.limit)}"
             rows.append(f"| {mark} | {verdict.gate} | {figures} | {_cell(verdict.evidence)} |")

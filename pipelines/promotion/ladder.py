@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import NotFound, TradeSageError
 from pipelines.domain.verdicts import Verdict
+from pipelines.journal.ladder_records import StageTrade
 from pipelines.promotion.registration import (
     CONTENT,
     ROLLBACK,
@@ -32,6 +33,9 @@ from pipelines.promotion.stages import COMES_FROM, GATED, NEEDS_APPROVAL, Stage
 
 #: Names under which our own processes act; none of them can approve
 AUTOMATA = frozenset({"airflow", "demo", "scheduler", "system", "tradesage"})
+#: Who moves a policy when no person does
+AUTOMATON = "airflow"
+NO_TRACK = Verdict("record at the stage before", False, 0.0, 1.0, "nobody looked at it", ("canary", "champion"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,31 @@ class PolicyEvents(Protocol):
     def exclusive(self, name: str) -> AbstractContextManager[None]: ...
 
 
+class StageRecords(Protocol):
+    """What is asked of the journal."""
+
+    def stage_closes(self, policy_version: str, stage: str, since: datetime) -> list[datetime]: ...
+    def stage_trades(self, policy_version: str, stage: str, since: datetime) -> list[StageTrade]: ...
+
+
+class PolicyJournal(PolicyEvents, StageRecords, Protocol):
+    """What those who ask for moves want of a journal: refused moves, and how a policy fared at a stage."""
+
+    def record_policy_refusal(
+        self,
+        *,
+        model: str,
+        version: str,
+        asked: str,
+        actor: str,
+        reason: str,
+        evidence: Mapping[str, Any],
+        at: datetime,
+    ) -> None: ...
+
+    def policy_refusals(self, model: str) -> list[dict[str, Any]]: ...
+
+
 def verdicts_from(contents: Iterable[Mapping[str, Any]]) -> tuple[Verdict, ...]:
     """Verdicts from their JSON form, as `data/08_gates/verdicts.json` holds them."""
     return tuple(verdict_from(each) for each in contents)
@@ -115,6 +144,8 @@ def promote(
     reason: str,
     *,
     approved_by: str | None = None,
+    track: Sequence[Verdict] = (),
+    champion_too: bool = False,
     at: datetime | None = None,
 ) -> Promotion | Refusal:
     """Move a version to a stage of the ladder if it may go there by what the journal recorded of it.
@@ -123,6 +154,8 @@ def promote(
     ----------
     actor : who makes the move: a person or one of our processes
     approved_by : the person who approved; needed for canary and champion
+    track : verdicts on the record at the stage before, see `judge_track`; needed for canary and champion
+    champion_too : whether retiring takes the champion, after whom nobody stands there
     at : time of the move, now by default
 
     Returns
@@ -143,13 +176,18 @@ def promote(
         show(registry, journal)
         return done
     failing = may_enter(stage, registration.verdicts)
-    reasons = _reasons(registration, stage, failing, reached, standing, approved_by)
+    if stage in NEEDS_APPROVAL:
+        failing = (*failing, *(may_enter(stage, track) if track else (NO_TRACK,)))
+    if not (stage is Stage.RETIRED and champion_too):
+        reasons = _reasons(registration, stage, failing, reached, standing, approved_by)
+    else:
+        reasons = ()
     if reasons:
         return Refusal(registry.model, version, stage, reasons, failing)
     evidence = {
         "approved_by": approved_by,
         "displaced": done.displaced,
-        "verdicts": [each.as_dict() for each in registration.verdicts],
+        "verdicts": [each.as_dict() for each in (*registration.verdicts, *track)],
         CONTENT: registration.content,
     }
     _record(journal, done, reason, evidence, at)
@@ -165,19 +203,28 @@ def rollback(
     There is no `previous` afterwards: a second rollback must not bring back what the first one removed.
     """
     standing = signatures(journal.policy_events(registry.model))
-    previous, failed = standing.get(Stage.PREVIOUS), standing.get(Stage.CHAMPION)
+    against = way_back(registry.model, standing)
+    if against is not None:
+        return against
+    previous, failed = standing[Stage.PREVIOUS], standing.get(Stage.CHAMPION)
     failed_version = failed.version if failed else None
-    if previous is None:
-        reason = "there is no previous champion to go back to"
-        return Refusal(registry.model, failed_version or "?", Stage.CHAMPION, (reason,))
-    if previous.registration is None:
-        return Refusal(registry.model, previous.version, Stage.CHAMPION, (UNREGISTERED,))
     done = Promotion(
         registry.model, previous.version, Stage.PREVIOUS, Stage.CHAMPION, failed_version, actor, approved_by=None
     )
     _record(journal, done, reason, {ROLLBACK: failed_version, CONTENT: previous.content}, at)
     show(registry, journal)
     return done
+
+
+def way_back(model: str, standing: Mapping[str, Signature]) -> Refusal | None:
+    """Why there is no champion to go back to, None if there is one."""
+    previous, failed = standing.get(Stage.PREVIOUS), standing.get(Stage.CHAMPION)
+    if previous is None:
+        reason = "there is no previous champion to go back to"
+        return Refusal(model, failed.version if failed else "?", Stage.CHAMPION, (reason,))
+    if previous.registration is None:
+        return Refusal(model, previous.version, Stage.CHAMPION, (UNREGISTERED,))
+    return None
 
 
 def show(registry: AliasStore, journal: PolicyEvents) -> str | None:
@@ -220,12 +267,17 @@ def _reasons(
         return ("it is champion; promote another or roll back first",) if champion else ()
     reasons = [_in_words(verdict) for verdict in failing]
     earlier = COMES_FROM[stage]
-    if earlier and not earlier & set(reached):
+    if earlier and not earlier & set(_since_retired(reached)):
         reasons.append(f"it has not been at {' or '.join(sorted(earlier))} before")
     if stage in NEEDS_APPROVAL:
         reasons += [] if registration.commit else ["no commit makes it"]
         reasons += _approval_missing(approved_by)
     return tuple(reasons)
+
+
+def _since_retired(reached: Sequence[Stage]) -> Sequence[Stage]:
+    """The stages of a policy, in the order it last entered them, after it was retired: it begins anew then."""
+    return reached[reached.index(Stage.RETIRED) + 1 :] if Stage.RETIRED in reached else reached
 
 
 def _is(signature: Signature | None, registration: Registration) -> bool:

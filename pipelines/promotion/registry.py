@@ -30,6 +30,7 @@ RESTORE = "restore them: check out the commit it was made from, dvc checkout, tr
 BUNDLE = "bundle"  #: folder of the bundle inside the model's files
 #: MLflow's own limits: values of parameters and tags, entries of one batch
 LONGEST_PARAM, LONGEST_TAG, LARGEST_BATCH = 6000, 5000, 100
+CONNECT_S = 5  #: seconds for its database to answer at first
 
 
 class BundleChanged(TradeSageError):
@@ -169,6 +170,7 @@ class Registry:
 
     def _client(self) -> Any:
         if self._made is None:
+            _require_database(self._uri)
             _quiet()
             for name in ("mlflow.store.db.utils", "alembic"):
                 logging.getLogger(name).setLevel(logging.WARNING)
@@ -339,6 +341,22 @@ def _if_there(ask: Callable[[], Any]) -> Any:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
             return None
         raise
+
+
+def _require_database(uri: str) -> None:
+    """Raises ServiceUnavailable if PostgreSQL refuses; MLflow by itself tries for a minute before it says so."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if not uri.startswith("postgresql"):
+        return
+    engine = create_engine(uri, connect_args={"connect_timeout": CONNECT_S})
+    try:
+        engine.connect().close()
+    except SQLAlchemyError as error:
+        raise ServiceUnavailable(f"MLflow's database does not answer: {_first_line(error)}") from error
+    finally:
+        engine.dispose()
 
 
 def _first_line(error: BaseException) -> str:

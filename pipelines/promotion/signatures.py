@@ -20,7 +20,8 @@ class Signature:
 def signatures(events: Iterable[Mapping[str, Any]]) -> dict[str, Signature]:
     """Where the recorded moves, oldest first, leave each stage.
 
-    A retired version stands nowhere. A new champion leaves the one before at `previous`, a rollback nobody.
+    A retired version stands nowhere, nor does a champion that was rolled back. A new champion leaves the one before at
+    `previous`, a rollback nobody.
     """
     at: dict[str, Signature] = {}
     registered: dict[tuple[str, str | None], Registration] = {}
@@ -36,6 +37,7 @@ def signatures(events: Iterable[Mapping[str, Any]]) -> dict[str, Signature]:
             continue
         if stage == Stage.CHAMPION and ROLLBACK in event["evidence"]:
             at.pop(Stage.PREVIOUS, None)
+            at = {held: each for held, each in at.items() if champion is None or not _same(each, champion)}
         elif stage == Stage.CHAMPION and champion is not None and not _same(champion, moved):
             at[Stage.PREVIOUS.value] = champion
         at[stage] = moved

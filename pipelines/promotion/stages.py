@@ -18,7 +18,7 @@ COMES_FROM: dict[Stage, frozenset[Stage]] = {
     Stage.CANDIDATE: frozenset(),
     Stage.SHADOW: frozenset(),
     Stage.PAPER: frozenset(),
-    Stage.CANARY: frozenset({Stage.SHADOW, Stage.PAPER}),
+    Stage.CANARY: frozenset({Stage.PAPER}),  # shadow trades nothing, so it says nothing
     Stage.CHAMPION: frozenset({Stage.CANARY}),
     Stage.RETIRED: frozenset(),
 }

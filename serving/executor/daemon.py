@@ -185,6 +185,7 @@ class Daemon:
             product=served.product,
             limits=limits_from(executor),
             flatten_at_end=self.flatten_at_end,
+            stage=served.stage,
             cash_is_a_ledger=self.place.cash_is_a_ledger,
             exits=exits_from(executor.exit),
             reconcile_after=timedelta(seconds=executor.reconcile_seconds),

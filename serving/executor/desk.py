@@ -51,6 +51,7 @@ class Terms:
     product: Product
     limits: RiskLimits
     flatten_at_end: bool  #: whether everything is closed on the last day, also what is for delivery
+    stage: str = ""  #: of the ladder, that the decisions are served from
     exits: ExitSchedule = CHASE
     reconcile_every: int = 12  #: bars
     reconcile_after: timedelta = timedelta(seconds=5)  #: of the market and of the wall clock, both

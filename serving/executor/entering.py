@@ -60,7 +60,9 @@ class Entering:
         desk = self._desk
         with desk.journal.together():
             ids = [
-                desk.journal.record_decision(desk.account, decision, answer.latency_ms, hashes.get(decision.symbol, ""))
+                desk.journal.record_decision(
+                    desk.account, decision, answer.latency_ms, hashes.get(decision.symbol, ""), desk.terms.stage
+                )
                 for decision in answer.decisions
             ]
         self._hashes = {name: hashes.get(made.symbol, "") for name, made in zip(ids, answer.decisions, strict=True)}

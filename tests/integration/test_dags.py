@@ -2,12 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
+from pipelines.domain.bars import IST
+from pipelines.promotion.paper_rule import market_is_busy
 from tests.airflow_process import in_airflow
 from tests.conftest import ROOT
 
@@ -28,7 +33,7 @@ def told(task):
         value = getattr(task, name, None)
         found[name] = value.total_seconds() if value else None
     found["upstream"] = sorted(task.upstream_task_ids)
-    found["params"] = sorted(task.params) if task.task_type == "ApprovalOperator" else []
+    found["params"] = sorted(task.params) if task.task_type == "HITLOperator" else []
     found["outlets"] = [each.name for each in task.outlets]
     return found
 dags = {
@@ -36,6 +41,8 @@ dags = {
         "tasks": {task.task_id: told(task) for task in dag.tasks},
         "doc": dag.doc_md,
         "assets": [each.name for each in getattr(dag.timetable.asset_condition, "objects", [])],
+        "cron": getattr(getattr(dag.timetable, "timetable", None), "expression", None),
+        "runs": dag.max_active_runs,
     } for dag in bag.dags.values()
 }
 print(json.dumps({"errors": bag.import_errors, "seconds": seconds, "heavy": heavy, "dags": dags}, default=str))
@@ -110,9 +117,21 @@ def test_a_stage_sees_neither_airflows_secrets_nor_ours(training):
     assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
-def test_a_registered_candidate_starts_the_promotion(folder, training):
+def test_a_registered_candidate_starts_the_promotion_and_so_do_two_times_of_day(folder, training):
     assert training["register"]["outlets"] == ["candidate"]
     assert folder["dags"]["promotion"]["assets"] == ["candidate"]
+    assert folder["dags"]["promotion"]["cron"] == "30 8,16 * * *"
+
+
+def test_the_daily_looks_lie_outside_the_markets_day():
+    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(365)]
+    looks = [datetime.combine(day, time(hour, 30), tzinfo=IST) for day in days for hour in (8, 16)]
+
+    assert [look for look in looks if market_is_busy(look)] == []
+
+
+def test_waiting_for_reviewers_keeps_no_candidate_waiting(folder):
+    assert folder["dags"]["promotion"]["runs"] >= 16
 
 
 def test_an_unanswered_approval_is_a_rejection_and_only_reviewers_are_asked(promotion):
@@ -128,29 +147,109 @@ def test_nothing_but_an_approval_leads_to_the_promotion(promotion):
     assert promotion["promote"]["upstream"] == ["approve", "evidence"]
     assert promotion["promote"]["trigger_rule"] == "all_success"
     assert promotion["approve"]["upstream"] == ["route"]
-    assert promotion["enter_paper"]["upstream"] == ["evidence", "route"]
+    assert promotion["approve"]["options"] == ["Approve", "Reject"]
+    assert promotion["look"]["upstream"] == ["begin"]
 
 
-ROUTES = """
+BRANCHES = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
-route = DagBag(sys.argv[1]).dags["promotion"].task_dict["route"].python_callable
-print(json.dumps([route(each) for each in json.loads(sys.argv[2])]))
+tasks = DagBag(sys.argv[1]).dags["promotion"].task_dict
+begins = [tasks["begin"].python_callable(each) for each in json.loads(sys.argv[2])]
+routes = [tasks["route"].python_callable({"refused": each}) for each in (None, "the Sharpe ratio")]
+print(json.dumps([begins, routes]))
 """
 
 
-def test_a_person_is_asked_for_all_but_a_fresh_candidates_way_into_paper(tmp_path):
+def test_a_person_is_asked_for_every_move_that_a_person_wants(tmp_path):
     asked = [
-        {"refused": None, "by_hand": False, "stage": "paper"},
-        {"refused": None, "by_hand": True, "stage": "paper"},
-        {"refused": None, "by_hand": True, "stage": "canary"},
-        {"refused": None, "by_hand": False, "stage": "canary"},
-        {"refused": "the Sharpe ratio", "by_hand": True, "stage": "canary"},
+        {"version": None, "stage": "paper"},
+        {"version": "3", "stage": "shadow"},
+        {"version": "3", "stage": "champion"},
+        {"version": "3", "stage": "retire"},
+        {"version": None, "stage": "rollback"},
     ]
 
-    routes = json.loads(in_airflow(ROUTES, tmp_path, str(ROOT / "dags"), json.dumps(asked)))
+    begins, routes = json.loads(in_airflow(BRANCHES, tmp_path, str(ROOT / "dags"), json.dumps(asked)))
 
-    assert routes == ["enter_paper", "approve", "approve", "approve", "refused"]
+    assert begins == ["look", *["evidence"] * 4]
+    assert routes == ["approve", "refused"]
+
+
+#: Runs of the promotion on a journal of their own, with real tasks: candidates that wait, and moves asked for by hand
+RUNS = """
+import json, sys
+from airflow.utils import db
+db.initdb()
+from airflow.dag_processing.dagbag import DagBag
+from pipelines.journal import journal_at
+from pipelines.journal.postgres import database_url, stop_embedded
+from tests.unit.promotion.builders import MODEL, SANE, registered
+from dataclasses import replace
+bag = DagBag(sys.argv[1])
+dag = bag.dags["promotion"]
+journal = journal_at(database_url("journal"))
+registered(journal, "1", run="training/one", content="one")
+registered(journal, "2", run="training/two", content="two")
+registered(journal, "3", run="training/three", content="three", verdicts=(replace(SANE, passed=False),))
+registered(journal, "4", run=None, content="four")
+told = []
+try:
+    for conf in json.loads(sys.argv[2]):
+        run = dag.test(run_conf=conf)
+        told.append({"state": run.state, "tasks": {each.task_id: each.state for each in run.get_task_instances()}})
+    moves = [[e["version"], e["to_stage"], e["actor"]] for e in journal.policy_events(MODEL)]
+    refusals = [[r["version"], r["asked"], r["actor"], r["reason"]] for r in journal.policy_refusals(MODEL)]
+finally:
+    journal.close()
+    stop_embedded()
+print(json.dumps({"runs": told, "moves": moves, "refusals": refusals}))
+"""
+
+
+@pytest.fixture(scope="module")
+def played():
+    folder = Path(tempfile.mkdtemp(prefix="ts-", dir="/tmp"))  # short: PostgreSQL's socket lies below it
+    folder.chmod(0o755)
+    confs = [{}, {}, {"version": "2", "stage": "champion"}, {"stage": "rollback"}, {"version": "99", "stage": "paper"}]
+    try:
+        yield json.loads(in_airflow(RUNS, folder, str(ROOT / "dags"), json.dumps(confs)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_one_run_works_through_every_candidate_of_training_runs(played):
+    to_shadow = [move for move in played["moves"] if move[1] == "shadow"]
+    look, again = played["runs"][:2]
+
+    assert to_shadow == [["1", "shadow", "airflow"], ["2", "shadow", "airflow"]]
+    assert ["3", "shadow", "airflow"] in [refusal[:3] for refusal in played["refusals"]]
+    assert (look["state"], look["tasks"]["look"]) == ("failed", "failed"), "one was refused shadow"
+    assert (again["state"], again["tasks"]["look"]) == ("success", "success"), "nothing is left to look at"
+    assert [move for move in played["moves"] if move[0] == "4"] == [["4", "candidate", "airflow"]]
+
+
+def test_champion_without_canary_is_refused_before_anybody_is_asked(played):
+    run = played["runs"][2]
+
+    assert run["state"] == "failed"
+    assert (run["tasks"]["refused"], run["tasks"]["approve"], run["tasks"]["promote"]) == (
+        "failed",
+        "skipped",
+        "skipped",
+    )
+    [refusal] = [each for each in played["refusals"] if each[1] == "champion"]
+    assert refusal[0] == "2"
+    assert "has been at canary: 0, limit 1; " in refusal[3]
+    assert "trading days at canary: 0, limit 20" in refusal[3]
+
+
+def test_a_rollback_to_nobody_and_an_unknown_version_end_the_run_as_failed(played):
+    rollback, unknown = played["runs"][3:]
+
+    assert (rollback["tasks"]["refused"], rollback["tasks"]["approve"]) == ("failed", "skipped")
+    assert ["none", "rollback"] in [each[:2] for each in played["refusals"]]
+    assert (unknown["state"], unknown["tasks"]["evidence"]) == ("failed", "failed")
 
 
 def test_collecting_asks_only_on_trading_days_and_tells_the_lakes_asset(folder):

@@ -36,7 +36,7 @@ def test_migrating_twice_changes_nothing(url):
     journal_at(url).close()
 
     with create_engine(url).connect() as connection:
-        assert connection.execute(text("select version_num from alembic_version")).scalars().all() == ["0004"]
+        assert connection.execute(text("select version_num from alembic_version")).scalars().all() == ["0005"]
 
 
 def test_the_enums_say_the_words_of_the_domain(url):

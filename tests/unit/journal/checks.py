@@ -1,11 +1,13 @@
 """What every journal must do; run on the twin in memory and, among the integration tests, on PostgreSQL."""
 
 import uuid
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from pipelines.domain.bars import IST
 from pipelines.domain.equity import first_day
 from pipelines.domain.errors import AlreadyRunning, BooksDiffer, NotFound
 from pipelines.domain.halts import Cause, HaltEvent, Word
@@ -179,6 +181,67 @@ class JournalChecks:
         assert (event["to_stage"], event["actor"], event["evidence"]) == ("paper", "asha", {"sharpe": 1.2})
         assert len(journal.audit_entries()) == before + 1
         assert journal.audit_broken_at() is None
+
+    def test_a_refused_move_is_noted_with_who_and_why_and_audited(self, journal, account):
+        before = len(journal.audit_entries())
+
+        journal.record_policy_refusal(
+            model=account,
+            version="3",
+            asked="canary",
+            actor="reviewer",
+            reason="not yet",
+            evidence={"run": "promotion/7"},
+            at=NOON,
+        )
+
+        [refusal] = journal.policy_refusals(account)
+        assert (refusal["version"], refusal["asked"], refusal["actor"]) == ("3", "canary", "reviewer")
+        assert (refusal["reason"], refusal["evidence"], refusal["at"]) == ("not yet", {"run": "promotion/7"}, NOON)
+        [entry] = journal.audit_entries()[before:]
+        assert (entry.actor, entry.action, entry.subject) == ("reviewer", "policy refused", f"{account} 3")
+        assert journal.policy_events(account) == []
+
+    def test_decisions_count_for_the_stage_they_were_served_from(self, journal, account):
+        policy, later = f"policy-{account}", NOON - timedelta(minutes=5)
+        for stage, symbol, close in (("paper", "TCS", NOON), ("paper", "INFY", NOON), ("canary", "TCS", later)):
+            decision = a_decision(symbol=symbol, close_time=close, policy_version=policy)
+            journal.record_decision(account, decision, 1.0, stage=stage)
+
+        assert journal.stage_closes(policy, "paper", NOON - timedelta(days=1)) == [NOON]
+        assert journal.stage_closes(policy, "paper", NOON + timedelta(seconds=1)) == []
+        assert journal.stage_closes(policy, "canary", NOON - timedelta(days=1)) == [later]
+        assert journal.stage_closes("another policy", "paper", NOON - timedelta(days=1)) == []
+
+    def test_a_decision_on_a_bar_of_the_future_counts_for_no_stage(self, journal, account):
+        policy, tomorrow = f"policy-{account}", datetime.now(IST) + timedelta(days=1)
+        decision = a_decision(close_time=tomorrow, policy_version=policy)
+        self._close(journal, account, decision, an_outcome(policy_version=policy), "paper")
+
+        assert journal.stage_closes(policy, "paper", NOON) == []
+        assert journal.stage_trades(policy, "paper", NOON) == []
+
+    def test_a_trade_of_a_stage_counts_once_however_often_its_bar_was_played(self, journal, account):
+        policy = f"policy-{account}"
+        decision = a_decision(policy_version=policy, expected_return=0.002)
+        outcome = an_outcome(
+            policy_version=policy, entry_slippage_inr=Decimal("0.50"), exit_slippage_inr=Decimal("-0.20")
+        )
+        for played in (account, f"{account}-again"):
+            self._close(journal, played, decision, outcome, "paper")
+
+        [trade] = journal.stage_trades(policy, "paper", NOON - timedelta(hours=1))
+
+        assert (trade.symbol, trade.decided_at, trade.quantity) == ("RELIANCE", NOON, 10)
+        assert (trade.net_inr, trade.slippage_inr) == (Decimal("-21.22"), Decimal("0.30"))
+        assert trade.expected_return == 0.002
+        assert trade.entry_value == Decimal("1000.5000")
+
+    def _close(self, journal, account, decision, outcome, stage):
+        """Record a decision served from a stage, its position and its outcome."""
+        decision_id = journal.record_decision(account, decision, 1.0, stage=stage)
+        journal.record_position(account, a_position(position_id=decision_id))
+        journal.record_outcome(account, decision_id, replace(outcome, decision_id=decision_id))
 
     def test_each_audit_entry_carries_the_hash_before_it(self, journal):
         first = journal.audit("asha", "stopped trading", "executor", {"why": "news"}, NOON)

@@ -9,12 +9,21 @@ import pytest
 from pipelines.domain.errors import NotFound
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.memory import MemoryJournal
-from pipelines.promotion.approval import Approval, NotMoved, approval_from, promote_as_shown
+from pipelines.promotion.approval import (
+    Approval,
+    NotMoved,
+    all_evidence,
+    answered,
+    approval_from,
+    ask,
+    promote_as_shown,
+)
 from pipelines.promotion.evidence import Evidence, gather_evidence
 from pipelines.promotion.ladder import Promotion, Stage, promote
 from pipelines.promotion.workspace import with_overrides
 from tests.conftest import ROOT
 from tests.unit.promotion.builders import AT, GOOD, MODEL, SANE, Aliases, registered
+from tests.unit.promotion.months import REAL, trades_for_a_month
 
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
 BAD = Verdict("Sharpe ratio", False, -0.3, 0.5, "walk-forward", ("canary", "champion"))
@@ -50,7 +59,7 @@ def evidence_of(journal: MemoryJournal, stage: str, repo: Path) -> Evidence:
 
 
 def shown(journal: MemoryJournal, stage: str, repo: Path) -> dict:
-    return {"version": "3", "stage": stage, "digest": evidence_of(journal, stage, repo).digest}
+    return {"version": "3", "stage": stage, "digest": all_evidence(MODEL, journal, "3", stage, repo).digest}
 
 
 def a_journal(repo: Path, *verdicts: Verdict, commit_name: str | None = "HEAD", **changes) -> MemoryJournal:
@@ -62,7 +71,9 @@ def a_journal(repo: Path, *verdicts: Verdict, commit_name: str | None = "HEAD", 
 
 
 def on_paper(journal: MemoryJournal) -> MemoryJournal:
+    """A month of good trades at paper behind it."""
     assert isinstance(promote(Aliases(), journal, "3", Stage.PAPER, "airflow", "a candidate", at=AT), Promotion)
+    trades_for_a_month(journal, Stage.PAPER)
     return journal
 
 
@@ -158,7 +169,7 @@ def test_anything_else_is_none(answer, reason):
 
 
 def test_an_approved_policy_moves_and_the_journal_says_who_when_and_on_which_evidence(repo):
-    registry, journal = Aliases(), on_paper(a_journal(repo))
+    registry, journal = Aliases(), on_paper(a_journal(repo, **REAL))
     asked = shown(journal, "canary", repo)
 
     done = promote_as_shown(registry, journal, asked, repo, approval_from(an_answer(), ("reviewer",)), "promotion/7")
@@ -172,7 +183,7 @@ def test_an_approved_policy_moves_and_the_journal_says_who_when_and_on_which_evi
 
 
 def test_without_an_approval_a_policy_gets_no_further_than_paper(repo):
-    registry, journal = Aliases(), a_journal(repo)
+    registry, journal = Aliases(), on_paper(a_journal(repo, **REAL))
 
     into_paper = promote_as_shown(registry, journal, shown(journal, "paper", repo), repo, None, "promotion/7")
     into_canary = promote_as_shown(registry, journal, shown(journal, "canary", repo), repo, None, "promotion/8")
@@ -184,9 +195,9 @@ def test_without_an_approval_a_policy_gets_no_further_than_paper(repo):
 
 
 def test_an_approval_does_not_cover_what_changed_after_it_was_shown(repo):
-    registry, journal = Aliases(), on_paper(a_journal(repo))
+    registry, journal = Aliases(), on_paper(a_journal(repo, **REAL))
     asked = shown(journal, "canary", repo)
-    registered(journal, commit=commit(repo, "HEAD"), verdicts=(SANE, replace(GOOD, measured=0.6)))
+    registered(journal, commit=commit(repo, "HEAD"), verdicts=(SANE, replace(GOOD, measured=0.6)), **REAL)
 
     done = promote_as_shown(registry, journal, asked, repo, approval_from(an_answer(), ("reviewer",)), "promotion/7")
 
@@ -196,10 +207,124 @@ def test_an_approval_does_not_cover_what_changed_after_it_was_shown(repo):
 
 
 def test_no_approval_overrules_a_gate(repo):
-    registry, journal = Aliases(), on_paper(a_journal(repo, SANE, BAD))
+    registry, journal = Aliases(), on_paper(a_journal(repo, SANE, BAD, **REAL))
     asked = shown(journal, "canary", repo)
 
     done = promote_as_shown(registry, journal, asked, repo, approval_from(an_answer(), ("reviewer",)), "promotion/7")
 
     assert done == NotMoved("canary is refused to version 3: Sharpe ratio: -0.3, limit 0.5")
     assert registry.aliases() == {}
+
+
+@pytest.mark.parametrize(
+    ("stage", "figures"),
+    [
+        ("canary", ["has been at paper: 0, limit 1", "trading days at paper: 0, limit 20", "trades at paper: 0"]),
+        ("champion", ["has been at canary: 0, limit 1", "trading days at canary: 0, limit 20", "bars that a market"]),
+    ],
+)
+def test_without_a_record_at_the_stage_before_nobody_is_asked(repo, stage, figures):
+    journal = a_journal(repo)
+
+    request = ask(MODEL, journal, "3", stage, repo)
+
+    assert request.refused.startswith(f"{stage} is refused to version 3: ")
+    assert "\n" not in request.refused
+    assert [figure for figure in figures if figure not in request.refused] == []
+    assert request.verdicts
+
+
+def test_a_month_at_paper_opens_canary_and_not_champion(repo):
+    journal = on_paper(a_journal(repo, **REAL))
+
+    canary, champion = (ask(MODEL, journal, "3", stage, repo) for stage in ("canary", "champion"))
+
+    assert canary.refused is None
+    assert "days with a decision, 2026-11-02 to 2026-11-27" in canary.shown
+    assert "nothing stands there; version 3 at paper: 20 days, 60 trades" in canary.shown
+    assert "has been at canary: 0, limit 1" in champion.refused
+
+
+def test_a_simulated_policy_is_refused_money_by_figure_and_limit(repo):
+    journal = on_paper(a_journal(repo, source="simulated", bars="a simulated market"))
+
+    request = ask(MODEL, journal, "3", "canary", repo)
+
+    assert request.refused == "canary is refused to version 3: bars that a market made: 0, limit 1"
+
+
+def test_the_approval_covers_trades_that_came_after_it_was_shown(repo):
+    registry, journal = Aliases(), on_paper(a_journal(repo, **REAL))
+    asked = ask(MODEL, journal, "3", "canary", repo)
+    trades_for_a_month(journal, Stage.PAPER, symbol="LATER")
+
+    done = answered(registry, journal, vars(asked), an_answer(), ("reviewer",), repo, "promotion/7")
+
+    assert isinstance(done, Promotion)
+    recorded = journal.policy_events(MODEL)[-1]["evidence"]["verdicts"]
+    assert {"gate": "trades at paper", "measured": 120.0}.items() <= next(
+        verdict for verdict in recorded if verdict["gate"] == "trades at paper"
+    ).items()
+
+
+@pytest.mark.parametrize(
+    ("answer", "who", "why"),
+    [
+        (an_answer(chosen="Reject", comment="not yet"), "reviewer", "reviewer rejected it (not yet)"),
+        (an_answer(person=None, chosen="Reject", comment=""), "airflow", "nobody answered in time"),
+        (an_answer(comment=""), "reviewer", "approved without a comment"),
+        (an_answer(person="engineer"), "airflow", "engineer gave the answer"),
+        (None, "airflow", "a task that is marked as done approves nothing"),
+    ],
+)
+def test_whatever_is_no_approval_is_journaled_with_who_and_why(repo, answer, who, why):
+    registry, journal = Aliases(), on_paper(a_journal(repo, **REAL))
+    asked, before = ask(MODEL, journal, "3", "canary", repo), journal.policy_events(MODEL)
+
+    done = answered(registry, journal, vars(asked), answer, ("reviewer",), repo, "promotion/7")
+
+    assert isinstance(done, NotMoved)
+    [refusal] = journal.policy_refusals(MODEL)
+    assert (refusal["version"], refusal["asked"], refusal["actor"]) == ("3", "canary", who)
+    assert why in refusal["reason"]
+    assert refusal["evidence"]["run"] == "promotion/7"
+    assert journal.policy_events(MODEL) == before
+
+
+def test_an_approved_retirement_takes_it_from_every_stage(repo):
+    registry, journal = Aliases(), on_paper(a_journal(repo))
+    asked = ask(MODEL, journal, "3", "retire", repo)
+
+    done = answered(registry, journal, vars(asked), an_answer(), ("reviewer",), repo, "promotion/7")
+
+    assert isinstance(done, Promotion)
+    assert asked.subject == "Retire policy version 3?"
+    assert registry.aliases() == {}
+    assert journal.policy_events(MODEL)[-1]["actor"] == "reviewer"
+
+
+def test_a_rollback_without_a_way_back_is_refused_before_anybody_is_asked(repo):
+    request = ask(MODEL, on_paper(a_journal(repo)), None, "rollback", repo)
+
+    assert "there is no previous champion to go back to" in request.refused
+
+
+def test_a_retirement_does_not_cover_another_ladder_than_was_shown(repo):
+    registry, journal = Aliases(), on_paper(a_journal(repo))
+    asked = ask(MODEL, journal, "3", "retire", repo)
+    promote(registry, journal, "3", Stage.SHADOW, "asha", "to be watched", at=AT)
+
+    done = answered(registry, journal, vars(asked), an_answer(), ("reviewer",), repo, "promotion/7")
+
+    assert isinstance(done, NotMoved)
+    assert "has changed since it was shown" in done.reason
+
+
+@pytest.mark.parametrize("move", ["paper", "retire", "champion"])
+def test_a_move_without_a_version_or_of_an_unknown_one_is_told_in_one_line(repo, move):
+    journal = a_journal(repo)
+
+    with pytest.raises(NotFound, match="no version was given"):
+        ask(MODEL, journal, None, move, repo)
+    with pytest.raises(NotFound, match="no record of its registration"):
+        ask(MODEL, journal, "99", move, repo)

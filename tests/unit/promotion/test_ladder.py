@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.domain.errors import ServiceUnavailable
+from pipelines.domain.verdicts import Verdict
 from pipelines.journal.memory import MemoryJournal
 from pipelines.promotion.ladder import (
     Promotion,
@@ -19,6 +20,9 @@ from pipelines.promotion.ladder import (
 from pipelines.promotion.registration import stages_reached
 from pipelines.promotion.signatures import signatures
 from tests.unit.promotion.builders import AT, GOOD, MODEL, SANE, Aliases, a_registration, registered
+
+#: What a good time at the stage before says
+TRACK = (Verdict("trades", True, 60.0, 50.0, "", ("canary", "champion")),)
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def stood(journal):
 
 def climb(shelf, events, version, *stages, approved_by="asha"):
     for stage in stages:
-        moved = promote(shelf, events, version, stage, "engineer", "test", approved_by=approved_by, at=AT)
+        moved = promote(shelf, events, version, stage, "engineer", "test", approved_by=approved_by, track=TRACK, at=AT)
         assert isinstance(moved, Promotion), str(moved)
     return moved
 
@@ -74,12 +78,47 @@ def test_a_failing_sanity_gate_keeps_it_out_of_paper(shelf, events):
 
 
 def test_canary_asks_for_every_gate_a_person_and_a_time_on_paper(shelf, events):
+    climb(shelf, events, "3", Stage.SHADOW)
+
     refused = promote(shelf, events, "3", Stage.CANARY, "engineer", "looks good")
 
     assert isinstance(refused, Refusal)
-    assert [verdict.gate for verdict in refused.failing] == ["Sharpe ratio"]
+    assert [verdict.gate for verdict in refused.failing] == ["Sharpe ratio", "record at the stage before"]
     assert "no person has approved it" in refused.reasons
-    assert any("has not been at paper or shadow" in reason for reason in refused.reasons)
+    assert "it has not been at paper before" in refused.reasons
+
+
+@pytest.mark.parametrize("stage", [Stage.CANARY, Stage.CHAMPION])
+def test_a_bad_record_or_none_at_the_stage_before_keeps_it_from_money(shelf, events, stage):
+    bad = (replace(TRACK[0], passed=False, measured=12.0),)
+    climb(shelf, events, "1", *((Stage.PAPER, Stage.CANARY) if stage is Stage.CHAMPION else (Stage.PAPER,)))
+
+    refused = [
+        promote(shelf, events, "1", stage, "asha", "good", approved_by="asha", track=track) for track in (bad, ())
+    ]
+
+    assert [each.reasons for each in refused] == [
+        ("trades is 12, the limit is 50",),
+        ("record at the stage before is 0, the limit is 1",),
+    ]
+
+
+def test_what_was_retired_begins_anew(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.RETIRED)
+
+    refused = promote(shelf, events, "1", Stage.CHAMPION, "asha", "good", approved_by="asha", track=TRACK)
+
+    assert isinstance(refused, Refusal)
+    assert refused.reasons == ("it has not been at canary before",)
+
+
+def test_the_champion_is_retired_only_when_that_is_said(shelf, events):
+    climb(shelf, events, "1", Stage.PAPER, Stage.CANARY, Stage.CHAMPION)
+
+    moved = promote(shelf, events, "1", Stage.RETIRED, "asha", "no more", champion_too=True, at=AT)
+
+    assert isinstance(moved, Promotion)
+    assert stood(events) == {}
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", "airflow", "Demo"])
@@ -107,7 +146,7 @@ def test_a_version_that_no_commit_makes_gets_no_further_than_paper(shelf, events
     registered(events, "4", commit=None)
     climb(shelf, events, "4", Stage.PAPER)
 
-    refused = promote(shelf, events, "4", Stage.CANARY, "asha", "good", approved_by="asha")
+    refused = promote(shelf, events, "4", Stage.CANARY, "asha", "good", approved_by="asha", track=TRACK)
 
     assert isinstance(refused, Refusal)
     assert refused.reasons == ("no commit makes it",)
@@ -226,10 +265,7 @@ def test_the_aliases_show_what_the_record_says(shelf, events):
     assert stood(events) == {"paper": "2", "canary": "2", "champion": "2", "previous": "1"}
 
     rollback(shelf, events, "asha", "drawdown", at=AT)
-    assert stood(events) == {"paper": "2", "canary": "2", "champion": "1"}
-
-    climb(shelf, events, "2", Stage.RETIRED)
-    assert stood(events) == {"champion": "1"}
+    assert stood(events) == {"champion": "1"}, "what was rolled back stands nowhere"
     assert shelf.aliases() == {"candidate": "3", "champion": "1"}
 
 

@@ -74,9 +74,9 @@ def test_an_engineer_triggers_a_promotion_and_edits_nothing_of_it(rules):
     assert writers(rules, "RUN", None, "POST") == {"admin"}
 
 
-def test_nobody_writes_the_answer_of_an_approval_into_xcom(rules):
-    assert writers(rules, "XCOM", "promotion", "POST", "PUT", "DELETE") == set()
-    assert writers(rules, "XCOM", None, "POST", "PUT", "DELETE") == set()
+def test_nobody_writes_what_tasks_hand_on(rules):
+    for dag in ("training", "promotion", None):
+        assert writers(rules, "XCOM", dag, "POST", "PUT", "DELETE") == set()
 
 
 def test_a_dag_without_an_approval_stays_with_its_engineers(rules):

@@ -1,0 +1,122 @@
+"""The rule by which a candidate takes paper without a person.
+
+It must be newer than all that has stood there, better than what stands there, judged as the checkout judges, made from
+a commit, and registered by a training run; and it waits until the market's day is over. What fails the rule stays at
+shadow, and a person may still promote it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from pipelines.domain.bars import IST
+from pipelines.domain.trading_phases import Group, phases_on
+from pipelines.domain.verdicts import Verdict
+from pipelines.promotion.registration import Registration
+from pipelines.promotion.stages import Stage
+
+PROTECTS = (Stage.PAPER.value,)
+#: Sections of `params.yaml` that say on which bars and how strictly a policy is judged
+JUDGING = ("ingest", "validate", "evaluation", "gates")
+#: Keys that a run may set and that judge nothing: the lake is pinned as of the run
+PINNED = frozenset({"ingest.as_of"})
+
+
+def judge_candidate(
+    candidate: Registration,
+    standing: Registration | None,
+    before: Iterable[Registration],
+    differing: Sequence[str],
+    min_sharpe_gain: float,
+) -> tuple[Verdict, ...]:
+    """Verdicts of the rule, all but the time of day.
+
+    Parameters
+    ----------
+    standing : what stands at paper; None if nothing does
+    before : all that has ever stood there
+    differing : judging numbers of its run that are not the checkout's, see `judged_otherwise`
+    min_sharpe_gain : by which its Sharpe ratio must be above that of what stands there
+    """
+    newest = max((each.at for each in before), default=None)
+    rule = [
+        _holds("registered by a training run", candidate.run is not None, candidate.run or "by hand"),
+        _holds("made from a commit", candidate.commit is not None, candidate.commit or "from uncommitted inputs"),
+        Verdict(
+            "judging numbers that are not the checkout's",
+            not differing,
+            float(len(differing)),
+            0.0,
+            "; ".join(differing) or "bars, costs and limits are those of params.yaml as it is now",
+            PROTECTS,
+        ),
+        _holds(
+            "newer than what has stood at paper",
+            newest is None or candidate.at > newest,
+            f"registered {_moment(candidate.at)}, the newest there {_moment(newest)}",
+        ),
+    ]
+    return (*rule, *(_better(candidate, standing, min_sharpe_gain) if standing is not None else ()))
+
+
+def market_is_busy(now: datetime) -> str | None:
+    """Why no policy is moved at this moment, None if one may be: from the pre-open to the last phase of a trading day.
+
+    A day that the calendar does not cover counts as a trading day if it is a weekday.
+    """
+    now = now.astimezone(IST)
+    spans = [span for group in Group for span in phases_on(group, now.date())]
+    if not spans:
+        return None
+    begins, ends = min(span.start for span in spans), max(span.end for span in spans)
+    if not begins <= now < ends:
+        return None
+    return f"the market's day is on until {ends:%H:%M}; it is looked at again after that"
+
+
+def judged_otherwise(now: Mapping, then: Mapping) -> tuple[str, ...]:
+    """Judging numbers that differ between two contents of `params.yaml`, in words: the checkout's and a run's."""
+    here, there = _flat({name: now.get(name, {}) for name in JUDGING}), _flat({n: then.get(n, {}) for n in JUDGING})
+    return tuple(
+        f"{key}: {here.get(key)} here, {there.get(key)} in the run"
+        for key in sorted(here.keys() | there.keys())
+        if key not in PINNED and here.get(key) != there.get(key)
+    )
+
+
+def _better(candidate: Registration, standing: Registration, min_gain: float) -> tuple[Verdict, ...]:
+    """Figures of both registrations, after charges, out of sample; a figure that one lacks is no proof."""
+    there = f"version {standing.version} stands there"
+    same = _market(candidate) == _market(standing)
+    verdicts = [_holds("judged on the same market", same, f"{_market(candidate)}; {there}, on {_market(standing)}")]
+    for name, gate, gain in (
+        ("sharpe", "Sharpe ratio above what stands at paper", min_gain),
+        ("deflated_sharpe", "deflated Sharpe ratio of what stands at paper", None),
+    ):
+        ours, theirs = candidate.metrics.get(name), standing.metrics.get(name)
+        limit = None if theirs is None else theirs + (gain or 0.0)
+        above = ours is not None and (limit is None or (ours > limit if gain is not None else ours >= limit))
+        verdicts.append(Verdict(gate, above, ours, limit, there, PROTECTS))
+    return tuple(verdicts)
+
+
+def _market(registration: Registration) -> str:
+    edge = "" if registration.planted_edge is None else f", planted edge {registration.planted_edge}"
+    return f"{registration.source}{edge}, {registration.interval} bars"
+
+
+def _holds(gate: str, claim: bool, evidence: str) -> Verdict:
+    return Verdict(gate, claim, 1.0 if claim else 0.0, 1.0, evidence, PROTECTS)
+
+
+def _moment(at: datetime | None) -> str:
+    return "nothing" if at is None else f"{at.astimezone(IST):%Y-%m-%d %H:%M:%S}"
+
+
+def _flat(content: Mapping, prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

@@ -1,0 +1,169 @@
+"""`tradesage ladder`, `rollback`, `retire` and `shadow`: what they record, and that they need no MLflow."""
+
+import sys
+import time
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from pipelines.domain.bars import IST
+from pipelines.domain.verdicts import Verdict
+from pipelines.journal import journal_at
+from pipelines.journal.postgres import database_url
+from pipelines.promotion.ladder import Promotion, Stage, promote
+from pipelines.promotion.signatures import signatures
+from serving import commands
+from tests.conftest import workspace_at
+from tests.integration.test_commands import Ended
+from tests.unit.promotion.builders import Aliases, registered
+
+MODEL = "ladder-commands"
+TRACK = (Verdict("trades", True, 60.0, 50.0, "", ("canary", "champion")),)
+AT = datetime(2026, 11, 20, 18, 0, tzinfo=IST)
+
+
+class Shelf(Aliases):
+    model = MODEL
+
+
+@pytest.fixture
+def journal(own_postgres):
+    """A journal in which version 1 was champion before version 2; emptied of its moves for each test."""
+    journal = journal_at(database_url("journal"))
+    with create_engine(database_url("journal")).begin() as connection:
+        connection.execute(text("delete from policy_events where model = :model"), {"model": MODEL})
+    for hour, version in enumerate(("1", "2", "3")):
+        registered(journal, version, MODEL, at=AT + timedelta(hours=hour))
+    for version in ("1", "2"):
+        for stage in (Stage.PAPER, Stage.CANARY, Stage.CHAMPION):
+            moved = promote(Shelf(), journal, version, stage, "asha", "good", approved_by="asha", track=TRACK)
+            assert isinstance(moved, Promotion), str(moved)
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def tradesage(tmp_path, monkeypatch, capsys, journal):
+    paths, _ = workspace_at(tmp_path / "checkout", {"promotion.model": MODEL})
+    monkeypatch.setattr(commands, "ROOT", paths.root)
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["tradesage", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
+        told = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), told.out, told.err)
+
+    return run
+
+
+@pytest.fixture
+def mlflow_away(own_postgres):
+    """MLflow's database refuses every connection."""
+    database_url("mlflow")
+    server = create_engine(database_url("postgres"), isolation_level="AUTOCOMMIT")
+
+    def allow(word: str) -> None:
+        with server.connect() as connection:
+            connection.execute(text(f"alter database mlflow allow_connections {word}"))
+            connection.execute(text("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'mlflow'"))
+
+    allow("false")
+    yield
+    allow("true")
+    server.dispose()
+
+
+def stands(journal) -> dict[str, str]:
+    found = signatures(journal.policy_events(MODEL))
+    return {stage: each.version for stage, each in found.items() if stage != "candidate"}
+
+
+def test_a_rollback_brings_the_champion_before_back_and_says_who_and_why(tradesage, journal):
+    ended = tradesage("rollback", "--reason", "drawdown", "--by", "asha@desk")
+
+    assert ended.code == 0
+    assert "version 1 of ladder-commands is champion now; version 2 is retired" in ended.out
+    assert stands(journal) == {"champion": "1"}
+    last = journal.policy_events(MODEL)[-1]
+    assert (last["actor"], last["reason"]) == ("asha@desk", "drawdown")
+    assert journal.audit_entries()[-1].actor == "asha@desk"
+    assert journal.audit_broken_at() is None
+
+
+def test_a_second_rollback_is_refused_in_one_line(tradesage, journal):
+    tradesage("rollback", "--reason", "drawdown")
+
+    ended = tradesage("rollback", "--reason", "more")
+
+    assert ended.code == 1
+    assert "there is no previous champion to go back to" in ended.out
+    assert stands(journal) == {"champion": "1"}
+
+
+def test_mlflow_away_stops_neither_rollback_nor_retirement(tradesage, journal, mlflow_away):
+    began = time.monotonic()
+
+    back = tradesage("rollback", "--reason", "drawdown")
+    away = tradesage("retire", "1", "--reason", "no more", "--force")
+
+    assert time.monotonic() - began < 10.0, "MLflow itself would try for a minute and a half"
+    assert (back.code, away.code) == (0, 0), back.err + away.err
+    assert "what is served follows the journal" in back.out
+    assert stands(journal) == {}
+
+
+def test_retiring_takes_a_version_from_every_stage(tradesage, journal):
+    tradesage("rollback", "--reason", "drawdown")
+    tradesage("shadow", "3", "--reason", "to be watched")
+
+    ended = tradesage("retire", "3", "--reason", "odd trades")
+
+    assert ended.code == 0
+    assert stands(journal) == {"champion": "1"}
+    assert journal.policy_events(MODEL)[-1]["reason"] == "odd trades"
+
+
+def test_the_champion_is_retired_only_with_force(tradesage, journal):
+    refused = tradesage("retire", "2", "--reason", "old")
+    forced = tradesage("retire", "2", "--reason", "old", "--force")
+
+    assert (refused.code, forced.code) == (1, 0)
+    assert "promote another or roll back first" in refused.out
+    assert "champion" not in stands(journal)
+
+
+@pytest.mark.parametrize("command", [("rollback",), ("retire", "2"), ("shadow", "3")])
+def test_an_empty_reason_moves_nothing(tradesage, journal, command):
+    before = journal.policy_events(MODEL)
+
+    ended = tradesage(*command, "--reason", " ")
+
+    assert ended.code == 1
+    assert ended.err.startswith("tradesage: BadInput: the reason is empty")
+    assert journal.policy_events(MODEL) == before
+
+
+def test_an_unknown_version_is_refused_in_one_line(tradesage):
+    ended = tradesage("retire", "99", "--reason", "old")
+
+    assert ended.code == 1
+    assert "the journal has no record of its registration" in ended.out
+
+
+def test_the_ladder_shows_what_stands_where_what_waits_and_what_was_refused(tradesage, journal):
+    no = {"model": MODEL, "version": "2", "asked": "champion", "actor": "reviewer", "at": AT}
+    journal.record_policy_refusal(**no, reason="not yet", evidence={"by_hand": True})
+
+    ended = tradesage("ladder")
+
+    assert ended.code == 0
+    lines = {line.split("│")[1].strip(): line for line in ended.out.splitlines() if line.startswith("│")}
+    assert "asha" in lines["champion"]
+    assert [lines[stage].split("│")[2].strip() for stage in ("champion", "previous", "canary")] == ["2", "1", "2"]
+    assert lines["shadow"].split("│")[2].strip() == "–"
+    assert "version 3 waits for shadow, registered 2026-11-20 20:00" in ended.out
+    assert "champion refused to version 2 by reviewer: not yet" in ended.out

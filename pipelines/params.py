@@ -378,6 +378,8 @@ def load_params(path: Path) -> Params:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadParams(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise BadParams(f"{path} cannot be read ({error.strerror}); mend its rights or its disk") from None
     if not isinstance(content, dict):
         raise BadParams(f"{path} holds {type(content).__name__}, a mapping of sections was expected")
     return params_from(content, str(path))

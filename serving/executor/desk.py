@@ -1,7 +1,7 @@
 """What the parts of a trading session share: its terms, the two books' keepers, the moment, and the open trades."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,6 +11,7 @@ import structlog
 
 from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.exits import ExitSchedule
+from pipelines.domain.halts import HaltEvent
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import Session as TradingDay
 from pipelines.domain.orders import Product
@@ -64,6 +65,7 @@ class Terms:
     restrictions: Callable[[], tuple[Restriction, ...]] = tuple  #: read anew each day
     actions: Callable[[datetime], KnownActions] = lambda at: KnownActions()  #: by a moment; read anew each day
     halt_file: Path | None = None  #: stops trading while it is there
+    asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time
 
 
@@ -103,7 +105,7 @@ class Desk:
     trading: Trading = field(init=False)
 
     def __post_init__(self) -> None:
-        self.trading = Trading(self.terms.account, self.journal, self.terms.halt_file)
+        self.trading = Trading(self.terms.account, self.journal, self.terms.halt_file, self.terms.asked)
 
     @property
     def account(self) -> str:

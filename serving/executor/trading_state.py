@@ -5,6 +5,7 @@ says while the journal does not answer holds at once and is written down when it
 """
 
 import json
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -34,10 +35,18 @@ class Trading:
     journal : AnyJournal
     file : Path or None
         Where a halt may stand without a journal; None: nowhere
+    asked : function
+        What a person has said at the executor's own door since the last call
     """
 
-    def __init__(self, account: str, journal: AnyJournal, file: Path | None = None):
-        self._account, self._journal, self._file = account, journal, file
+    def __init__(
+        self,
+        account: str,
+        journal: AnyJournal,
+        file: Path | None = None,
+        asked: Callable[[], Iterable[HaltEvent]] = tuple,
+    ):
+        self._account, self._journal, self._file, self._asked = account, journal, file, asked
         self._noted: list[HaltEvent] = []  # as the journal has them
         self._unsaved: list[HaltEvent] = []  # said while the journal did not answer
         self._news: list[HaltEvent] = []  # of those, what `poll` has not told yet
@@ -62,7 +71,9 @@ class Trading:
         return Verdict("trading halted", not halted, float(halted), 0.0, self.state.reason)
 
     def poll(self, now: datetime) -> list[HaltEvent]:
-        """Read what was said since the last look, in the journal and by the file; returns what is new."""
+        """Read what was said since the last look, at the door, in the journal and by the file; returns what is new."""
+        for event in self._asked():  # first, and it holds at once: it needs no neighbour
+            self._hold(event)
         self._read()
         asked = self._asked_by_file(now)
         if asked is not None:
@@ -85,24 +96,34 @@ class Trading:
         return True
 
     def _say(self, event: HaltEvent) -> None:
+        self._hold(event)
+        self._read()
+
+    def _hold(self, event: HaltEvent) -> None:
         LOG.warning(f"trading: {event.word}", cause=event.cause.value, reason=event.reason, actor=event.actor)
         self._unsaved.append(event)
         self._refold()
-        self._read()
 
     def _read(self) -> None:
         """Write down what could not be, then read what is new."""
         try:
+            self._take_new()
+            told = bool(self._unsaved)
             while self._unsaved:
-                self._journal.record_halt(self._account, self._unsaved[0])
+                if self._unsaved[0] not in self._noted:  # who said it at the door may have written it down
+                    self._journal.record_halt(self._account, self._unsaved[0])
                 self._unsaved.pop(0)
-            found = self._journal.halt_events(self._account, after=self._seen)
+            if told:
+                self._take_new()
         except ServiceUnavailable as error:
             if self._readable:
                 LOG.error("halts cannot be read; nothing is entered", error=str(error))
             self._readable = False
             return
         self._readable = True
+
+    def _take_new(self) -> None:
+        found = self._journal.halt_events(self._account, after=self._seen)
         if found:
             self._seen = found[-1][0]
             self._news += [event for _, event in found]

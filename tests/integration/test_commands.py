@@ -13,7 +13,7 @@ from pipelines.journal import postgres
 from pipelines.params import load_params
 from pipelines.paths import Paths
 from pipelines.tables import write_json
-from serving import commands, processes
+from serving import all_processes, commands, processes
 from tests.conftest import ROOT, workspace_at
 
 SANE = Verdict("largest position", True, 0.08, 0.12, "share of equity", ("shadow", "paper"))
@@ -132,7 +132,7 @@ def test_up_with_a_taken_port_starts_nothing(tradesage, checkout):
 
     assert_refused(ended, "PortTaken", "is taken", "in params.yaml")
     assert files(checkout) == before
-    assert processes.running_up() is None
+    assert all_processes.running_up() is None
 
 
 def test_every_process_that_listens_has_its_port_checked(own_postgres):

@@ -14,7 +14,7 @@ import yaml
 
 from pipelines.domain.errors import PortTaken, ServiceUnavailable
 from pipelines.params import params_from
-from serving import processes
+from serving import all_processes, processes
 from serving.process import Process, accepts, answers, free_port
 from tests.conftest import ROOT, params_content
 
@@ -40,9 +40,9 @@ def test_up_refuses_a_taken_port_before_it_starts_anything(own_postgres):
         params = own_params(mlflow_port=taken.getsockname()[1])
 
         with pytest.raises(PortTaken, match=r"wanted for mlflow, .* set serving\.mlflow_port"):
-            processes.up(params, only=("postgres", "mlflow"))
+            all_processes.up(params, only=("postgres", "mlflow"))
 
-    assert processes.running_up() is None
+    assert all_processes.running_up() is None
 
 
 def test_an_unknown_process_is_named(own_postgres):
@@ -64,7 +64,7 @@ def test_a_line_of_the_procfile_waits_runs_and_starts_again(tmp_path):
 import sys
 from pathlib import Path
 from serving.process import Process
-from serving.processes import supervise
+from serving.supervising import supervise
 child = Process("child", (sys.executable, "-c", "print('ran', flush=True); raise SystemExit(3)"))
 child.missing = lambda: None if Path({str(ready)!r}).exists() else "a file"
 supervise(child)
@@ -80,29 +80,55 @@ supervise(child)
     assert "child ended with code 3; starting it again" in said
 
 
-def test_up_starts_in_the_background_and_down_ends_it(tmp_path, monkeypatch):
-    state = Path(tempfile.mkdtemp(prefix="ts-", dir="/tmp"))  # not the shared one: `down` ends its PostgreSQL
+#: Answers everything, as MLflow answers who has its log-in
+SERVER = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+@pytest.fixture
+def own_state(monkeypatch):
+    """A state folder that is not shared: `down` ends its PostgreSQL."""
+    state = Path(tempfile.mkdtemp(prefix="ts-", dir="/tmp"))
     state.chmod(0o755)
     monkeypatch.setenv("TRADESAGE_STATE", str(state))
-    params = own_params()
-    procfile = tmp_path / "Procfile"  # ours, because a line of the shipped one reads the ports of the checkout
-    procfile.write_text(
-        "postgres: python -m serving.processes postgres\n"
-        f"mlflow: python -m http.server {params.serving.mlflow_port} --bind 127.0.0.1\n",
-        encoding="utf-8",
-    )
-    monkeypatch.setattr(processes, "_procfile", lambda: procfile)
+    yield state
+    all_processes.down()
+    shutil.rmtree(state)
 
-    processes.up(params, only=("postgres", "mlflow"))
-    pid, answered = processes.running_up(), answers(f"http://127.0.0.1:{params.serving.mlflow_port}/health")
-    processes.down()
+
+def lines_of(monkeypatch, folder: Path, **lines: str) -> None:
+    """Let `up` start these instead of the shipped Procfile, whose lines read the ports of the checkout."""
+    procfile = folder / "Procfile"
+    procfile.write_text("".join(f"{name}: {line}\n" for name, line in lines.items()), encoding="utf-8")
+    monkeypatch.setattr(all_processes, "_procfile", lambda: procfile)
+
+
+def a_server(folder: Path, port: int) -> str:
+    (folder / "server.py").write_text(SERVER, encoding="utf-8")
+    return f"python {folder / 'server.py'} {port}"
+
+
+def test_up_starts_in_the_background_and_down_ends_it(tmp_path, monkeypatch, own_state):
+    params = own_params()
+    port = params.serving.mlflow_port
+    lines_of(monkeypatch, tmp_path, postgres="python -m serving.processes postgres", mlflow=a_server(tmp_path, port))
+
+    all_processes.up(params, only=("postgres", "mlflow"), timeout_s=30)
+    pid, answered = all_processes.running_up(), answers(f"http://127.0.0.1:{port}/health")
+    all_processes.down()
 
     assert pid
     assert answered
-    assert processes.running_up() is None
-    assert not accepts(params.serving.mlflow_port)
-    processes.down()  # nothing to end is no error
-    shutil.rmtree(state)
+    assert all_processes.running_up() is None
+    assert not accepts(port)
+    all_processes.down()  # nothing to end is no error
 
 
 def test_compose_lists_the_same_processes_and_everything_it_names_exists():

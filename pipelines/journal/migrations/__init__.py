@@ -15,10 +15,11 @@ def migrate(url: str) -> None:
 
     Raises
     ------
-    ServiceUnavailable : if PostgreSQL does not answer.
+    ServiceUnavailable : if PostgreSQL does not answer, or a later release has brought the schema further.
     """
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     engine = create_engine(url)
     try:
@@ -31,5 +32,9 @@ def migrate(url: str) -> None:
     except OperationalError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise ServiceUnavailable(f"PostgreSQL does not answer ({reason}); start it: make up") from None
+    except CommandError as error:
+        raise ServiceUnavailable(
+            f"the journal has a schema that this release does not know ({error}); use the release that made it"
+        ) from None
     finally:
         engine.dispose()

@@ -1,0 +1,84 @@
+"""What runs and where, by asking each process itself; whether a supervisor is known does not matter."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from serving import leftovers
+from serving.policy_reason import NONE_YET, policy_trouble
+from serving.process import Process, accepts
+
+#: What Airflow calls the heartbeats of the processes that do not listen
+HEARTBEATS = {"airflow-scheduler": "scheduler", "airflow-dag-processor": "dag_processor"}
+
+
+def show_status(wanted: Mapping[str, Process], caption: str) -> None:
+    """Print a table of the processes, their states and addresses."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("process", "state", "address", caption=caption)
+    heartbeats = _heartbeats(wanted["airflow-api-server"]) if "airflow-api-server" in wanted else {}
+    running = {each.name for each in leftovers.marked()}
+    for name, process in wanted.items():
+        if name in HEARTBEATS:
+            table.add_row(name, _silent_state(name, name in running, heartbeats), "")
+        else:
+            table.add_row(name, state_of(process), process.url)
+    Console().print(table)
+
+
+def state_of(process: Process) -> str:
+    """In a few words, whether it answers, and if not, why."""
+    if process.name == "postgres":
+        return _postgres_state()
+    if process.port is None:
+        return "started"
+    if process.healthy():
+        trouble = policy_trouble(process.url) if process.name == "policy" else None
+        return f"answers, but {trouble}" if trouble else "answers"
+    if process.name == "policy" and accepts(process.port):
+        return f"waits for a policy on its alias: {policy_trouble(process.url) or NONE_YET}"
+    if process.missing and (reason := process.missing()):
+        return f"waits for {reason}"
+    holder = leftovers.holder_of(process.port)
+    return f"does not answer; {holder.name()} (pid {holder.pid}) has its port" if holder else "does not answer"
+
+
+def _postgres_state() -> str:
+    from pipelines.domain.errors import ServiceUnavailable
+    from pipelines.journal import embedded
+    from pipelines.journal.postgres import require_named_server
+
+    if os.environ.get("TRADESAGE_DATABASE_URL"):
+        try:
+            require_named_server()
+        except ServiceUnavailable as error:
+            return f"does not answer: {error}"
+        return "answers"
+    return "answers" if embedded.answering() else "does not run"
+
+
+def _silent_state(name: str, runs: bool, heartbeats: Mapping[str, Any]) -> str:
+    """Of a process that does not listen: what Airflow hears of it, and whether it is there at all.
+
+    Airflow calls one healthy for half a minute after its death; a process that is not there does not answer.
+    """
+    told = heartbeats.get(HEARTBEATS[name]) or {}
+    latest = told.get(f"latest_{HEARTBEATS[name]}_heartbeat")
+    since = f"{(datetime.now(UTC) - datetime.fromisoformat(latest)).total_seconds():.0f} s" if latest else None
+    heard = f"Airflow heard it {since} ago" if since else "Airflow has not heard it"
+    if not runs:
+        return f"does not run; {heard}" if heartbeats else "does not run"
+    return "answers" if told.get("status") == "healthy" else f"runs; {heard}"
+
+
+def _heartbeats(api_server: Process) -> Mapping[str, Any]:
+    try:
+        told = httpx.get(str(api_server.health_url), timeout=2, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -11,11 +11,13 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
+from pipelines.deadlines import within
 from pipelines.domain.errors import ServiceUnavailable
+from pipelines.journal.connecting import engine_at
 from pipelines.paths import state_folder
 
 #: Seconds a server has to answer at first; one that accepts and says nothing would be waited for without end
@@ -97,9 +99,9 @@ def _start_embedded() -> str:
 
 
 def _create_missing(admin, database: str) -> None:
-    engine = create_engine(admin, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": CONNECT_S})
+    engine = engine_at(admin, isolation_level="AUTOCOMMIT")
     try:
-        with engine.connect() as connection:
+        with within(CONNECT_S), engine.connect() as connection:
             known = connection.execute(text("select 1 from pg_database where datname = :name"), {"name": database})
             if known.first() is None:
                 with suppress(ProgrammingError):  # another process was first

@@ -9,7 +9,6 @@ import secrets
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from pipelines.domain.bars import IST
@@ -17,7 +16,9 @@ from pipelines.domain.errors import BadInput, PortTaken, ServiceUnavailable
 from serving.executor.access import keep_token, keys_for, token_file
 from serving.executor.kite_client import KITE, LOOPBACK
 from serving.executor.login import Token, exchange_request_token, login_page, paper_log_in, request_token_from
+from serving.small_server import SmallHandler, SmallServer
 
+PLAIN = "text/plain; charset=utf-8"
 PATIENCE_S = 300.0  #: a request token lives for minutes, so does the wait for it
 Say = Callable[[str], None]
 Ask = Callable[[str], str]
@@ -84,7 +85,7 @@ class Redirect:
     def __init__(self, port: int, state: str):
         self._found, self._come = "", threading.Event()
         try:
-            self._server = HTTPServer(("127.0.0.1", port), self._handler(state))
+            self._server = SmallServer(("127.0.0.1", port), self._handler(state))
         except OSError as error:
             raise PortTaken(f"port {port} cannot be listened on ({error.strerror}); choose another --port") from None
 
@@ -102,31 +103,23 @@ class Redirect:
             raise ServiceUnavailable(f"no log-in came back within {seconds:.0f} s; run tradesage login once more")
         return self._found
 
-    def _handler(self, state: str) -> type[BaseHTTPRequestHandler]:
+    def _handler(self, state: str) -> type[SmallHandler]:
         redirect = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(SmallHandler):
             def do_GET(self) -> None:
+                super().do_GET()
+                if redirect._found:  # the browser has its answer before we leave
+                    redirect._come.set()
+
+            def answer_to(self, path: str) -> tuple[int, str, bytes]:
                 try:
-                    if f"state={state}" not in self.path.partition("?")[2].split("&"):
+                    if f"state={state}" not in path.partition("?")[2].split("&"):
                         raise BadInput("this is no redirect of the log-in that is awaited")
-                    found = request_token_from(self.path, state)
+                    found = request_token_from(path, state)
                 except BadInput as error:
-                    self._answer(400, str(error))
-                    return
-                self._answer(200, "TradeSage has what it needs; this page may be closed.")
+                    return 400, PLAIN, str(error).encode()
                 redirect._found = found
-                redirect._come.set()
-
-            def _answer(self, status: int, line: str) -> None:
-                body = line.encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "text/plain; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *what: object) -> None:
-                """The address carries the request token: it is not logged."""
+                return 200, PLAIN, b"TradeSage has what it needs; this page may be closed."
 
         return Handler

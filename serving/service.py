@@ -9,7 +9,6 @@ TRADESAGE_POLL_SECONDS.
 """
 
 import gc
-import hmac
 import json
 import logging
 import os
@@ -29,8 +28,8 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a single row gains nothing from threads, the neighbours lose
 
 import bentoml
+import uvicorn.config
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipelines.credentials import credential
 from pipelines.domain.bars import IST
@@ -40,13 +39,12 @@ from pipelines.policy.bundle import Bundle
 from pipelines.policy.decide import decide
 from pipelines.promotion.registration import UNREGISTERED, Registration
 from pipelines.promotion.signatures import Signature, signatures
-from serving.request_body import given_again
+from serving.guard import Guard
+from serving.guard import refused as _refusal
+from serving.known_hosts import KnownHosts
 from serving.wire import decision_to_wire, money_in, row_from_wire
 
 ROOT = Path(__file__).resolve().parents[1]  #: the checkout
-#: 500 instruments with 200 features each are about 2 MB
-LARGEST_BODY = 8_000_000
-OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
 RETRY_S = 30.0
 WARM_UP_ROWS = 64
 #: Seconds a thread may keep the interpreter while another waits: Python's own 5 ms, spent on a look at the registry,
@@ -208,52 +206,6 @@ def warm_up(bundle: Bundle) -> None:
         decide(bundle, [row], Decimal(1_000_000))
 
 
-class Guard:
-    """Refuses requests without the token (401), bodies that are too large (413) or no JSON object (400).
-
-    Health and metrics are open. BentoML's own pages are not: they load scripts from elsewhere, and nobody needs them.
-    """
-
-    def __init__(self, app: ASGIApp, token: str):
-        self._app, self._expected = app, f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
-            await self._app(scope, receive, send)
-            return
-        refusal, body = None, b""
-        if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):
-            refusal = _refusal(401, "the policy service wants its token: Authorization: Bearer <policy_token>")
-        elif scope["method"] == "POST":
-            body, refusal = await _body(receive)
-        if refusal is not None:
-            await refusal(scope, receive, send)
-        else:
-            await self._app(scope, given_again(body, receive), send)
-
-
-async def _body(receive: Receive) -> tuple[bytes, JSONResponse | None]:
-    """The whole body, or why it is refused; no more is kept of it than may come."""
-    parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        part = message.get("body", b"")
-        size += len(part)
-        if size > LARGEST_BODY:
-            return b"", _refusal(413, f"the request is larger than {LARGEST_BODY:,} bytes; send fewer rows at once")
-        parts.append(part)
-        more = message.get("more_body", False)
-    body = b"".join(parts)
-    if not body.lstrip().startswith(b"{"):
-        return b"", _refusal(400, "BadInput: the body is no JSON object; send {} or what the API describes")
-    return body, None
-
-
-def _refusal(status: int, line: str) -> JSONResponse:
-    return JSONResponse({"error": line}, status_code=status)
-
-
 @bentoml.service(
     name="policy",
     workers=1,  # one worker swaps for all; more replicas are more processes
@@ -341,6 +293,9 @@ class PolicyService:
 
 
 PolicyService.add_asgi_middleware(Guard, token=credential("policy_token"))  # type: ignore[attr-defined]
+PolicyService.add_asgi_middleware(KnownHosts)  # type: ignore[attr-defined]
+#: BentoML starts uvicorn itself, by this name
+uvicorn.config.HTTP_PROTOCOLS["auto"] = "serving.bounded_connections:BoundedConnection"
 
 
 def _configured() -> tuple[str, str]:
@@ -357,13 +312,17 @@ def _configured() -> tuple[str, str]:
 def _rows(wire: Any) -> list[FeatureRow]:
     if not isinstance(wire, list):
         raise BadInput(f"rows is {type(wire).__name__}, a list of feature rows was expected")
-    return [row_from_wire(row, f"row {number}") for number, row in enumerate(wire)]
+    rows = [row_from_wire(row, f"row {number}") for number, row in enumerate(wire)]
+    if len({row.symbol for row in rows}) < len(rows):
+        twice = Counter(row.symbol for row in rows).most_common(1)[0][0]
+        raise BadInput(f"rows has {twice} twice; one row an instrument was expected")
+    return rows
 
 
 def _equity(wire: Any) -> Decimal:
     equity = money_in(wire, "equity_inr")
     if equity <= 0:
-        raise BadInput(f"equity_inr = {wire!r:.80}, an amount above zero was expected")
+        raise BadInput(f"equity_inr = {wire:.80}, an amount above zero was expected")
     return equity
 
 

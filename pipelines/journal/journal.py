@@ -2,18 +2,18 @@
 
 import hashlib
 import threading
-import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, PendingRollbackError, SQLAlchemyError
 
+from pipelines.deadlines import within
 from pipelines.domain.bars import IST
 from pipelines.domain.equity import EquityDay
 from pipelines.domain.errors import AlreadyRunning, BooksDiffer, JournalAway, NotFound
@@ -24,6 +24,7 @@ from pipelines.domain.positions import Position
 from pipelines.domain.signals import Decision
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.chain import FIRST, AuditEntry, broken_at, linked
+from pipelines.journal.connecting import PATIENT, TimeLimits, engine_at
 from pipelines.journal.ladder_records import LadderRecords
 from pipelines.journal.rows import (
     as_json,
@@ -44,26 +45,30 @@ from pipelines.journal.rows import (
     outcome_row,
     position_from,
     position_row,
+    storable,
 )
 
 _AUDIT_LOCK = 7_071_002
-LOCK_LINGERS_S = 3.0  #: PostgreSQL may hold a lost connection's lock so long
 COUNTED = ("decisions", "intents", "orders", "fills", "outcomes", "risk_events")
+#: What the writer writes to; a lock that another holds on any of them keeps its notes out
+WRITTEN = (*COUNTED, "accounts", "equity_days", "order_events", "positions", "halts", "audit")
 
 
 class Journal(LadderRecords):
     """What happened, by account. An account is a broker's client, or one run of the paper exchange.
 
-    Every method raises `JournalAway`, in one line, if PostgreSQL does not answer or cannot write.
+    Every method raises `JournalAway`, in one line, if PostgreSQL does not answer within `limits` or cannot write.
 
     The holder of the writer's lock reads and writes by the connection that holds it: what it could write, it wrote as
     the writer. When that connection is lost, the lock is, and nothing is written until it is taken again.
     """
 
     away: str | None = None  #: why PostgreSQL cannot be written to; told only by a journal that waits for it
+    alarms: Sequence[str] = ()  #: told by a journal that takes over what has waited
 
-    def __init__(self, url: str):
-        self._engine = create_engine(url, pool_pre_ping=True, pool_size=3, connect_args={"connect_timeout": 5})
+    def __init__(self, url: str, limits: TimeLimits = PATIENT):
+        self._name = f"tradesage {uuid.uuid4().hex}"  # of our sessions at the server, also those of lost connections
+        self._engine, self._limits = engine_at(url, limits, self._name, pool_size=3), limits
         self._writer: Connection | None = None  # holds the lock
         self._account: str | None = None  # whose writer we are, or were before an outage
         self._one_at_a_time = threading.RLock()
@@ -96,21 +101,29 @@ class Journal(LadderRecords):
         Raises
         ------
         AlreadyRunning : if another process has become the writer meanwhile.
-        JournalAway : if PostgreSQL does not answer.
+        JournalAway : if PostgreSQL does not answer, or has not ended our lost connection yet: what that was asked last
+            may still happen, and has to happen before what waits.
         """
-        if self._account is None or self._still_writer():
-            return
+        with within(self._limits.call_s):
+            if self._account is not None and not self._still_writer():
+                self._take_lock_anew()
+
+    def _take_lock_anew(self) -> None:
         account = self._account
+        assert account is not None
         self._let_lock_go()
         self._account = account  # also if it fails now: it is tried again
-        deadline = time.monotonic() + LOCK_LINGERS_S
-        while True:
-            try:
-                return self._lock_for(account)
-            except AlreadyRunning:  # perhaps our own lost connection, whose end PostgreSQL has not seen yet
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        try:
+            self._lock_for(account)
+        except AlreadyRunning:
+            if self._end_lost_sessions():
+                raise JournalAway("PostgreSQL has not ended our lost connection yet, which holds the lock") from None
+            self._lock_for(account)  # if it was one of ours, it is free by now
+
+    def require_writable(self) -> None:
+        """Raises JournalAway if another holds a lock that keeps what we note out of a table."""
+        with self._begin() as connection:
+            connection.execute(text(f"lock table {', '.join(WRITTEN)} in row exclusive mode"))
 
     def _still_writer(self) -> bool:
         """Whether the connection that holds the lock answers."""
@@ -123,9 +136,21 @@ class Journal(LadderRecords):
             return False
         return True
 
+    def _end_lost_sessions(self) -> int:
+        """Ask the server to end what is left of our lost connections; how many there are."""
+        with self._answering(), within(self._limits.call_s), self._connect() as connection, connection.begin():
+            asked = connection.execute(
+                text(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where application_name = :name and pid <> pg_backend_pid()"
+                ),
+                {"name": self._name},
+            )
+            return len(asked.all())
+
     def _lock_for(self, account: str) -> None:
-        with self._answering():
-            connection = self._engine.connect()
+        with self._answering(), within(self._limits.call_s):
+            connection = self._connect()
             free = connection.execute(
                 text("select pg_try_advisory_lock(hashtextextended(:account, 7071))"), {"account": account}
             ).scalar_one()
@@ -141,24 +166,37 @@ class Journal(LadderRecords):
         writer, account = self._writer, self._account
         self._writer = self._account = None
         if writer is not None:
-            with suppress(SQLAlchemyError):
+            with suppress(SQLAlchemyError), within(self._limits.call_s):
                 if account is not None and not writer.invalidated:
                     unlock = text("select pg_advisory_unlock(hashtextextended(:account, 7071))")
                     writer.execute(unlock, {"account": account})
                     writer.commit()
-            with suppress(SQLAlchemyError):  # PostgreSQL lets it go with the connection at the latest
-                writer.detach()
+            with suppress(SQLAlchemyError), within(self._limits.call_s):  # it lets it go with the connection at latest
+                if not writer.invalidated:
+                    writer.detach()
                 writer.close()
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Note all that is noted inside in one transaction: on disk when it is left, all of it or nothing."""
-        with self._begin() as connection:
+    def together(self, *, patiently: bool = False) -> Iterator[None]:
+        """Note all that is noted inside in one transaction: on disk when it is left, all of it or nothing.
+
+        `patiently` gives it the time that reading whole tables has.
+        """
+        seconds = self._limits.read_s if patiently else self._limits.joined_s
+        with within(seconds), self._begin(seconds) as connection:
             token = self._joined.set(connection)
             try:
                 yield
             finally:
                 self._joined.reset(token)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside `together`: what fails in here is undone by itself, and the rest stands."""
+        joined = self._joined.get()
+        assert joined is not None, "only within `together`"
+        with self._answering(), joined.begin_nested():
+            yield
 
     # --- accounts ---
 
@@ -184,7 +222,7 @@ class Journal(LadderRecords):
 
     def accounts(self) -> list[str]:
         """Names of all accounts, the one opened last in front."""
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(connection, "select account from accounts order by opened_at desc, account")
         return [row["account"] for row in found]
 
@@ -254,7 +292,7 @@ class Journal(LadderRecords):
 
     def unsent_decisions(self, account: str) -> list[tuple[str, Decision]]:
         """Of the last close that was decided on: what was to be entered and has neither an intent nor a refusal."""
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(
                 connection,
                 "select * from decisions d where account = :account and action <> 'skip' and quantity > 0"
@@ -296,7 +334,7 @@ class Journal(LadderRecords):
                     "update intents set status = :to, moved_at = :at, reason = :reason where intent_id = :id"
                     " and status::text = any(:before)"
                 ),
-                {"to": to.value, "at": at, "reason": reason, "id": intent_id, "before": before},
+                {"to": to.value, "at": at, "reason": storable(reason), "id": intent_id, "before": before},
             ).rowcount
             if not moved:
                 found = _all(connection, "select status from intents where intent_id = :id", id=intent_id)
@@ -304,7 +342,7 @@ class Journal(LadderRecords):
 
     def intents(self, account: str, *, living: bool = False) -> list[Intent]:
         """All intents of an account in the order they were made; only those not ended if `living`."""
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(
                 connection,
                 "select * from intents where account = :account order by recorded_at, intent_id",
@@ -330,7 +368,7 @@ class Journal(LadderRecords):
             )
 
     def orders(self, account: str) -> list[BookedOrder]:
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(connection, "select * from orders where account = :account order by order_id", account=account)
         return [order_from(row) for row in found]
 
@@ -374,7 +412,7 @@ class Journal(LadderRecords):
             return _insert(connection, "fills", fill_row(fill) | {"account": account}, "on conflict do nothing") > 0
 
     def fills(self, account: str) -> list[Fill]:
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(
                 connection,
                 "select * from fills where account = :account order by filled_at, order_id, trade_id",
@@ -409,7 +447,7 @@ class Journal(LadderRecords):
         return position_from(found[0]) if found else None
 
     def open_positions(self, account: str) -> list[Position]:
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(
                 connection,
                 "select * from positions where account = :account and closed_at is null order by entered_at, symbol",
@@ -430,12 +468,12 @@ class Journal(LadderRecords):
 
     def finished(self, account: str) -> set[str]:
         """Decisions that have an outcome."""
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(connection, "select position_id from outcomes where account = :account", account=account)
         return {row["position_id"] for row in found}
 
     def outcomes(self, account: str) -> list[Outcome]:
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(
                 connection, "select * from outcomes where account = :account order by outcome_id", account=account
             )
@@ -482,7 +520,7 @@ class Journal(LadderRecords):
             _insert(connection, "risk_events", row)
 
     def risk_events(self, account: str) -> list[dict[str, Any]]:
-        with self._begin() as connection:
+        with self._reading() as connection:
             return _all(
                 connection,
                 "select symbol, decision_id, rule, measured, limit_value, evidence, at from risk_events"
@@ -519,7 +557,7 @@ class Journal(LadderRecords):
             _append_audit(connection, at, actor, "policy moved", f"{model} {version}", told)
 
     def policy_events(self, model: str) -> list[dict[str, Any]]:
-        with self._begin() as connection:
+        with self._reading() as connection:
             return _all(
                 connection,
                 "select model, version, from_stage, to_stage, actor, reason, evidence, at from policy_events"
@@ -563,7 +601,7 @@ class Journal(LadderRecords):
             return _append_audit(connection, at, actor, action, subject, detail)
 
     def audit_entries(self) -> list[AuditEntry]:
-        with self._begin() as connection:
+        with self._reading() as connection:
             found = _all(
                 connection,
                 "select at, actor, action, subject, detail, previous, hash from audit order by entry_id",
@@ -576,7 +614,7 @@ class Journal(LadderRecords):
 
     def counts(self, account: str) -> dict[str, int]:
         """Rows by table, of one account."""
-        with self._begin() as connection:
+        with self._reading() as connection:
             return {
                 table: connection.execute(
                     text(f"select count(*) from {table} where account = :account"),  # noqa: S608  names are ours
@@ -586,25 +624,40 @@ class Journal(LadderRecords):
             }
 
     @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def _begin(self, seconds: float | None = None) -> Iterator[Connection]:
+        """A transaction, or the one that was joined; `seconds` it may take, by default those of a short call."""
+        seconds = self._limits.call_s if seconds is None else seconds
         joined = self._joined.get()
         if joined is not None:
-            with self._answering():
+            with self._answering(), within(seconds):
                 yield joined
             return
         if self._account is not None:
-            with self._as_writer() as connection:
+            with self._as_writer(seconds) as connection:
                 yield connection
             return
-        with self._answering(), self._engine.begin() as connection:
+        with self._answering(), within(seconds), self._connect() as connection, connection.begin():
+            yield connection
+
+    def _connect(self) -> Connection:
+        with within(self._limits.call_s):
+            return self._engine.connect()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """As `_begin`, of what reads whole tables: it may take long, but a server that hangs is known at once."""
+        with self._begin(self._limits.read_s) as connection:
+            with within(self._limits.call_s):
+                connection.execute(text("select 1"))
             yield connection
 
     @contextmanager
-    def _as_writer(self) -> Iterator[Connection]:
+    def _as_writer(self, seconds: float | None = None) -> Iterator[Connection]:
         with self._one_at_a_time:
             if self._writer is None or self._writer.invalidated:
                 raise JournalAway(f"the lock of the writer for account {self._account} was lost with its connection")
-            with self._answering(), self._writer.begin():
+            seconds = self._limits.call_s if seconds is None else seconds
+            with self._answering(), within(seconds), self._writer.begin():
                 yield self._writer
 
     @contextmanager
@@ -651,4 +704,4 @@ def _all(connection: Connection, statement: str, **values: Any) -> list[dict[str
 
 
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, str) else value  # an enum's word is text to the driver
+    return storable(str(value)) if isinstance(value, str) else value  # an enum's word is text to the driver

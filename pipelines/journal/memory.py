@@ -4,7 +4,7 @@ import json
 import math
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from pipelines.journal.spool import SpooledJournal
 
 class MemoryJournal:
     away: str | None = None
+    alarms: Sequence[str] = ()
 
     def __init__(self) -> None:
         self._writers: set[str] = set()

@@ -7,12 +7,14 @@ after another share it; one that died is started again by whoever asks for it fi
 import os
 from contextlib import suppress
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
+from pipelines.deadlines import within
 from pipelines.domain.errors import ServiceUnavailable
 from pipelines.journal import embedded
+from pipelines.journal.connecting import engine_at
 
 #: Seconds a server has to answer at first; one that accepts and says nothing would be waited for without end
 CONNECT_S = 10
@@ -65,9 +67,9 @@ def _address(server: str) -> URL:
 
 
 def _create_missing(admin, database: str) -> None:
-    engine = create_engine(admin, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": CONNECT_S})
+    engine = engine_at(admin, isolation_level="AUTOCOMMIT")
     try:
-        with engine.connect() as connection:
+        with within(CONNECT_S), engine.connect() as connection:
             known = connection.execute(text("select 1 from pg_database where datname = :name"), {"name": database})
             if known.first() is None:
                 with suppress(ProgrammingError):  # another process was first

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from decimal import Decimal
@@ -26,6 +27,8 @@ from pipelines.domain.positions import Position
 from pipelines.domain.signals import Action, Decision, Side, View
 
 Row = dict[str, Any]
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # as JSON writes it, not behind a backslash that is one itself
+NOT_A_CHARACTER = "\ufffd"  #: stands where text from outside had something that is none
 
 
 def features_hash(values: Mapping[str, float]) -> str:
@@ -129,7 +132,31 @@ def outcome_from(row: Mapping[str, Any]) -> Outcome:
 
 
 def as_json(content: Any) -> str:
-    return json.dumps(content, ensure_ascii=False, default=str, allow_nan=False)
+    """JSON that PostgreSQL can keep: what is not finite is null, text is as `storable` makes it."""
+    try:
+        text = json.dumps(content, ensure_ascii=False, default=str, allow_nan=False)
+    except RecursionError:
+        text = json.dumps("nested too deeply to be kept")
+    except ValueError:
+        text = json.dumps(_without_nan(content), ensure_ascii=False, default=str)
+    return storable(_NUL.sub(rf"\1{NOT_A_CHARACTER}", text))
+
+
+def storable(text: str) -> str:
+    """Text that PostgreSQL can keep: it knows neither NUL nor half of a surrogate pair."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", NOT_A_CHARACTER).encode(errors="replace").decode()
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {str(name): _without_nan(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return content
 
 
 def from_json(content: Any) -> Any:

@@ -2,64 +2,44 @@
 
 Facts and what protects or closes a position may be noted here; a decision or an entry may not, and is refused. The
 file is allocated when the journal is opened: a disk that fills up later does not stop it.
+
+PostgreSQL that hangs counts as one that refuses: the first call that meets it waits for as long as its limit says, the
+others are refused at once. Another try is made now and then, after pauses that grow.
 """
 
-import fcntl
-import json
-import os
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, StatementError
 
 from pipelines.domain.equity import EquityDay
-from pipelines.domain.errors import AlreadyRunning, BooksDiffer, JournalAway
+from pipelines.domain.errors import BooksDiffer, JournalAway
 from pipelines.domain.orders import BookedOrder, Fill, Intent, IntentStatus, Purpose
 from pipelines.domain.outcomes import Outcome
 from pipelines.domain.positions import Position
 from pipelines.domain.verdicts import Verdict
 from pipelines.journal.journal import Journal
-from pipelines.journal.rows import (
-    equity_day_from,
-    equity_day_row,
-    fill_from,
-    fill_row,
-    intent_from,
-    intent_row,
-    order_from,
-    order_row,
-    outcome_from,
-    outcome_row,
-    position_from,
-    position_row,
-)
+from pipelines.journal.spool_file import Note, Spool
 
+__all__ = ["Spool", "SpooledJournal"]
 LOG = structlog.get_logger("journal")
-SPOOL_BYTES = 4 * 1024 * 1024  #: some eight thousand notes; an outage of a day with twenty positions needs less
 MERGED = "notes of an outage were taken over"
-Note = tuple[str, dict[str, Any]]  # method and arguments
-
-ROWS: dict[type, tuple[str, Callable[[Any], dict[str, Any]], Callable[[Mapping[str, Any]], Any]]] = {
-    BookedOrder: ("order", order_row, order_from),
-    Fill: ("fill", fill_row, fill_from),
-    Intent: ("intent", intent_row, intent_from),
-    Outcome: ("outcome", outcome_row, outcome_from),
-    Position: ("position", position_row, position_from),
-    EquityDay: ("equity day", equity_day_row, equity_day_from),
-}
-BACK = {name: back for name, _, back in ROWS.values()}
+TAKEN_AT_ONCE = 250  #: notes in one transaction, a tenth of a second or two: shares may be bare meanwhile
+LONGEST_RETRY = 8  #: times `retry_s`; pauses between two tries double up to that
+CALM = 30  #: times `retry_s` that PostgreSQL has to answer before the next outage begins with the shortest pause again
+#: What a note raises that the journal can never take
+_NEVER = (DataError, IntegrityError, ProgrammingError, StatementError, TypeError, ValueError, KeyError, AttributeError)
 
 
 class SpooledJournal:
     """The journal of one account's writer, whose notes outlive an outage of PostgreSQL.
 
-    What is not written here is the journal's own method, and raises `JournalAway` during an outage.
+    What is not written here is the journal's own method, and raises `JournalAway` during an outage, at once.
 
     Parameters
     ----------
@@ -67,26 +47,47 @@ class SpooledJournal:
     folder : Path
         Where notes wait, in a file of the account's name; made if it is not there.
     retry_s : float
-        Seconds between two tries to reach PostgreSQL again.
+        Seconds between the first two tries to reach PostgreSQL again; later pauses are longer.
     """
 
     def __init__(self, journal: Journal, folder: Path, retry_s: float = 1.0):
         self._journal, self._folder, self._retry_s = journal, folder, retry_s
         self._spool: Spool | None = None  # while we are the writer
         self._batch: list[Note] | None = None
-        self._tried_at = 0.0
+        self._tried_at, self._pause_s, self._back_at = 0.0, retry_s, 0.0
+        self._taken = 0  # notes in the file that are in PostgreSQL already
         self.away: str | None = None  #: why PostgreSQL cannot be written to; None while it can
+        self.alarms: list[str] = []  #: of what could not be taken over
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._journal, name)
+        found = getattr(self._journal, name)
+        return self._guarded(found) if callable(found) else found
+
+    def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The journal's own method; while it is away the writer does not wait for each call anew."""
+
+        def guarded(*arguments: Any, **named: Any) -> Any:
+            if self._spool is None:
+                return call(*arguments, **named)
+            if self.away is not None:
+                raise JournalAway(self.away)
+            try:
+                return call(*arguments, **named)
+            except JournalAway as error:
+                self._lose(error)
+                raise
+
+        return guarded
 
     @contextmanager
     def writer_lock(self, account: str) -> Iterator[None]:
         """The journal's lock; what an earlier outage left in the file is taken over under it."""
         with self._journal.writer_lock(account):
             self._spool = Spool(self._folder / f"{account}.jsonl")
+            self._taken = 0
             try:
-                self._take_over(account)
+                while not self._take_over(account):
+                    pass
                 self.away = None
                 yield
             finally:
@@ -94,7 +95,7 @@ class SpooledJournal:
                 self._spool = None
 
     def recover(self, account: str) -> bool:
-        """Whether PostgreSQL has everything; during an outage it is tried anew, at most once in `retry_s`.
+        """Whether PostgreSQL has everything; during an outage it is tried anew, now and then.
 
         Raises
         ------
@@ -102,16 +103,19 @@ class SpooledJournal:
         """
         if self.away is None:
             return True
-        if time.monotonic() - self._tried_at < self._retry_s:
+        if time.monotonic() - self._tried_at < self._pause_s:
             return False
-        self._tried_at = time.monotonic()
         try:
             self._journal.take_lock_again()
-            self._take_over(account)
+            self._journal.require_writable()
+            if not self._take_over(account):
+                return False  # the rest at the next call: other work waits, too
         except JournalAway as error:
             self.away = str(error)
+            self._tried_at = time.monotonic()
+            self._pause_s = min(self._pause_s * 2, self._retry_s * LONGEST_RETRY)
             return False
-        self.away = None
+        self.away, self._back_at = None, time.monotonic()
         LOG.warning("the journal answers again")
         return True
 
@@ -225,102 +229,55 @@ class SpooledJournal:
         if self.away is None:
             LOG.error("the journal does not answer; its notes wait in a file", error=str(error))
             self._tried_at = time.monotonic()
+            if self._tried_at - self._back_at > self._retry_s * CALM:
+                self._pause_s = self._retry_s
         self.away = str(error)
 
-    def _take_over(self, account: str) -> None:
-        """Bring what waits in the file into PostgreSQL, once: the file's name is noted in the same transaction."""
-        assert self._spool is not None, "only the writer takes over"
-        name, notes = self._spool.read()
-        if not notes:
-            return
-        with self._journal.together():
-            if not self._journal.has_order_event(account, name, MERGED):
-                for note in notes:
-                    with suppress(BooksDiffer):  # an intent that had moved when the answer was lost
-                        _play(self._journal, note)
-                now = datetime.now().astimezone()
-                self._journal.record_order_event(account, name, MERGED, {"notes": len(notes)}, now)
-        self._spool.clear()
-        LOG.warning("notes of an outage taken over", notes=len(notes))
-
-
-class Spool:
-    """An append-only file of JSON lines behind a name of its own, allocated ahead and synced with every write.
-
-    It belongs to one process, which may trade on in an outage in which PostgreSQL has let the writer's lock go.
-
-    Raises
-    ------
-    AlreadyRunning : if another process has it.
-    """
-
-    def __init__(self, file: Path):
-        self._file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = _locked(file)
-        os.posix_fallocate(self._descriptor, 0, SPOOL_BYTES)
-        content = self._content()
-        self._end = content.rfind(b"\n") + 1  # behind a torn last line nothing could be read
-        self._empty = content.count(b"\n") <= 1
-        if not content:
-            self.clear()
-
-    def append(self, notes: list[Note]) -> None:
-        """Put notes on disk, all or, after a death in the midst, the first of them.
-
-        Raises
-        ------
-        JournalAway : if the file is full or cannot be written.
+    def _take_over(self, account: str) -> bool:
+        """Bring some of what waits in the file into PostgreSQL, each once: that it is there is noted in the same
+        transaction. Whether all of it is there then.
         """
-        lines = b"".join(json.dumps(_told(note), default=str).encode() + b"\n" for note in notes)
-        if self._end + len(lines) > SPOOL_BYTES:
-            raise JournalAway("PostgreSQL does not answer and the file of waiting notes is full; start PostgreSQL")
-        try:
-            os.pwrite(self._descriptor, lines, self._end)
-            os.fdatasync(self._descriptor)
-        except OSError as error:
-            raise JournalAway(f"neither PostgreSQL nor the file of waiting notes can be written ({error})") from None
-        self._end += len(lines)
-        self._empty = False
+        assert self._spool is not None, "only the writer takes over"
+        waiting = self._spool.read()
+        first, end = self._taken, self._taken + TAKEN_AT_ONCE
+        some, refused = waiting.notes[first:end], list[bytes]()
+        if some:
+            with self._journal.together(patiently=True):
+                part = f"{waiting.name} from {first}" if first else waiting.name
+                if not self._journal.has_order_event(account, part, MERGED):
+                    refused = [waiting.lines[first + number] for number in self._refused(some)]
+                    now = datetime.now().astimezone()
+                    self._journal.record_order_event(account, part, MERGED, {"notes": len(some)}, now)
+            LOG.warning("notes of an outage taken over", notes=len(some) - len(refused))
+        self._set_aside([*refused, *(() if first else waiting.unreadable)])
+        if end < len(waiting.notes):
+            self._taken = end
+            return False
+        if waiting.notes or waiting.unreadable:
+            self._spool.clear()
+        self._taken = 0
+        return True
 
-    def read(self) -> tuple[str, list[Note]]:
-        """The file's name for itself, and its notes in order; a torn last line was never acted on."""
-        first, *lines = self._content().decode().splitlines(keepends=True)
-        return first.strip(), [_understood(json.loads(line)) for line in lines if line.endswith("\n")]
+    def _refused(self, notes: tuple[Note, ...]) -> list[int]:
+        """Play notes into the journal; the numbers of those that it can never take."""
+        refused = []
+        for number, note in enumerate(notes):
+            try:
+                with self._journal.alone(), suppress(BooksDiffer):  # an intent that had moved when the answer was lost
+                    _play(self._journal, note)
+            except _NEVER:
+                refused.append(number)
+        return refused
 
-    def clear(self) -> None:
-        """Begin anew, under another name."""
-        name = f"spool-{uuid.uuid4().hex}\n".encode()
-        os.pwrite(self._descriptor, name + b"\0" * max(len(self._content()) - len(name), 1), 0)
-        os.fdatasync(self._descriptor)
-        self._end, self._empty = len(name), True
-
-    def close(self) -> None:
-        """Give the place back if nothing waits."""
-        if self._empty:
-            self._file.unlink(missing_ok=True)
-        os.close(self._descriptor)
-
-    def _content(self) -> bytes:
-        return os.pread(self._descriptor, SPOOL_BYTES, 0).partition(b"\0")[0]
-
-
-def _locked(file: Path) -> int:
-    """A descriptor of the file, locked until it is closed or the process dies."""
-    while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise AlreadyRunning(
-                f"another executor of this account keeps its notes in {file}; end it first, two would trade against "
-                "each other"
-            ) from None
-        with suppress(FileNotFoundError):
-            if os.fstat(descriptor).st_ino == file.stat().st_ino:
-                return descriptor
-        os.close(descriptor)  # given back by another process between our two calls
+    def _set_aside(self, lines: list[bytes]) -> None:
+        """Lines that are no notes are kept for a person; everything else goes on without them."""
+        if not lines or self._spool is None:
+            return
+        beside = self._spool.set_aside(lines)
+        self.alarms.append(
+            f"{len(lines)} notes of an outage cannot be taken over and lie in {beside}; compare them with the broker"
+        )
+        LOG.error("alarm", what=self.alarms[-1])
 
 
 def _play(journal: Journal, note: Note) -> None:
@@ -332,41 +289,3 @@ def _play(journal: Journal, note: Note) -> None:
 
 def _verdict(told: Mapping[str, Any]) -> Verdict:
     return Verdict(told["gate"], False, told["measured"], told["limit"], told["evidence"])
-
-
-def _told(note: Note) -> dict[str, Any]:
-    call, arguments = note
-    return {"call": call, "with": {name: _plain(value) for name, value in arguments.items()}}
-
-
-def _understood(told: Mapping[str, Any]) -> Note:
-    arguments = {name: _valued(value) for name, value in told["with"].items()}
-    if told["call"] == "advance_intent":
-        arguments["to"] = IntentStatus(arguments["to"])
-    return told["call"], arguments
-
-
-def _plain(value: Any) -> Any:
-    if type(value) in ROWS:
-        name, row, _ = ROWS[type(value)]
-        return {"a": name, "is": {key: _plain(part) for key, part in row(value).items()}}
-    if isinstance(value, Decimal):
-        return {"a": "decimal", "is": str(value)}
-    if isinstance(value, datetime):
-        return {"a": "time", "is": value.isoformat()}
-    if isinstance(value, date):
-        return {"a": "date", "is": value.isoformat()}
-    return value
-
-
-def _valued(value: Any) -> Any:
-    match value:
-        case {"a": "decimal", "is": text}:
-            return Decimal(text)
-        case {"a": "time", "is": text}:
-            return datetime.fromisoformat(text)
-        case {"a": "date", "is": text}:
-            return date.fromisoformat(text)
-        case {"a": name, "is": row}:
-            return BACK[name]({key: _valued(part) for key, part in row.items()})
-    return value

@@ -17,6 +17,7 @@ from serving.exchange.refusals import KiteError, input_error, not_found
 from serving.exchange.routes import gtt, margins, market, mutual_funds, orders, paper, portfolio, sessions, ticker
 from serving.exchange.routes.edge import Edge, refusal
 from serving.exchange.sessions import Keys, Sessions
+from serving.known_hosts import KnownHosts
 
 __all__ = ["Keys", "create_app"]
 ROUTES = (sessions, portfolio, orders, gtt, margins, mutual_funds, market, ticker, paper)
@@ -60,6 +61,7 @@ def create_app(
     if limits:
         app.add_middleware(LimitedCalls, limits=RateLimits(limits), api_key=keys.api_key)
     app.add_middleware(LimitedBodies)
+    app.add_middleware(KnownHosts)
     return app
 
 

@@ -10,13 +10,14 @@ import struct
 from typing import Any
 
 from starlette.types import Receive, Scope
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from serving.bounded_connections import BoundedConnection
 
 _TRANSPORT = "transport"
 _RESET = struct.pack("ii", 1, 0)  #: SO_LINGER on, for no time: closing sends RST, not FIN
 
 
-class OpenConnection(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
+class OpenConnection(BoundedConnection):
     """Uvicorn's HTTP protocol; hand it to `uvicorn.Config(http=...)`."""
 
     app_state: dict[str, Any]

@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(given: argparse.Namespace) -> None:
     from pipelines.journal import journal_at
+    from pipelines.journal.connecting import PROMPT
     from pipelines.journal.postgres import database_url
     from pipelines.journal.spool import SpooledJournal
     from serving.executor.broker import KiteBroker
@@ -87,7 +88,7 @@ def _run(given: argparse.Namespace) -> None:
         served = policy.describe()
         refuse_money(root, served, params.executor.live)
         spool = state_folder() / "spool"
-        journal = SpooledJournal(journal_at(database_url("journal")), spool)
+        journal = SpooledJournal(journal_at(database_url("journal"), PROMPT), spool)
         stack.callback(journal.close)
         refuse_unsigned(root, served, partial(journal.policy_events, params.promotion.model))
         pacer, reads = (None, None) if paper is not None and paper.lockstep else _pacers(params)

@@ -12,14 +12,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
-import structlog
-
 from pipelines.domain.errors import BrokerSilent, LoggedOut
 from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderType, Product, Purpose
+from serving.executor.alarms import Alarms
 from serving.executor.kite_rows import booked, is_known, is_ours_to_read, read_rows, require, traded
 from serving.executor.pacing import OrderPacer
 
-LOG = structlog.get_logger("executor")
 EXCHANGE = "NSE"
 VARIETY = "regular"
 AUTO_PROTECTION = -1  #: the broker chooses the band of a marketable order; without protection it is refused
@@ -103,7 +101,7 @@ class KiteBroker:
         self._kite, self._pacer, self._product = kite, pacer, product
         self._renew, self._on_call = renew, on_call
         self._read: dict[str, tuple[Mapping[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
-        self.alarms: list[str] = []  #: rows and words that could not be understood, each once
+        self.alarms = Alarms()  #: rows and words that could not be understood
         self.logged_out = False  #: whether the token was refused since the last log-in
         self.silent_since: float | None = None  #: monotonic seconds; None while it answers
         self._asked_again_at, self._pause = 0.0, PAUSE_S
@@ -341,9 +339,7 @@ class KiteBroker:
         self.logged_out = False
 
     def _alarm(self, sentence: str) -> None:
-        if sentence not in self.alarms:
-            self.alarms.append(sentence)
-            LOG.warning("alarm", what=sentence)
+        self.alarms.tell(sentence)
 
 
 def _takes(order_type: OrderType) -> bool:

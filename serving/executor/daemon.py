@@ -12,7 +12,7 @@ import pandas as pd
 import structlog
 
 from pipelines.domain.bars import Interval
-from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, ServiceUnavailable
+from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, JournalAway, ServiceUnavailable
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.halts import HaltEvent
 from pipelines.domain.instruments import Instrument, Kind
@@ -25,6 +25,7 @@ from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table, write_json
 from serving.executor.access import Access
 from serving.executor.adjusting import with_adjustment
+from serving.executor.alarms import Alarms
 from serving.executor.bar_builder import BarBuilder, session_grid
 from serving.executor.broker import KiteBroker
 from serving.executor.desk import Frame
@@ -67,7 +68,7 @@ class Daemon:
     calls: OrderTimes
     asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
     _done: datetime | None = field(default=None, init=False)
-    _alarms: list[str] = field(default_factory=list, init=False)  # of the day, also over a session that was given up
+    _alarms: Alarms = field(default_factory=Alarms, init=False)  # of the day, also over a session that was given up
 
     def run(self) -> None:
         """Trade session after session until the market place has none any more; a summary ends each.
@@ -78,12 +79,12 @@ class Daemon:
         """
         while self.place.await_session(self.vitals.enter):
             self.access.await_token(self.vitals.enter)
-            self._alarms = []
-            while not self._trade_while_the_journal_answers():
-                self._await_journal()
+            self._alarms = Alarms()
+            while (silent := self._trade_while_neighbours_answer()) is not None:
+                self._await(silent)
 
-    def _trade_while_the_journal_answers(self) -> bool:
-        """Trade a session; False if the journal fell silent in it.
+    def _trade_while_neighbours_answer(self) -> ServiceUnavailable | None:
+        """Trade a session; what was said by the journal, or another that is needed, when it fell silent in it.
 
         What was under way then is given up and built again from the books, as after a death: what stands at the broker
         protects it meanwhile, and nothing new is sent without a journal.
@@ -93,16 +94,19 @@ class Daemon:
                 self._trade()
         except BrokerSilent:
             raise
-        except ServiceUnavailable as error:
+        except ServiceUnavailable as error:  # it names who does not answer
             if self._done is None:
                 raise
-            told = f"the journal cannot be written, trading stops until it answers: {error}"
-            self._alarms.append(told)
-            LOG.error("alarm", what=told)
-            return False
-        return True
+            what = "the journal cannot be written, " if isinstance(error, JournalAway) else ""
+            self._alarms.tell(f"{what}trading stops until it answers: {error}")
+            return error
+        return None
 
-    def _await_journal(self) -> None:
+    def _await(self, silent: ServiceUnavailable) -> None:
+        """Until the journal answers; of any other neighbour the next try will tell."""
+        if not isinstance(silent, JournalAway):
+            self.vitals.enter(f"waiting: {silent}")
+            return time.sleep(AGAIN_S)
         self.vitals.enter("waiting for the journal")
         while True:
             try:
@@ -206,6 +210,7 @@ class Daemon:
         session = Session(
             terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day
         )
+        self._alarms.let_go()
         session.desk.alarms = self._alarms
         session.desk.on_outcome = features.learn
         return session

@@ -21,6 +21,7 @@ from pipelines.domain.risk import RiskLimits
 from pipelines.domain.verdicts import Verdict
 from pipelines.ingest.newest_actions import KnownActions
 from pipelines.journal.memory import AnyJournal
+from serving.executor.alarms import Alarms
 from serving.executor.bar_builder import Tick
 from serving.executor.broker import Broker
 from serving.executor.order_calls import OrderCalls
@@ -29,7 +30,6 @@ from serving.executor.trading_state import Trading
 from serving.executor.watch import Triggers
 
 LOG = structlog.get_logger("executor")
-MOST_ALARMS = 500  #: kept in memory; the log has them all
 CHASE = ExitSchedule(10.0, 15.0, 3, timedelta(seconds=15), timedelta(seconds=5))
 
 
@@ -90,7 +90,7 @@ class Desk:
     journal: AnyJournal
     trades: dict[str, Trade] = field(default_factory=dict)  #: open ones, by symbol
     prices: Prices = field(default_factory=Prices)
-    alarms: list[str] = field(default_factory=list)
+    alarms: Alarms = field(default_factory=Alarms)
     clock: datetime | None = None  #: market time, as the last message told it
     day: TradingDay | None = None
     final: bool = False  #: whether this day is the last that is traded
@@ -146,13 +146,9 @@ class Desk:
     def price_of(self, symbol: str, otherwise: Decimal) -> Decimal:
         return self.prices.last.get(symbol, otherwise)
 
-    def alarm(self, sentence: str) -> None:
-        """Tell a person, once for each sentence."""
-        if sentence in self.alarms:
-            return
-        LOG.warning("alarm", what=sentence)
-        self.alarms.append(sentence)
-        del self.alarms[:-MOST_ALARMS]
+    def alarm(self, sentence: str, stands: Callable[[], bool] | None = None) -> None:
+        """Tell a person; `stands` says whether it is so still, else it is over when it is told no more."""
+        self.alarms.tell(sentence, stands)
 
     def refuse(self, verdict: Verdict, symbol: str | None = None, decision_id: str | None = None) -> None:
         """Note a rule that said no, with its figures."""

@@ -49,6 +49,11 @@ class Entering:
             desk.alarm(f"no decision at {rows[0].close_time:%H:%M}: {type(error).__name__}: {error}")
             return
         self.latencies_ms.append(answer.latency_ms)
+        if answer.faults:
+            desk.alarm(
+                f"{len(answer.faults)} of the policy's answers at {rows[0].close_time:%H:%M} are no decisions and are "
+                f"left out: {'; '.join(answer.faults[:3])}"
+            )
         self.pending.clear()  # what could not be sent before this bar is outdated by it
         try:
             self._take_in(answer, {row.symbol: features_hash(row.values) for row in rows})
@@ -66,7 +71,10 @@ class Entering:
                 for decision in answer.decisions
             ]
         self._hashes = {name: hashes.get(made.symbol, "") for name, made in zip(ids, answer.decisions, strict=True)}
+        entered = {own.decision_id for own in self._books.intents.values() if own.purpose is Purpose.ENTRY}
         for decision_id, decision in zip(ids, answer.decisions, strict=True):
+            if decision_id in entered:
+                continue  # of a bar that was decided on before: one entry a decision
             if decision.action is not Action.SKIP and decision.quantity > 0 and decision.side is not None:
                 self.pending.append((decision_id, decision))
 

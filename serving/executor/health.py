@@ -5,7 +5,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from pipelines.domain.errors import PortTaken
 from pipelines.domain.halts import Mode
 from serving.executor.broker import OrderCall
+from serving.small_server import SmallHandler, SmallServer
 
 MILLISECONDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 MOST_KEPT = 10_000  #: times of single orders, for the summary
@@ -35,7 +35,7 @@ class Metrics:
         self.equity_inr = self._gauge("equity_inr", "Equity in rupees")
         self.exposure_inr = self._gauge("exposure_inr", "What open positions are worth at their last prices, in rupees")
         self.naked_seconds_max = self._gauge("naked_seconds_max", "Longest market time that a position had no stop")
-        self.alarms = self._gauge("alarms", "Alarms of this session")
+        self.alarms = self._gauge("alarms", "Alarms that are on")
         self.feed_silent_seconds = self._gauge("feed_silent_seconds", "Since anything was heard of the ticker")
         self.clock_skew_seconds = self._gauge("clock_skew_seconds", "This machine's clock less the market's, live only")
         self.broker_silent = self._gauge("broker_silent", "1 while the broker's books cannot be read")
@@ -101,16 +101,17 @@ class OrderTimes:
 
 
 class HealthServer:
-    """Answers in a thread of its own until `close`."""
+    """Answers in threads of its own until `close`; its port is `port`."""
 
     def __init__(self, host: str, port: int, health: Callable[[], dict[str, Any]], metrics: Metrics):
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(health, metrics))
+            self._server = SmallServer((host, port), _handler(health, metrics))
         except OSError as error:
             raise PortTaken(
                 f"port {port}, wanted for the executor, cannot be listened on ({error.strerror}); "
                 "end the process that does, or set serving.executor_port in params.yaml"
             ) from None
+        self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
         self._thread.start()
 
@@ -119,24 +120,13 @@ class HealthServer:
         self._server.server_close()
 
 
-def _handler(health: Callable[[], dict[str, Any]], metrics: Metrics) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/health":
-                self._answer(200, "application/json", json.dumps(health(), default=str).encode())
-            elif self.path == "/metrics":
-                self._answer(200, "text/plain; version=0.0.4", generate_latest(metrics.registry))
-            else:
-                self._answer(404, "application/json", b'{"error": "known are /health and /metrics"}')
-
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *what: Any) -> None:
-            """Requests of a probe every few seconds are not worth a line."""
+def _handler(health: Callable[[], dict[str, Any]], metrics: Metrics) -> type[SmallHandler]:
+    class Handler(SmallHandler):
+        def answer_to(self, path: str) -> tuple[int, str, bytes]:
+            if path == "/health":
+                return 200, "application/json", json.dumps(health(), default=str).encode()
+            if path == "/metrics":
+                return 200, "text/plain; version=0.0.4", generate_latest(metrics.registry)
+            return 404, "application/json", b'{"error": "known are /health and /metrics"}'
 
     return Handler

@@ -1,100 +1,94 @@
 """Asks the policy service. No answer within the deadline is no decision, and no decision is no order."""
 
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import httpx
+import requests
+from urllib3.exceptions import HTTPError
 
-from pipelines.domain.bars import Interval
-from pipelines.domain.errors import FeatureMismatch, ServiceUnavailable, TradeSageError
-from pipelines.domain.orders import Product
-from pipelines.domain.signals import Decision, FeatureRow
-from serving.wire import decision_from_wire, row_to_wire
+from pipelines.deadlines import hold, within
+from pipelines.domain.errors import BadInput, FeatureMismatch, ServiceUnavailable, TradeSageError
+from pipelines.domain.signals import FeatureRow
+from serving.executor.policy_answer import Answer, Served, decisions_from, served_from
+from serving.wire import row_to_wire
 
-
-@dataclass(frozen=True)
-class Served:
-    """What the service says of its policy."""
-
-    policy_version: str
-    catalogue_hash: str
-    interval: Interval
-    regime_model: dict[str, Any]
-    product: Product
-    hold_bars: int
-    stage: str = ""  #: of the ladder, that the service loads; "" if it does not say
-    source: str = ""  #: of the bars it was made on: simulated | files | lake; "" if it is not known
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    decisions: tuple[Decision, ...]
-    policy_version: str
-    latency_ms: float  #: from the request to the decisions in hand, as the executor saw it
+__all__ = ["Answer", "PolicyClient", "Served"]
+LARGEST_ANSWER = 16_000_000  #: bytes; decisions on 500 instruments by nine heads have about two million
+LONGEST_LINE = 300  #: characters of what the service gives as its reason
 
 
 class PolicyClient:
+    """Parameters: where the service is, its token, and the milliseconds from a question to the whole of its answer."""
+
     def __init__(self, url: str, token: str, deadline_ms: int):
-        self._url = url.rstrip("/")
-        self.answers = True  #: whether the last request was answered
-        self._client = httpx.Client(
-            timeout=deadline_ms / 1000, headers={"Authorization": f"Bearer {token}"}, trust_env=False
-        )
+        self._url, self._deadline_s = url.rstrip("/"), deadline_ms / 1000
+        self.answers = True  #: whether the last request was answered, by what is an answer
+        self._session = hold(requests.Session())
+        self._session.trust_env = False
+        self._session.headers.update({"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"})
 
     def close(self) -> None:
-        self._client.close()
+        self._session.close()
 
     def describe(self) -> Served:
-        """Raises ServiceUnavailable if there is no service, or no policy on its alias."""
+        """Raises ServiceUnavailable if there is no service, no policy on its alias, or no description of one."""
         told = self._ask("describe", {})
-        return Served(
-            policy_version=told["policy_version"],
-            catalogue_hash=told["catalogue_hash"],
-            interval=Interval(told["interval"]),
-            regime_model=told["regime_model"],
-            product=Product(told["product"]),
-            hold_bars=int(told["hold_bars"]),
-            stage=str(told.get("alias") or ""),
-            source=str(told.get("source") or ""),
-        )
+        try:
+            return served_from(told)
+        except BadInput as error:
+            self.answers = False
+            raise ServiceUnavailable(
+                f"the policy service at {self._url} describes no policy ({error}); restart it, or see who answers"
+            ) from None
 
     def decide(self, rows: Sequence[FeatureRow], equity: Decimal) -> Answer:
-        """Decisions on the rows of one close.
+        """Decisions on the rows of one close; what is no decision on one of them is left out, and told in `faults`.
 
         Raises
         ------
         FeatureMismatch : if the policy wants other features.
-        ServiceUnavailable : if there is no answer within the deadline.
+        ServiceUnavailable : if there is no answer within the deadline, or what comes is none.
         """
         began = time.perf_counter()
         content = {"rows": [row_to_wire(row) for row in rows], "equity_inr": str(equity)}
         told = self._ask("decide", content)
-        decisions = tuple(decision_from_wire(decision) for decision in told["decisions"])
-        return Answer(decisions, told["policy_version"], round((time.perf_counter() - began) * 1000, 3))
+        try:
+            decisions, faults = decisions_from(told, rows, equity)
+        except BadInput as error:
+            self.answers = False
+            raise ServiceUnavailable(f"the policy service at {self._url} gives no decisions: {error}") from None
+        version = str(told["policy_version"])
+        return Answer(decisions, version, round((time.perf_counter() - began) * 1000, 3), faults)
 
     def _ask(self, route: str, content: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer = self._client.post(f"{self._url}/{route}", json=content)
-        except httpx.HTTPError as error:
+            with within(self._deadline_s, LARGEST_ANSWER):
+                status, body = self._post(f"{self._url}/{route}", content)
+        except (requests.RequestException, HTTPError, OSError) as error:
             self.answers = False
             raise ServiceUnavailable(
-                f"the policy service at {self._url} does not answer {route} ({type(error).__name__}); start it: make up"
+                f"the policy service at {self._url} does not answer {route} in time ({type(error).__name__}); "
+                "start it: make up"
             ) from None
         try:
-            told = answer.json()
-        except ValueError:
+            told = json.loads(body)
+        except (ValueError, RecursionError):
             told = None
-        self.answers = answer.status_code == 200
-        if answer.status_code == 200 and isinstance(told, dict):
+        self.answers = status == 200 and isinstance(told, dict)
+        if status == 200 and isinstance(told, dict):
             return told
-        line = told.get("error", "") if isinstance(told, dict) else ""
-        if answer.status_code == 409:
+        line = str(told.get("error", "") if isinstance(told, dict) else "")[:LONGEST_LINE]
+        if status == 409:
             raise FeatureMismatch(line.removeprefix("FeatureMismatch: "))
-        if answer.status_code in (400, 422):
-            raise TradeSageError(f"the policy service refuses {route}: {line or answer.status_code}")
-        raise ServiceUnavailable(
-            f"the policy service at {self._url} answers {answer.status_code}: {line or 'no reason'}"
-        )
+        if status in (400, 422):
+            raise TradeSageError(f"the policy service refuses {route}: {line or status}")
+        raise ServiceUnavailable(f"the policy service at {self._url} answers {status}: {line or 'no reason'}")
+
+    def _post(self, address: str, content: dict[str, Any]) -> tuple[int, bytes]:
+        """Status and body, as it came: what is packed could unpack to anything."""
+        timeout = self._deadline_s
+        with self._session.post(address, json=content, timeout=timeout, allow_redirects=False, stream=True) as answer:
+            return answer.status_code, answer.raw.read(decode_content=False)

@@ -87,7 +87,10 @@ class RiskDesk:
             accepted = found - found % triggers.losses_in_a_row  # a person has looked at those and gone on
             desk.results[:] = desk.results[len(desk.results) - found + accepted :]
         if not desk.trading.may_enter().passed:
-            desk.alarm(f"trading is {desk.trading.mode}: {desk.trading.state.reason}")
+            desk.alarm(
+                f"trading is {desk.trading.mode}: {desk.trading.state.reason}",
+                lambda: not desk.trading.may_enter().passed,
+            )
 
     def turn_day(self, equity: Decimal) -> None:
         """A day begins, or the session does: with the equity of yesterday's end, so that a gap counts."""
@@ -252,7 +255,8 @@ class RiskDesk:
         desk = self._desk
         self._verdicts[cause] = verdict
         if self._watch.judge(cause, verdict, desk.now):
-            desk.alarm(f"trading is {desk.trading.mode}: {cause}: {verdict.evidence}")
+            sentence = f"trading is {desk.trading.mode}: {cause}: {verdict.evidence}"
+            desk.alarm(sentence, lambda: cause in desk.trading.state.standing)
             desk.refuse(verdict)
             self._keep_equity()
 
@@ -262,7 +266,8 @@ class RiskDesk:
         if event.cause is not Cause.BY_HAND:
             return
         if event.word is not Word.RESUME:
-            self._desk.alarm(f"trading is {self._desk.trading.mode} by hand: {event.reason} ({event.actor})")
+            sentence = f"trading is {self._desk.trading.mode} by hand: {event.reason} ({event.actor})"
+            self._desk.alarm(sentence, lambda: Cause.BY_HAND in self._desk.trading.state.standing)
             return
         self._desk.results.clear()
         if event.forced and self.equity_day is not None:

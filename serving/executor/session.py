@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 from pipelines.domain.bars import IST
@@ -18,6 +19,7 @@ from pipelines.domain.market_calendar import session_on, trading_days_before
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Decision, FeatureRow
 from pipelines.journal.memory import AnyJournal
+from serving.executor.alarms import Alarms
 from serving.executor.bar_builder import BarBuilder, ClosedBars, Tick
 from serving.executor.books import Books
 from serving.executor.broker import LOOKS, Broker
@@ -74,12 +76,13 @@ class Session:
         self._builder, self._features, self._last_day = builder, features, last_day
         self._day_begins = True  # the day's books are still to be read
         self._has_counted = False  # the bars that closed before our first frame
+        self._differences: list[str] = []  # of the books when they were last compared
         self.books_equal: bool | None = None  #: whether our books were the broker's at the last comparison
         self.broker_silent = False  #: whether the broker's books could not be read at the last try
         self._bars_since_reconciled = 0
         self._reconciled_at = (datetime.min.replace(tzinfo=IST), 0.0)  # market time, monotonic clock
         self._ticks = TickFilter(terms.late_after, terms.most_jump)
-        self._journal_away = False  # at the last look
+        self._journal_away: str | None = None  # the alarm of an outage after which the books were not compared yet
         self._marked: set[str] = set()  # symbols of trades whose best or worst gain moved
 
     # --- start and end ---
@@ -137,12 +140,17 @@ class Session:
             differences = self.books.differences()
             if not differences:
                 break
+        self._differences = differences
         for difference in differences:
-            self.desk.alarm(difference)
+            self.desk.alarm(difference, partial(self._differs, difference))
         self.risk.take_differences(differences)
         self.overnight.release(self.books.unequal)
         self.books_equal = not differences
         return differences
+
+    def _differs(self, sentence: str) -> bool:
+        """Whether the last comparison of the books found it."""
+        return sentence in self._differences
 
     def _take_up_decisions(self, at: datetime) -> None:
         """What was decided for delivery at the last close and not sent yet still holds for the next session."""
@@ -206,11 +214,11 @@ class Session:
     def _ask_for_journal(self) -> None:
         """While the journal is away nothing is entered; when it is back, the books are compared before it goes on."""
         if not self.desk.journal.recover(self.desk.account):
-            if not self._journal_away:
-                self.desk.alarm(f"nothing is entered: the journal cannot be written: {self.desk.journal.away}")
-            self._journal_away = True
-        elif self._journal_away:
-            self._journal_away = not self._with_broker(self.reconcile)
+            if self._journal_away is None:
+                self._journal_away = f"nothing is entered: the journal cannot be written: {self.desk.journal.away}"
+            self.desk.alarm(self._journal_away, lambda: self.desk.journal.away is not None)
+        elif self._journal_away is not None and self._with_broker(self.reconcile):
+            self._journal_away = None
 
     def _enter(self) -> None:
         self.entering.enter(self.equity)
@@ -222,7 +230,7 @@ class Session:
             act()
         except BrokerSilent as error:
             self.books.stale = self.broker_silent = True
-            self.desk.alarm(str(error))
+            self.desk.alarm(str(error), lambda: self.broker_silent)
             return False
         if self.broker_silent and not self.books.stale:
             self.broker_silent = False
@@ -251,7 +259,7 @@ class Session:
         return self.entering.pending
 
     @property
-    def alarms(self) -> list[str]:
+    def alarms(self) -> Alarms:
         return self.desk.alarms
 
     @property

@@ -15,7 +15,8 @@ from serving.executor.session import Session
 def session_summary(
     session: Session, broker: Broker, journal: AnyJournal, entries_ms: Sequence[float] = ()
 ) -> dict[str, Any]:
-    """Counts from the journal, cash from both books, what was refused and what looked wrong.
+    """Counts from the journal, cash from both books, what was refused and what looked wrong: `alarms` are all of the
+    session, `alarms_on` those that are not over.
 
     `entries_ms` are the times from a bar's last frame in hand to the request of each entry.
     """
@@ -65,7 +66,8 @@ def session_summary(
         "decide_ms": _latency(session.latencies_ms),
         "bar_close_to_order_ms": _latency(entries_ms),
         "refused": [{"rule": rule, "times": times} for rule, times in sorted(refused.items())],
-        "alarms": list(session.alarms),
+        "alarms": [*session.alarms, *getattr(broker, "alarms", ()), *journal.alarms],
+        "alarms_on": session.alarms.on(),
     }
 
 

@@ -31,6 +31,7 @@ class Vitals:
     metrics: Metrics
     state: str = "starting"
     _told: dict[str, Any] = field(default_factory=dict)
+    _session: Session | None = None  # that is being played
     _frame_at: float | None = None  # monotonic seconds
     _fills: int = 0
     _connections: int = 1
@@ -43,6 +44,7 @@ class Vitals:
     def begin(self, account: str, session: Session, served: Served) -> None:
         """A session is being taken up."""
         self._told = {"account": account, "policy": served.policy_version, "stage": served.stage}
+        self._session = session
         self._fills, self._connections, self._frame_at = session.books.fill_count, 1, None
 
     def look(self, session: Session, feed: Feed, market_time: datetime | None) -> None:
@@ -54,7 +56,6 @@ class Vitals:
             ),
             Decimal(0),
         )
-        alarms = [*session.alarms, *self.broker.alarms]
         if market_time is not None and market_time.isoformat() != self._told.get("market_time"):
             self._frame_at = time.monotonic()
             if self.place.root == KITE:
@@ -65,15 +66,13 @@ class Vitals:
             "protected": not any(trade.uncovered for trade in session.trades.values()),
             "naked_seconds_max": session.naked_seconds_max,
             "books_equal": session.books_equal,
-            "journal_ok": session.desk.journal.away is None,
             "broker_silent": session.broker_silent,
             "exposure_inr": str(exposure),
             "reconnects": max(feed.connections - 1, 0),
             "trading": (trading := session.risk.told()),
-            "alarms": alarms,
         }
         self.metrics.trading(trading)
-        self._tell_metrics(session, feed, exposure, len(alarms))
+        self._tell_metrics(session, feed, exposure)
 
     def health(self) -> dict[str, Any]:
         """What GET /health answers."""
@@ -86,15 +85,28 @@ class Vitals:
             "token_until": token.expires_at.isoformat() if token else None,
             "logged_in": not self.broker.logged_out,
             "policy_ok": self.policy.answers,
+            **self._of_neighbours(),
         }
 
-    def _tell_metrics(self, session: Session, feed: Feed, exposure: Decimal, alarms: int) -> None:
+    def _of_neighbours(self) -> dict[str, Any]:
+        """As it is at this moment: what stands since the last event may not be so any more."""
+        session = self._session
+        if session is None:
+            return {}
+        journal = session.desk.journal
+        return {
+            "journal_ok": journal.away is None,
+            "alarms": [*session.alarms.on(), *self.broker.alarms.on(), *journal.alarms],
+            "alarms_over": [*session.alarms.over(), *self.broker.alarms.over()],
+        }
+
+    def _tell_metrics(self, session: Session, feed: Feed, exposure: Decimal) -> None:
         metrics = self.metrics
         metrics.open_positions.set(session.open_positions)
         metrics.equity_inr.set(float(session.equity))
         metrics.exposure_inr.set(float(exposure))
         metrics.naked_seconds_max.set(session.naked_seconds_max)
-        metrics.alarms.set(alarms)
+        metrics.alarms.set(len(self._of_neighbours()["alarms"]))
         metrics.feed_silent_seconds.set(feed.silent_s)
         metrics.broker_silent.set(session.broker_silent)
         metrics.logged_in.set(not self.broker.logged_out)

@@ -17,7 +17,7 @@ from pipelines.domain.errors import AlreadyRunning, JournalAway
 from pipelines.domain.orders import IntentStatus, Purpose
 from pipelines.journal import journal_at
 from pipelines.journal.postgres import database_url, stop_embedded
-from pipelines.journal.spool import SpooledJournal
+from pipelines.journal.spool import Spool, SpooledJournal
 from pipelines.tables import read_json
 from tests.integration.test_executor import (
     EagerPolicy,
@@ -293,3 +293,46 @@ def test_a_writer_that_trades_on_in_an_outage_is_not_joined_by_another(journal, 
         assert journal.recover("A5")
         assert journal.orders("A5") == [an_order()]
     other.close()
+
+
+def test_a_start_goes_on_past_garbage_among_waiting_notes(journal, tmp_path):
+    spool = Spool(tmp_path / "A9.jsonl")
+    spool.append([("record_order", {"account": "A9", "order": an_order()})])
+    spool.append([("record_fill", {"account": "A9", "fill": a_fill(quantity=10**12)})])  # more than the table takes
+    spool.append([("record_fill", {"account": "A9", "surprise": 1})])
+    spool.append([("record_fill", {"account": "A9", "fill": a_fill()})])
+    spool.close()
+    lines = (tmp_path / "A9.jsonl").read_bytes().rstrip(b"\0").split(b"\n")
+    (tmp_path / "A9.jsonl").write_bytes(b"\n".join([*lines[:2], b"garbage", *lines[2:]]))
+
+    with journal.writer_lock("A9"):
+        orders, fills, away = journal.orders("A9"), journal.fills("A9"), journal.away
+
+    assert (orders, fills, away) == ([an_order()], [a_fill()], None)
+    assert len((tmp_path / "A9.jsonl.unreadable").read_bytes().splitlines()) == 3
+    assert any("cannot be taken over" in alarm for alarm in journal.alarms)
+    with journal.writer_lock("A9"):
+        assert len((tmp_path / "A9.jsonl.unreadable").read_bytes().splitlines()) == 3, "set aside once"
+
+
+def test_notes_of_a_long_outage_are_taken_over_bit_by_bit(journal):
+    with journal.writer_lock("A10"):
+        stop_embedded()
+        for number in range(600):
+            journal.record_fill("A10", a_fill(trade_id=str(number)))
+        start_postgresql()
+        rounds = 1
+        while not journal.recover("A10"):
+            rounds += 1
+
+        assert len(journal.fills("A10")) == 600
+        assert 3 <= rounds <= 6
+
+
+def test_text_from_outside_that_postgresql_cannot_keep_is_kept_without_it(journal):
+    with journal.writer_lock("A11"):
+        journal.record_order("A11", an_order(message="no\x00pe \ud800"))
+        journal.record_order_event("A11", "1", "odd", {"said": "a\x00b\udfff", "price": float("nan")}, NOON)
+
+        assert journal.away is None
+        assert journal.orders("A11") == [an_order(message="no\ufffdpe ?")]

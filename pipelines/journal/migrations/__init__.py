@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from pipelines.deadlines import within
 from pipelines.domain.errors import ServiceUnavailable
+from pipelines.journal.connecting import PATIENT, engine_at
 
 _ONE_AT_A_TIME = 7_071_001  #: advisory lock: two processes may start at once
 
@@ -21,9 +23,9 @@ def migrate(url: str) -> None:
     from alembic.config import Config
     from alembic.util import CommandError
 
-    engine = create_engine(url)
+    engine = engine_at(url)
     try:
-        with engine.begin() as connection:
+        with within(PATIENT.read_s), engine.begin() as connection:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))

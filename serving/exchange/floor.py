@@ -12,7 +12,17 @@ from pipelines.domain.orders import OrderType
 from pipelines.domain.trading_phases import Phase
 from serving.exchange.acceptance import LPP_CANCELLED, MarketView, outside_lpp, protected, refused_at_the_exchange
 from serving.exchange.account import Account
-from serving.exchange.book import RMS_USER, TERMINAL, Order, OrderBook, OrderRequest, Status, Validity, Variety
+from serving.exchange.book import (
+    RMS_USER,
+    TERMINAL,
+    USER_ID,
+    Order,
+    OrderBook,
+    OrderRequest,
+    Status,
+    Validity,
+    Variety,
+)
 from serving.exchange.course import Course
 from serving.exchange.faults import FaultKind, Faults, order_purpose
 from serving.exchange.funds import Funds
@@ -25,7 +35,7 @@ from serving.exchange.transit import Transit
 
 STOP_BLOCKED = "RMS: Trigger price orders are blocked for this scrip at the moment."
 EXCHANGE_CANCELLED = "Order cancelled by the exchange."
-LATE_BY = 3  #: frames of its instrument between a cancellation and a fill that shows after it
+LATE_BY = 2  #: frames of its instrument between a cancellation and a fill that shows after it
 
 
 @dataclass(frozen=True)
@@ -236,7 +246,7 @@ class Floor:
 
     def unlucky(self, kind: FaultKind, order: Order) -> bool:
         """Whether a fault that was asked for befalls this order now."""
-        if not self.faults.active or order.placed_by == RMS_USER:
+        if not self.faults.active or order.placed_by != USER_ID:
             return False
         held = self.account.net_quantity(order.symbol, order.request.product)
         about = {"step": self.course.steps, "clock": self.course.clock.isoformat(), "order_id": order.order_id}

@@ -87,6 +87,7 @@ class Venue:
         self.course = Course(market.days, rules.hours or RecordedHours(rules.square_off))
         self.floor = Floor(rules, self.course, self.board)
         self.triggers = Triggers()
+        self.doubles: set[str] = set()  #: ids of orders that a fault made of one call, beside the first
         self._square_off = SquareOff(self.floor)
         self._auction = ClosingAuction(self.floor)
 
@@ -192,7 +193,7 @@ class Venue:
         order = self._place(request, placed_by, **facts)
         if placed_by == USER_ID and self.floor.unlucky(FaultKind.TAKEN_TWICE, order):
             with suppress(KiteError):  # the second may be refused, e.g. for want of money
-                self._place(request, placed_by, **facts)
+                self.doubles.add(self._place(request, placed_by, **facts).order_id)
         return order
 
     def _place(self, request: OrderRequest, placed_by: str, **facts: Any) -> Order:

@@ -104,6 +104,7 @@ class BesideUs:
     def note_closed(self, trade: Trade) -> None:
         """A trade is over. If others sold more than was ours they may buy it back, and our shares with it."""
         self._told.pop(trade.trade_id, None)
+        self._may_be_given_back.pop(trade.symbol, None)
         if trade.taken_by_fills and not self.was_closed_by_them(trade):
             self._may_be_given_back[trade.symbol] = trade
 
@@ -118,13 +119,21 @@ class BesideUs:
         own, others = standing_at(trade.legs, trade.side, trade.others_before, outcome.exited_at)
         return own + others == 0
 
+    @property
+    def may_give_back(self) -> bool:
+        """Whether others have shares of ours that they may buy back: those are bare until we know."""
+        open_ = (self._told.get(trade.trade_id) for trade in self._desk.trades.values())
+        return bool(self._may_be_given_back) or any(open_)
+
+    def turn_day(self) -> None:
+        """What they bought back yesterday, they did."""
+        self._may_be_given_back.clear()
+
     def look(self, fills: Iterable[Fill]) -> None:
         """After fills of theirs: whether shares of a trade that they had closed are ours again."""
         for symbol in {fill.symbol for fill in fills} & self._may_be_given_back.keys():
             closed = self._may_be_given_back[symbol]
-            if closed.position is None or closed.position.entered_at.date() != self._desk.now.date():
-                del self._may_be_given_back[symbol]
-            elif symbol not in self._desk.trades:
+            if symbol not in self._desk.trades:
                 trade = self._books.brought_up_to_date(closed)
                 if trade.held > 0:
                     del self._may_be_given_back[symbol]

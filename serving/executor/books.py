@@ -34,6 +34,7 @@ class Books:
         self.beside_us = BesideUs(desk, self)
         self._unseen = Unseen(desk, self)
         self._arrivals = Arrivals(desk, self)
+        self._day: date | None = None
         self._book: list[BookedOrder] = []  # the broker's order book as last read
 
     @property
@@ -168,6 +169,9 @@ class Books:
             for order in expired:
                 self._note_order(order)
         self._refresh({order.order_id for order in expired})
+        if self._day is not None and self._day != day:
+            self.beside_us.turn_day()
+        self._day = day
         self.forget_before(day)
 
     def forget_before(self, day: date) -> None:
@@ -252,8 +256,8 @@ class Books:
 
     @property
     def may_show_late(self) -> bool:
-        """Whether an order ended so lately that a fill of it may show yet."""
-        return self._unseen.watches
+        """Whether a fill may show of an order that has ended, or others may give back what they took of ours."""
+        return self._unseen.watches or self.beside_us.may_give_back
 
     def brought_up_to_date(self, trade: Trade, touched: set[str] | None = None) -> Trade:
         """A trade with its orders as the books show them; only those in `touched`, if it is given."""

@@ -19,6 +19,7 @@ from serving.executor.legs import Leg
 if TYPE_CHECKING:
     from serving.executor.books import Books
 
+WATCHED_FOR = timedelta(minutes=5)  #: market time after an order ended short of its quantity
 LOOK_AFTER_S = 1.0  #: of the market's clock or of the wall clock: between two looks, and before an order is missed
 
 
@@ -58,8 +59,8 @@ class Unseen:
     @property
     def watches(self) -> bool:
         """Whether some order ended so lately that a fill of it may show yet."""
-        now, after = self._desk.now, self._desk.terms.lost_after
-        self._watched = {name: at for name, at in self._watched.items() if now - at < after}
+        now = self._desk.now
+        self._watched = {name: at for name, at in self._watched.items() if now - at < WATCHED_FOR}
         return bool(self._watched)
 
     # --- the trade book ---
@@ -67,7 +68,8 @@ class Unseen:
     def asks_trades(self, orders: Iterable[BookedOrder]) -> bool:
         """Whether the trade book is to be asked though the order book gives no cause; once a second at most."""
         now = self._desk.now
-        wanted = self.watches or bool(self._note_missing(orders))
+        self._note_missing(orders)
+        wanted = self.watches or bool(self._missing)
         due = self._asked_trades is None or self._asked_trades.is_over(now)
         if self._ask_now or (wanted and due):
             self._ask_now, self._asked_trades = False, _Since(now)
@@ -120,8 +122,8 @@ class Unseen:
     def presume(self, orders: Iterable[BookedOrder]) -> None:
         """Count for an entry that no book shows what the positions hold beyond our books, up to its quantity."""
         desk = self._desk
-        missing = self._note_missing(orders)
-        doubtful = [t for t in desk.trades.values() if t.entry.intent_id in missing and not t.entry.status.ended]
+        self._note_missing(orders)
+        doubtful = [t for t in desk.trades.values() if t.entry.intent_id in self._missing]
         doubtful += [t for t in desk.trades.values() if t.entry.unresolved and t not in doubtful]
         for trade in desk.trades.values():
             if trade.entry.presumed and trade not in doubtful:
@@ -146,8 +148,8 @@ class Unseen:
 
     # --- what is missing ---
 
-    def _note_missing(self, orders: Iterable[BookedOrder]) -> set[str]:
-        """Ids of the intents whose orders should be in the order book and have not been for a second; each is told."""
+    def _note_missing(self, orders: Iterable[BookedOrder]) -> None:
+        """Note which orders should be in the order book and are not; one that has been missing for a second is told."""
         desk, shown = self._desk, {order.order_id for order in orders}
         present = {}
         for leg in self._legs():
@@ -163,7 +165,6 @@ class Unseen:
                 f"the broker's order book does not show our {leg.purpose} {leg.order_id}, which it has taken; "
                 "its trade book and positions are asked instead"
             )
-        return late
 
     def _legs(self) -> list[Leg]:
         return [leg for trade in self._desk.trades.values() for leg in trade.legs if leg.ours]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +51,11 @@ class Charges:
 
     def __add__(self, other: "Charges") -> "Charges":
         return Charges(**{name: value + getattr(other, name) for name, value in self.as_dict().items()})
+
+    def part(self, share: Fraction) -> "Charges":
+        """A share of them, from 0 to 1, each item rounded half up to the paisa."""
+        exact = {name: value * share.numerator / share.denominator for name, value in self.as_dict().items()}
+        return Charges(**{name: value.quantize(PAISA, ROUND_HALF_UP) for name, value in exact.items()})
 
     def __sub__(self, other: "Charges") -> "Charges":
         return Charges(**{name: value - getattr(other, name) for name, value in self.as_dict().items()})

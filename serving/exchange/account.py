@@ -66,6 +66,11 @@ class Account:
         self.cash -= taken.total
         return taken
 
+    def give_back(self, taken: Charges) -> None:
+        """Charges of an order that had not ended after all."""
+        self.charges = self.charges - taken
+        self.cash += taken.total
+
     def settle_day(self, quotes: Mapping[str, Quote], next_day: date) -> None:
         """After the close: yesterday's shares settle, today's are held from tomorrow, futures pay their day's gain."""
         for holding in self.holdings.values():

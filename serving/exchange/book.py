@@ -253,6 +253,22 @@ class OrderBook:
         )
         return order, trade
 
+    def fill_late(self, order: Order, price: Decimal, at: datetime) -> tuple[Order, Trade]:
+        """What was cancelled of an order has traded all the same; it stays cancelled, with its shares filled."""
+        quantity = order.request.quantity - order.filled_quantity
+        trade = Trade(f"{10_000_000 + len(self.trades)}", order, quantity, price, at)
+        self.trades.append(trade)
+        filled = replace(
+            order,
+            filled_quantity=order.request.quantity,
+            filled_value=order.filled_value + price * quantity,
+            cancelled_quantity=0,
+            changed_at=at,
+            exchange_at=at,
+        )
+        self._states[order.order_id].append(filled)
+        return filled, trade
+
     def note(self, order: Order, **facts: Any) -> Order:
         """Write down what is no state of its own, e.g. that an order has met the market."""
         noted = replace(order, **facts)

@@ -20,6 +20,7 @@ from serving.exchange.refusals import input_error
 MAX_ARMED = 1000  #: faults that may wait at once, and times that one may be asked for
 LISTED = 200  #: injected faults that GET /paper/faults lists
 BURST = 3  #: calls in a row that a scheduled burst of 429 refuses
+LEAN_CALLS = 12  #: readings in a row that a scheduled book with too few rows lasts
 STATUSES = (500, 502, 503, 504)
 
 
@@ -40,6 +41,11 @@ class FaultKind(StrEnum):
     TICK_OUT_OF_RANGE = "tick_out_of_range"  #: an instrument's packet tells a price far outside its circuit
     STOP_REJECTED = "stop_rejected"  #: the exchange rejects a stop that would have been taken
     FILL_THEN_CANCEL = "fill_then_cancel"  #: a part of an order fills, the exchange cancels the rest
+    TAKEN_TWICE = "taken_twice"  #: the broker makes two orders of one call; the answer tells of the first
+    FILL_AFTER_CANCEL = "fill_after_cancel"  #: what was shown as cancelled fills all the same, some frames later
+    ORDER_BOOK_EMPTY = "order_book_empty"  #: for `seconds`, or for one call, GET /orders tells of no order
+    ORDER_BOOK_SHORT = "order_book_short"  #: the same of the younger half of the orders
+    TRADE_BOOK_EMPTY = "trade_book_empty"  #: the same of GET /trades and the trades
 
 
 class Purpose(StrEnum):
@@ -61,9 +67,16 @@ CALLS = (
 EVENTS = (FaultKind.EVENT_LOST, FaultKind.EVENT_LATE, FaultKind.EVENT_REORDER, FaultKind.EVENT_DUPLICATE)
 TICKERS = (FaultKind.TICKER_DROP, FaultKind.TICKER_MUTE)
 TICKS = (FaultKind.TICK_STALE, FaultKind.TICK_OUT_OF_RANGE)
-ORDERS = (FaultKind.STOP_REJECTED, FaultKind.FILL_THEN_CANCEL)
+ORDERS = (
+    FaultKind.STOP_REJECTED,
+    FaultKind.FILL_THEN_CANCEL,
+    FaultKind.TAKEN_TWICE,
+    FaultKind.FILL_AFTER_CANCEL,
+)
+BOOKS = (FaultKind.ORDER_BOOK_EMPTY, FaultKind.ORDER_BOOK_SHORT, FaultKind.TRADE_BOOK_EMPTY)
 
-#: how often a kind comes, for a rate of 1 a call: frames and events are many more than calls
+#: How often a kind comes, for a rate of 1 a call: frames and events are many more than calls. Kinds that are not here
+#: come by their name only: such errors are the broker's own, and rare
 WEIGHTS: Mapping[FaultKind, float] = {
     FaultKind.ANSWER_LOST: 1.0,
     FaultKind.RESET_BEFORE: 1.0,
@@ -162,7 +175,7 @@ class FaultPlan:
     def hit(self, kind: FaultKind, route: str, number: int) -> Fault | None:
         """What the plan has for the `number`-th opportunity, from 0."""
         rate = self.rates.get(kind, 0.0)
-        reach = BURST if kind is FaultKind.TOO_MANY_REQUESTS else 1
+        reach = BURST if kind is FaultKind.TOO_MANY_REQUESTS else LEAN_CALLS if kind in BOOKS else 1
         earlier = range(max(number - reach + 1, 0), number + 1)
         if not any(self.draw(kind, route, n) < rate for n in earlier):
             return None

@@ -12,7 +12,17 @@ from pipelines.domain.orders import OrderType
 from pipelines.domain.trading_phases import Phase
 from serving.exchange.acceptance import LPP_CANCELLED, MarketView, outside_lpp, protected, refused_at_the_exchange
 from serving.exchange.account import Account
-from serving.exchange.book import RMS_USER, TERMINAL, Order, OrderBook, OrderRequest, Status, Validity, Variety
+from serving.exchange.book import (
+    RMS_USER,
+    TERMINAL,
+    USER_ID,
+    Order,
+    OrderBook,
+    OrderRequest,
+    Status,
+    Validity,
+    Variety,
+)
 from serving.exchange.course import Course
 from serving.exchange.faults import FaultKind, Faults, order_purpose
 from serving.exchange.funds import Funds
@@ -25,6 +35,7 @@ from serving.exchange.transit import Transit
 
 STOP_BLOCKED = "RMS: Trigger price orders are blocked for this scrip at the moment."
 EXCHANGE_CANCELLED = "Order cancelled by the exchange."
+LATE_BY = 2  #: frames of its instrument between a cancellation and a fill that shows after it
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class Floor:
         self.faults = Faults()
         self.charges_of: dict[str, Charges] = {}
         self.updates: list[tuple[Order, str]] = []
+        self._late: dict[str, int] = {}  # frames until a cancelled order fills all the same, by order
         self._volumes = VolumeShare()
         self._transit = Transit(rules.latency)
 
@@ -94,7 +106,7 @@ class Floor:
     def _arrive(self, order: Order) -> Order:
         wrong = refused_at_the_exchange(order.request, self.view(order.symbol))
         wrong = wrong or self.funds.missing_shares(order.request, order)  # others may have sold them meanwhile
-        if not wrong and order.request.trigger_price is not None and self._unlucky(FaultKind.STOP_REJECTED, order):
+        if not wrong and order.request.trigger_price is not None and self.unlucky(FaultKind.STOP_REJECTED, order):
             wrong = STOP_BLOCKED
         if wrong:
             return self.tell(self.book.reject(order, self.course.clock, wrong))
@@ -122,6 +134,7 @@ class Floor:
     def meet(self, ticks: Sequence[Tick]) -> None:
         """Match what works in the present session with a frame's ticks, who came first before the others."""
         self._volumes.next_frame()
+        self._fill_late(ticks)
         working = self.book.working()
         if not working:
             return
@@ -172,7 +185,7 @@ class Floor:
         if found is not None and found.quantity:
             if not unlimited:
                 self._volumes.take(tick, found.quantity)
-            if order.pending_quantity > 1 and self._unlucky(FaultKind.FILL_THEN_CANCEL, order):
+            if order.pending_quantity > 1 and self.unlucky(FaultKind.FILL_THEN_CANCEL, order):
                 order = self.fill(order, min(found.quantity, order.pending_quantity // 2), found.price)
                 self.cancel(order, EXCHANGE_CANCELLED)
                 return
@@ -198,7 +211,24 @@ class Floor:
         return order
 
     def cancel(self, order: Order, message: str | None = None) -> Order:
-        return self._end(self.book.cancel(order, self.course.clock, message))
+        cancelled = self._end(self.book.cancel(order, self.course.clock, message))
+        if not order.waits_for_trigger and self.unlucky(FaultKind.FILL_AFTER_CANCEL, order):
+            self._late[order.order_id] = LATE_BY
+        return cancelled
+
+    def _fill_late(self, ticks: Sequence[Tick]) -> None:
+        """Cancelled orders of which the exchange tells a fill after all; charges are taken of the whole then."""
+        for tick in ticks:
+            for order_id in [name for name in self._late if self.book.find(name).symbol == tick.instrument.symbol]:
+                self._late[order_id] -= 1
+                order = self.book.find(order_id)
+                if self._late[order_id] > 0 or order.day != self.course.session.day:
+                    continue
+                del self._late[order_id]
+                order, trade = self.book.fill_late(order, tick.price, self.course.clock)
+                self.account.fill(trade)
+                self.account.give_back(self.charges_of.pop(order_id, Charges()))
+                self._end(order)
 
     def tell(self, order: Order, event: str | None = None) -> Order:
         self.updates.append((order, event or order.status.value))
@@ -214,9 +244,9 @@ class Floor:
         request, facts = protected(order.request, self.view(order.symbol), price)
         return self.book.note(order, request=request, **facts)
 
-    def _unlucky(self, kind: FaultKind, order: Order) -> bool:
+    def unlucky(self, kind: FaultKind, order: Order) -> bool:
         """Whether a fault that was asked for befalls this order now."""
-        if not self.faults.active or order.placed_by == RMS_USER:
+        if not self.faults.active or order.placed_by != USER_ID:
             return False
         held = self.account.net_quantity(order.symbol, order.request.product)
         about = {"step": self.course.steps, "clock": self.course.clock.isoformat(), "order_id": order.order_id}

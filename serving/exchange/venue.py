@@ -1,6 +1,7 @@
 """The exchange itself: plays the market frame by frame, takes orders, keeps the day's course. No network."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,7 +30,7 @@ from serving.exchange.book import (
 )
 from serving.exchange.closing_auction import ClosingAuction
 from serving.exchange.course import Course, State
-from serving.exchange.faults import Faults
+from serving.exchange.faults import FaultKind, Faults
 from serving.exchange.floor import Floor, Rules
 from serving.exchange.gtt import Triggers
 from serving.exchange.hours import RecordedHours, refused_in
@@ -37,7 +38,7 @@ from serving.exchange.legs import first_leg
 from serving.exchange.market import Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
 from serving.exchange.order_forms import AUTO_PROTECTION, EXPIRED, checked
 from serving.exchange.quotes import QuoteBoard
-from serving.exchange.refusals import input_error, margin_error, order_error
+from serving.exchange.refusals import KiteError, input_error, margin_error, order_error
 from serving.exchange.square_off import SquareOff
 
 RMS_TAG = SQUARE_OFF_TAG
@@ -86,6 +87,7 @@ class Venue:
         self.course = Course(market.days, rules.hours or RecordedHours(rules.square_off))
         self.floor = Floor(rules, self.course, self.board)
         self.triggers = Triggers()
+        self.doubles: set[str] = set()  #: ids of orders that a fault made of one call, beside the first
         self._square_off = SquareOff(self.floor)
         self._auction = ClosingAuction(self.floor)
 
@@ -188,6 +190,13 @@ class Venue:
 
     def place(self, request: OrderRequest, placed_by: str = USER_ID, **facts: Any) -> Order:
         """Take an order, or refuse it with the error Kite gives; a refusal for want of money stays in the book."""
+        order = self._place(request, placed_by, **facts)
+        if placed_by == USER_ID and self.floor.unlucky(FaultKind.TAKEN_TWICE, order):
+            with suppress(KiteError):  # the second may be refused, e.g. for want of money
+                self.doubles.add(self._place(request, placed_by, **facts).order_id)
+        return order
+
+    def _place(self, request: OrderRequest, placed_by: str, **facts: Any) -> Order:
         self._must_take(request)
         request = first_leg(request)
         too_much = above_freeze_quantity(request, self.view(request.instrument.symbol))

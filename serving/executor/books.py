@@ -6,17 +6,16 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from pipelines.domain.charges import Charges
-from pipelines.domain.errors import ServiceUnavailable
-from pipelines.domain.orders import ENDED, BookedOrder, Intent, IntentStatus, OrderStatus, may_move
+from pipelines.domain.orders import ENDED, BookedOrder, Fill, Intent, IntentStatus, OrderStatus, may_move
+from serving.executor.arrivals import Arrivals
+from serving.executor.beside_us import BesideUs
 from serving.executor.desk import LOG, Desk
 from serving.executor.ledger import Ledger
-from serving.executor.legs import foreign_leg, leg_of
-from serving.executor.reconcile import cash_difference, fill_differences, share_differences, status_of, unsent
-from serving.executor.resume import ASKED, trade_of
-from serving.executor.share_counts import as_credited
+from serving.executor.opening import opening_of
+from serving.executor.own_cash import OwnCash
+from serving.executor.reconcile import cash_difference, fill_differences, status_of, unsent
 from serving.executor.trade import Trade
-
-JOINS = ASKED + "count it for "  #: and a decision: the order event that tells of a late order in another's trade
+from serving.executor.unseen import Unseen
 
 
 class Books:
@@ -30,20 +29,30 @@ class Books:
         self.lost: dict[str, Intent] = {}  #: by tag: sent without an answer, and not in the book when we looked
         self.unequal: dict[str, str] = {}  #: by symbol: how our shares and the broker's differed when last compared
         self._at_broker: dict[str, int] = {}  # shares when last compared
-        self._opening_shares: dict[str, int] = {}
         self._ledger = Ledger()
+        self.own = OwnCash(desk, self)
+        self.beside_us = BesideUs(desk, self)
+        self._unseen = Unseen(desk, self)
+        self._arrivals = Arrivals(desk, self)
+        self._day: date | None = None
         self._book: list[BookedOrder] = []  # the broker's order book as last read
-        self._arrived: list[BookedOrder] = []  # late, and in no trade yet
-        self._joined: dict[str, str] = {}  # decision by tag, of late orders that count for another's trade
+
+    @property
+    def ledger(self) -> Ledger:
+        """Orders, fills, charges, cash and shares of the account."""
+        return self._ledger
 
     @property
     def cash(self) -> Decimal:
-        """Cash by our own books."""
+        """Cash of the account by our own books, with what others trade in it."""
         return self._ledger.cash
 
     def charges_of(self, trade: Trade) -> Charges:
-        """Of all our orders of a trade, and of those of others that closed it."""
-        return self._ledger.charges_of(leg.order_id for leg in trade.legs)
+        """Of all our orders of a trade, and the part of others' that took it back."""
+        charges = self._ledger.charges_of(leg.order_id for leg in trade.legs if leg.ours)
+        for order_id, share in trade.taken().by_order.items():
+            charges = charges + self._ledger.charges_of([order_id]).part(share)
+        return charges
 
     # --- start ---
 
@@ -54,13 +63,14 @@ class Books:
 
     def take_up(self, at: datetime) -> None:
         """After a start: read journal and broker, end what was never sent, and build the open trades again."""
-        journal, broker, account = self._desk.journal, self._desk.broker, self._desk.account
-        self._desk.trades.clear()  # of a try that the broker did not answer to its end
+        journal, account, desk = self._desk.journal, self._desk.account, self._desk
+        desk.trades.clear()  # of a try that the broker did not answer to its end
         self.lost.clear()
-        self._arrived.clear()
-        cash = journal.open_account(account, broker.cash(), at, broker.shares())
-        self._opening_shares = journal.opening_shares(account)
-        self._ledger = Ledger(cash, self._opening_shares, self._desk.terms.product)
+        self._arrivals.waiting.clear()
+        known = account in journal.accounts()
+        cash, shares = (Decimal(0), {}) if known else opening_of(desk.broker, desk.terms)
+        cash = journal.open_account(account, cash, at, shares)
+        self._ledger = Ledger(cash, journal.opening_shares(account), desk.terms.product)
         for order in journal.orders(account):
             self._ledger.note_order(order)
         for fill in journal.fills(account):
@@ -72,7 +82,10 @@ class Books:
                 self.lost[intent.tag] = intent  # it may be on its way still
             else:
                 self.move(intent, IntentStatus.ABANDONED, "planned, and not sent before the last end")
+        self.beside_us.take_up()
         self._take_up_trades()
+        self.own.take_up(cash)
+        self._unseen.presume(self._book)
         self.turn_day(at.date())
 
     # --- reading ---
@@ -92,33 +105,44 @@ class Books:
         desk, ledger = self._desk, self._ledger
         self.stale, clock = True, desk.clock
         orders = desk.broker.orders()
-        fills = desk.broker.fills() if fill_differences(orders, ledger.filled) else []
+        asks_trades = bool(fill_differences(orders, ledger.filled)) or self._unseen.asks_trades(orders)
+        fills = desk.broker.fills() if asks_trades else []
+        orders = [*orders, *self._unseen.told_by_trades(orders, fills)]
         self.stale, self.read_at, self._book = False, clock, orders
         changed = [order for order in orders if ledger.orders.get(order.order_id) != order]
         noted = ledger.orders.keys() | {order.order_id for order in changed}
         # the trade book was read later: fills of an order that is not in the order book yet wait for the next look
         new_fills = [fill for fill in fills if fill.order_id in noted and not ledger.knows(fill)]
-        self._arrived += [order for order in changed if late and self._was_given_up(order)]
-        if not (new_fills or changed or self._arrived):
-            return
-        with desk.journal.together():
-            for order in changed:
-                self._note_order(order)
-            for fill in new_fills:
-                desk.journal.record_fill(desk.account, fill)
-                ledger.note_fill(fill)
-        arrived, self._arrived = self._arrived, []
-        for order in arrived:
-            self._take_up_late(ledger.orders.get(order.order_id, order))
+        if late:
+            self._arrivals.look(changed, new_fills)
+        if changed or new_fills:
+            self._take_over(changed, new_fills)
+        self._arrivals.take_up()
         self._refresh({order.order_id for order in changed} | {fill.order_id for fill in new_fills})
+        if late:
+            self.beside_us.look(new_fills)
+            self._unseen.presume(orders)
+
+    def _take_over(self, orders: list[BookedOrder], fills: list[Fill]) -> None:
+        desk = self._desk
+        with desk.journal.together():
+            for order in orders:
+                self._note_order(order)
+            for fill in fills:
+                desk.journal.record_fill(desk.account, fill)
+                self._ledger.note_fill(fill)
 
     def differences(self) -> list[str]:
         """Where our books, read anew, are not the broker's, in sentences."""
         desk, ledger = self._desk, self._ledger
         self.read()
-        cash = cash_difference(self.cash, desk.broker.cash()) if desk.terms.cash_is_a_ledger else []
         self._at_broker = at_broker = desk.broker.shares()
-        self.unequal = share_differences(as_credited(ledger.shares, desk.added_shares, at_broker), at_broker)
+        if self.beside_us.unequal(at_broker):  # perhaps a fill that the order book does not show
+            self._unseen.ask_anew()
+            self.read()
+        compares_cash = desk.terms.cash_is_a_ledger and not self.beside_us.cash_is_untold
+        cash = cash_difference(self.cash, desk.broker.cash()) if compares_cash else []
+        self.unequal = self.beside_us.unequal(at_broker)
         return [*self.unequal.values(), *fill_differences(self._book, ledger.filled), *cash]
 
     @property
@@ -145,6 +169,9 @@ class Books:
             for order in expired:
                 self._note_order(order)
         self._refresh({order.order_id for order in expired})
+        if self._day is not None and self._day != day:
+            self.beside_us.turn_day()
+        self._day = day
         self.forget_before(day)
 
     def forget_before(self, day: date) -> None:
@@ -168,7 +195,9 @@ class Books:
         """Give up what has been without an answer, and out of the book, for so long (market time), or to the end."""
         over = self._desk.day is not None and self._desk.now >= self._desk.day.end
         for tag, intent in list(self.lost.items()):
-            if over or self._desk.now - intent.created_at >= after:
+            trade = self._desk.trades.get(intent.symbol)
+            held = trade is not None and trade.entry.intent_id == intent.intent_id and trade.entry.presumed > 0
+            if over or (self._desk.now - intent.created_at >= after and not held):
                 self.give_up(tag, f"not in the order book within {after.total_seconds():.0f} s")
 
     def give_up(self, tag: str, reason: str) -> None:
@@ -178,122 +207,36 @@ class Books:
             self.move(intent, IntentStatus.ABANDONED, reason)
         trade = self._desk.trades.get(intent.symbol)
         for leg in trade.legs if trade is not None else ():
-            if leg.intent_id == intent.intent_id:
+            if leg.unresolved and leg.intent_id == intent.intent_id:
                 assert trade is not None
                 self._desk.trades[intent.symbol] = trade.with_leg(replace(leg, unresolved=False))
 
     # --- orders and trades ---
 
-    def _was_given_up(self, order: BookedOrder) -> bool:
-        """Whether an order that we see for the first time is one of ours that we did not count on."""
-        intent = self.intents.get(order.tag or "")
-        if intent is None or order.order_id in self._ledger.orders:
-            return False
-        return intent.tag in self.lost or (intent.status in ENDED and order.status is not OrderStatus.REJECTED)
-
-    def _take_up_late(self, order: BookedOrder) -> None:
-        """An order that we held to be lost has arrived after all: it joins what is open in its symbol.
-
-        There its shares are protected and left with the others, and what still works of it is cancelled if it is one
-        too many. If its trade was over, the trade is opened again.
-        """
-        desk, intent = self._desk, self.intents[order.tag or ""]
-        self.lost.pop(intent.tag, None)
-        desk.alarm(f"{order.symbol}: order {order.order_id} ({intent.purpose}) arrived after it was held to be lost")
-        trade = desk.trades.get(order.symbol)
-        owner = self._owner(intent)
-        if trade is not None:
-            self._join(trade, intent, order)
-        elif owner is not None:
-            try:
-                self._open_again(owner)
-            except ServiceUnavailable as error:
-                self.stale = True
-                self._arrived.append(order)
-                desk.alarm(f"{order.symbol}: order {order.order_id} cannot be looked after yet: {error}")
-
-    def _owner(self, intent: Intent) -> str | None:
-        """The decision for whose trade an intent's order counts."""
-        return self._joined.get(intent.tag, intent.decision_id)
-
-    def _join(self, trade: Trade, intent: Intent, order: BookedOrder) -> None:
-        """Count an order for another decision's trade; that it does is on disk first, so that it stays there."""
-        desk = self._desk
-        if self._owner(intent) != trade.trade_id:
-            desk.journal.record_order_event(desk.account, order.order_id, JOINS + trade.trade_id, {}, desk.now)
-            self._joined[intent.tag] = trade.trade_id
-        desk.trades[trade.symbol] = desk.trades[trade.symbol].with_leg(leg_of(intent, order))
-
-    def _read_joined(self) -> dict[str, str]:
-        journal, account = self._desk.journal, self._desk.account
-        ours = {order.order_id: order.tag for order in self._ledger.orders.values() if order.tag in self.intents}
-        return {
-            str(ours[order_id]): event.removeprefix(JOINS)
-            for order_id, events in journal.changes_asked(account, list(ours)).items()
-            for event in events
-            if event.startswith(JOINS)
-        }
-
-    def _by_owner(self) -> dict[str, list[Intent]]:
-        """Intents by the decision they count for, those that joined it late behind its own."""
-        found: dict[str, list[Intent]] = {}
-        for intent in sorted(self.intents.values(), key=lambda intent: intent.tag in self._joined):
-            owner = self._owner(intent)
-            if owner is not None:
-                found.setdefault(owner, []).append(intent)
-        return found
-
-    def _open_again(self, decision_id: str) -> None:
-        own = self._by_owner().get(decision_id, [])
-        trade = trade_of(decision_id, own, self._order_by_tag(), self.lost, self._desk)
-        if trade is not None:
-            self._desk.trades[trade.symbol] = trade
-            self._refresh({leg.order_id for leg in trade.legs if leg.order_id})
-
     def _note_order(self, order: BookedOrder) -> None:
-        new = order.order_id not in self._ledger.orders
+        before = self._ledger.orders.get(order.order_id)
         self._desk.journal.record_order(self._desk.account, order)
         self._ledger.note_order(order)
         intent = self.intents.get(order.tag or "")
         if intent is None:
-            self._adopt(order, new=new)
+            self.beside_us.adopt(order, new=before is None)
             return
+        self._unseen.watch(order, before)
+        if self._arrivals.is_doubled(intent, order):
+            return  # the first order of an intent tells how it stands
         if intent.status is IntentStatus.PLANNED:
             self.move(intent, IntentStatus.SENT, "found in the order book")
             intent = self.intents[intent.tag]
         if may_move(intent.status, status_of(order)):
             self.move(intent, status_of(order), order.message)
 
-    def _adopt(self, order: BookedOrder, *, new: bool) -> None:
-        """An order that is not ours: its fills count in the account's books, and it is never touched.
-
-        Where it takes back what we hold, e.g. as the broker's square-off, its fills count for our trade, too.
-        """
-        desk = self._desk
-        if new:
-            desk.journal.record_order_event(
-                desk.account, order.order_id, "adopted as external", {"tag": order.tag}, desk.now
-            )
-            desk.alarm(f"order {order.order_id} on {order.symbol} is not ours (tag {order.tag})")
-        trade = desk.trades.get(order.symbol)
-        if trade is None or order.side is trade.side or order.product is not trade.product:
-            return
-        if order.placed_at < trade.decision.close_time:
-            return  # of before our time
-        if not any(leg.order_id == order.order_id for leg in trade.exits):
-            desk.trades[order.symbol] = trade.with_leg(foreign_leg(order))
-
     def _refresh(self, touched: Iterable[str]) -> None:
         """Bring the trades up to date whose orders have changed."""
         desk, touched = self._desk, set(touched)
         with desk.journal.together():
-            for symbol, trade in desk.trades.items():
+            for symbol, trade in list(desk.trades.items()):
                 before = trade.position
-                for leg in trade.legs:
-                    if leg.order_id in touched:
-                        order = self._ledger.orders.get(leg.order_id)
-                        trade = trade.with_leg(leg.with_books(order, self._ledger.fills_of(leg.order_id), desk.now))
-                trade = trade.with_position()
+                trade = self.brought_up_to_date(trade, touched).with_position()
                 desk.trades[symbol] = trade
                 if trade.held < 0:
                     desk.alarm(
@@ -302,55 +245,57 @@ class Books:
                 if trade.position is not None and trade.position != before:
                     desk.journal.record_position(desk.account, trade.position)
 
-    def _order_by_tag(self) -> dict[str, BookedOrder]:
-        return {order.tag: order for order in self._ledger.orders.values() if order.tag}
+    def open_again(self, trade: Trade) -> None:
+        """Take up a trade that was over."""
+        self._arrivals.open(trade)
+
+    def close(self, trade: Trade, net_inr: Decimal) -> None:
+        """A trade is over, and its outcome is noted."""
+        self.own.close(trade.trade_id, net_inr)
+        self.beside_us.note_closed(trade)
+
+    @property
+    def may_show_late(self) -> bool:
+        """Whether a fill may show of an order that has ended, or others may give back what they took of ours."""
+        return self._unseen.watches or self.beside_us.may_give_back
+
+    def brought_up_to_date(self, trade: Trade, touched: set[str] | None = None) -> Trade:
+        """A trade with its orders as the books show them; only those in `touched`, if it is given."""
+        for leg in trade.legs:
+            if leg.order_id is not None and (touched is None or leg.order_id in touched):
+                order = self._ledger.orders.get(leg.order_id)
+                trade = trade.with_leg(leg.with_books(order, self._ledger.fills_of(leg.order_id), self._desk.now))
+        return self.beside_us.measured(trade)
 
     def _take_up_trades(self) -> None:
         """Build the open trades again from the journal: an entry's intent, its orders, its position."""
         desk = self._desk
         open_ = {position.position_id: position for position in desk.journal.open_positions(desk.account)}
         finished = desk.journal.finished(desk.account) - set(open_)
-        orders = self._order_by_tag()
-        self._joined = self._read_joined()
-        by_decision = {name: own for name, own in self._by_owner().items() if name not in finished}
-        for decision_id, intents in sorted(by_decision.items(), key=lambda found: found[0] not in open_):
-            if decision_id not in open_ and all(_came_to_nothing(intent, orders) for intent in intents):
+        by_decision = self._arrivals.read_owners()
+        unfinished = {name: own for name, own in by_decision.items() if name not in finished}
+        for decision_id, orders in sorted(unfinished.items(), key=lambda found: found[0] not in open_):
+            if decision_id not in open_ and all(_came_to_nothing(intent, order) for intent, order, _ in orders):
                 continue
-            trade = trade_of(decision_id, intents, orders, self.lost, desk)
+            trade = self._arrivals.trade_of(decision_id)
             if trade is None:
                 continue
             if trade.symbol in desk.trades:
                 LOG.error("two open trades of one symbol", symbol=trade.symbol, decision=decision_id)
-                for intent in intents:
-                    if intent.tag in orders:
-                        self._join(desk.trades[trade.symbol], intent, orders[intent.tag])
+                for intent, order, _ in orders:
+                    if order is not None:
+                        self._arrivals.join(desk.trades[trade.symbol], intent, order)
             else:
                 desk.trades[trade.symbol] = trade
         for order in self._ledger.orders.values():
             if order.tag not in self.intents:
-                self._adopt(order, new=False)
+                self.beside_us.adopt(order, new=False)
         self._refresh(self._ledger.orders)
         for symbol, trade in list(desk.trades.items()):
             if trade.over and trade.position is None:
                 del desk.trades[symbol]
-        for order in self._ledger.orders.values():
-            own = self.intents.get(order.tag or "")
-            if own is not None and self._owner(own) in finished and self._is_open_still(own, order):
-                self._take_up_late(order)
-
-    def _is_open_still(self, intent: Intent, order: BookedOrder) -> bool:
-        """Whether an order of a trade that was over works, or left shares that belong to no trade."""
-        if not order.status.ended:
-            return True
-        if intent.status not in (IntentStatus.ABANDONED, IntentStatus.REJECTED) or not order.filled_quantity:
-            return False
-        trade = self._desk.trades.get(order.symbol)
-        known = trade.held * trade.side.sign if trade is not None else 0
-        began_with = self._opening_shares.get(order.symbol, 0)
-        unknown = self._ledger.shares.get(order.symbol, 0) - began_with - known
-        return unknown * order.side.sign > 0
+        self._arrivals.look_at_finished(by_decision, finished)
 
 
-def _came_to_nothing(intent: Intent, orders: dict[str, BookedOrder]) -> bool:
-    order = orders.get(intent.tag)
+def _came_to_nothing(intent: Intent, order: BookedOrder | None) -> bool:
     return intent.status in ENDED and (order is None or (order.status.ended and order.filled_quantity == 0))

@@ -6,7 +6,7 @@ frames are worked off while it is silent.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -57,6 +57,8 @@ class Broker(Protocol):
     What is read raises BrokerSilent while there is no answer; what is ordered never raises.
     """
 
+    untold: str  #: what others trade in the account that we do not read, and that moves its cash; empty: nothing
+
     def place(self, intent: Intent) -> str | Refused: ...
 
     def leave(self, order_id: str, quantity: int, limit_price: Decimal | None) -> Refused | None: ...
@@ -102,6 +104,7 @@ class KiteBroker:
         self._renew, self._on_call = renew, on_call
         self._read: dict[str, tuple[Mapping[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
         self.alarms = Alarms()  #: rows and words that could not be understood
+        self.untold = ""  #: what others trade in the account that we do not read, and that moves its cash
         self.logged_out = False  #: whether the token was refused since the last log-in
         self.silent_since: float | None = None  #: monotonic seconds; None while it answers
         self._asked_again_at, self._pause = 0.0, PAUSE_S
@@ -162,7 +165,7 @@ class KiteBroker:
 
     def orders(self) -> list[BookedOrder]:
         """The order book of the day, as far as it is of our exchange and products."""
-        rows = [row for row in self._reading(self._kite.orders) if is_ours_to_read(row, EXCHANGE)]
+        rows = self._known(self._reading(self._kite.orders), "filled_quantity")
         found, faults = read_rows(rows, self._booked, "order book")
         for fault in faults:
             self._alarm(fault)
@@ -190,8 +193,9 @@ class KiteBroker:
             lambda row: (str(row["tradingsymbol"]), int(row["opening_quantity"])),
             "holdings",
         )
+        positions = self._known(self._reading(self._kite.positions)["net"], "quantity")
         moved, more_faults = read_rows(
-            (row for row in self._reading(self._kite.positions)["net"] if self._counts(row)),
+            (row for row in positions if self._counts(row)),
             lambda row: (str(row["tradingsymbol"]), int(row["quantity"])),
             "positions",
         )
@@ -222,6 +226,17 @@ class KiteBroker:
 
     def quote(self, *keys: str) -> dict[str, Any]:
         return self._reading(lambda: self._kite.quote(*keys), "quote")
+
+    def _known(self, rows: Iterable[Mapping[str, Any]], traded: str) -> list[Mapping[str, Any]]:
+        """Rows of our exchange and products; of the others it is kept that they trade something."""
+        known = []
+        for row in rows:
+            if is_ours_to_read(row, EXCHANGE):
+                known.append(row)
+            elif row.get(traded):
+                where = f"{row.get('exchange')}, {row.get('product')}"
+                self.untold = f"others trade {row.get('tradingsymbol')} ({where}), which we do not read"
+        return known
 
     def _counts(self, row: Mapping[str, Any]) -> bool:
         return is_ours_to_read(row, EXCHANGE) and (self._product is None or row.get("product") == self._product)

@@ -23,7 +23,7 @@ def outcome_of(trade: Trade, charges: Charges) -> Outcome:
     position = trade.position
     assert trade.over
     assert position is not None
-    filled = [leg for leg in trade.legs if leg.filled]
+    filled = [leg for leg in trade.legs if leg.filled and (leg.ours or leg.order_id in trade.taken().by_order)]
     shares, value = trade.taken_back
     reason = _left_because(trade)
     exited_at = max(leg.last_fill_at for leg in filled if leg.last_fill_at is not None)
@@ -63,7 +63,11 @@ def _left_because(trade: Trade) -> ExitReason:
     """What took the position back: the stop, if it was filled as one before it could be turned."""
     assert trade.position is not None
     wanted = trade.position.exit_reason
-    left = [leg for leg in trade.exits if leg.filled and leg.side is not trade.side]
+    taken = trade.taken().by_order
+    by_others = [leg for leg in trade.against if leg.order_id in taken]
+    left = [*(leg for leg in trade.ways_out if leg.filled), *by_others]
+    if not left:
+        return wanted or ExitReason.EMERGENCY  # orders that were taken twice took it back
     if wanted is None and not any(leg.ours for leg in left):
         return ExitReason.EXTERNAL
     if wanted is None or all(leg.ours and leg.left_as_stop for leg in left):

@@ -1,4 +1,4 @@
-"""Open trades: what has to be done about each is asked of `trade.py`, and is done: stops, exits, outcomes."""
+"""Open trades: what has to be done about each is asked of `next_steps.py`, and is done: stops, exits, outcomes."""
 
 import time
 from dataclasses import replace
@@ -9,9 +9,10 @@ from serving.executor.broker import Refused
 from serving.executor.closing import outcome_of
 from serving.executor.desk import LOG, Desk
 from serving.executor.legs import Leg
+from serving.executor.next_steps import Do, Moment, Step, next_step
 from serving.executor.protection import Protection
 from serving.executor.sending import Sender
-from serving.executor.trade import Do, Moment, Step, Trade, next_step
+from serving.executor.trade import Trade
 
 PAUSE_S = 0.1  #: of the wall clock, before what just failed is tried again
 MOST_INSISTING = 8
@@ -66,6 +67,7 @@ class Leaving:
             else:
                 outcome = outcome_of(trade, self._books.charges_of(trade))
                 desk.journal.record_outcome(desk.account, trade.trade_id, outcome)
+                self._books.close(trade, outcome.net_inr)
                 desk.results.append(outcome.net_inr)
                 desk.on_outcome(outcome)
                 LOG.info("closed", symbol=symbol, why=outcome.exit_reason.value, net_inr=str(outcome.net_inr))
@@ -108,6 +110,8 @@ class Leaving:
 
         What was asked in vain is asked again at once while shares are bare, but not without end.
         """
+        if leg.doubled and not leg.recalled and not leg.vain:
+            return False  # it was never changed: the broker made it of our one request
         asks_again = trade.uncovered > 0 and 0 < leg.vain < MOST_IN_VAIN
         return leg.changed_at == self._desk.now and not asks_again
 
@@ -125,7 +129,6 @@ class Leaving:
             self._change(trade, step)
 
     def _place(self, trade: Trade, step: Step) -> None:
-        assert trade.position is not None
         purpose = PURPOSES[step.do]
         stop, limit = purpose is Purpose.STOP, step.limit_price
         otherwise = OrderType.MARKET if limit is None else OrderType.LIMIT
@@ -133,11 +136,11 @@ class Leaving:
             trade.trade_id,
             purpose,
             trade.symbol,
-            trade.side if purpose is Purpose.CORRECTION else trade.side.opposite,
+            trade.side if trade.held < 0 else trade.side.opposite,
             step.quantity,
             OrderType.SL_M if stop else otherwise,
             limit_price=limit,
-            trigger_price=trade.position.stop if stop else None,
+            trigger_price=trade.stop if stop else None,
         )
         leg = self._sender.send(intent)
         if leg.status is OrderStatus.REJECTED:
@@ -154,6 +157,8 @@ class Leaving:
         if refused is not None:
             LOG.warning("order not changed", symbol=trade.symbol, order_id=leg.order_id, why=refused.message)
         changed = replace(leg, changed_at=now, vain=leg.vain + 1 if refused is not None else 0)
+        if step.do is Do.CANCEL_SPARE and refused is None:
+            changed = replace(changed, recalled=True)
         if refused is not None and not refused.unclear:
             changed = replace(changed, refused=0 if step.do is Do.CANCEL_ENTRY else leg.refused + 1)
         elif not step.do.cancels:

@@ -28,6 +28,9 @@ class Leg:
     changed_at: datetime  #: market time when it was sent or last changed by us
     touched_at: datetime | None = None  #: market time when we learned that its trigger was touched
     unresolved: bool = False  #: sent without an answer, and not in the book so far: it may arrive yet
+    doubled: bool = False  #: the broker took the intent more than once, and another order of it came before
+    recalled: bool = False  #: we took it back since it was one too many
+    counts_from: datetime | None = None  #: of an order that is not ours: earlier fills are none of the trade's business
     touched: bool = False  #: the broker says that its trigger was touched
     modifications: int = 0
     refused: int = 0  #: modifications that the broker refused in a row
@@ -35,7 +38,9 @@ class Leg:
     tries: int = 0  #: how often it was sent or changed in order to leave
     filled: int = 0  #: by the trade book
     ahead: int = 0  #: further shares that the order book shows filled and the trade book does not tell of yet
+    presumed: int = 0  #: of an entry that no book shows: further shares that only the positions tell of
     value: Decimal = Decimal(0)  #: rupees of the filled shares
+    fills: tuple[Fill, ...] = ()  #: in order of time
     first_fill_at: datetime | None = None
     last_fill_at: datetime | None = None
 
@@ -85,18 +90,22 @@ class Leg:
     @property
     def turned_down(self) -> bool:
         """Whether the broker did not want it: refused, or taken and cancelled, e.g. at its price band."""
-        return self.status is OrderStatus.REJECTED or (self.status is OrderStatus.CANCELLED and not self.given_up)
+        cancelled = self.status is OrderStatus.CANCELLED and not self.given_up and not self.recalled
+        return self.status is OrderStatus.REJECTED or cancelled
 
     def is_same(self, other: "Leg") -> bool:
-        if self.intent_id is not None:
-            return self.intent_id == other.intent_id
-        return other.intent_id is None and self.order_id == other.order_id
+        """Whether both are one order: by its id, or by the intent as long as the id of one is not known."""
+        if self.order_id is not None and other.order_id is not None:
+            return self.order_id == other.order_id
+        return self.intent_id is not None and self.intent_id == other.intent_id
 
     def with_books(self, order: BookedOrder | None, fills: Iterable[Fill], now: datetime) -> "Leg":
         """The leg as the order book and the trade book show it at `now`."""
-        fills = sorted(fills, key=lambda fill: fill.filled_at)
+        known = sorted(fills, key=lambda fill: (fill.filled_at, fill.trade_id))
+        fills = tuple(fill for fill in known if self.counts_from is None or fill.filled_at >= self.counts_from)
         leg = replace(
             self,
+            fills=fills,
             filled=sum(fill.quantity for fill in fills),
             value=sum((fill.price * fill.quantity for fill in fills), Decimal(0)),
             first_fill_at=fills[0].filled_at if fills else None,
@@ -110,12 +119,12 @@ class Leg:
             quantity=order.quantity,
             order_type=order.order_type,
             touched=order.triggered,
-            ahead=max(order.filled_quantity - leg.filled, 0),
+            ahead=max(order.filled_quantity - sum(fill.quantity for fill in known), 0),
         )
         return replace(read, touched_at=now) if read.triggered and not self.triggered else read
 
 
-def leg_of(intent: Intent, order: BookedOrder | None, *, unresolved: bool = False) -> Leg:
+def leg_of(intent: Intent, order: BookedOrder | None, *, unresolved: bool = False, doubled: bool = False) -> Leg:
     """A leg from what the books say of it."""
     return Leg(
         purpose=intent.purpose,
@@ -127,13 +136,14 @@ def leg_of(intent: Intent, order: BookedOrder | None, *, unresolved: bool = Fals
         status=order.status if order else OrderStatus.REJECTED,
         changed_at=intent.created_at,
         unresolved=unresolved,
+        doubled=doubled,
         touched=order.triggered if order else False,
         tries=1 if intent.purpose is Purpose.EXIT else 0,
     )
 
 
-def foreign_leg(order: BookedOrder) -> Leg:
-    """An order that is not ours and takes our position back."""
+def foreign_leg(order: BookedOrder, counts_from: datetime) -> Leg:
+    """An order that is not ours in the instrument of a trade; what it filled before the trade began does not count."""
     return Leg(
         purpose=Purpose.EXIT,
         intent_id=None,
@@ -143,4 +153,5 @@ def foreign_leg(order: BookedOrder) -> Leg:
         order_type=order.order_type,
         status=order.status,
         changed_at=order.placed_at,
+        counts_from=counts_from,
     )

@@ -192,6 +192,7 @@ class RiskDesk:
             index_move=self._market.move if self._index_seen else None,
             restricted=restriction.reason if restriction else None,
             ex_date=str(ex_date) if ex_date else desk.actions_lacking or None,
+            others=desk.others_hold(decision.symbol),
         )
 
     def _exposure(self, decision: Decision, equity: Decimal) -> Exposure:

@@ -268,17 +268,17 @@ class Session:
 
     @property
     def cash(self) -> Decimal:
-        """Cash by our own books."""
+        """Cash of the account by our books."""
         return self.books.cash
 
     @property
     def equity(self) -> Decimal:
-        """Cash and what is held at the last price."""
+        """Cash of our own book and what it holds at the last price; what others do in the account is none of it."""
         worth = (
             trade.held_by_fills * trade.side.sign * self.desk.price_of(trade.symbol, trade.average_entry)
             for trade in self.trades.values()
         )
-        return self.cash + sum(worth, Decimal(0))
+        return self.books.own.cash + sum(worth, Decimal(0))
 
     @property
     def naked_seconds_max(self) -> float:
@@ -328,7 +328,11 @@ class Session:
     def may_fill(self) -> bool:
         """Whether an order of ours may fill at any moment, or be found that had no answer."""
         legs = (leg for trade in self.trades.values() for leg in trade.legs)
-        return bool(self.books.lost) or any(leg.ahead or (leg.works and not leg.is_stop) for leg in legs)
+        return (
+            bool(self.books.lost)
+            or self.books.may_show_late
+            or any(leg.ahead or (leg.works and not leg.is_stop) for leg in legs)
+        )
 
     def _reconciliation_is_due(self) -> bool:
         """After some bars in a market that is played quickly; every few seconds in one that goes by the clock."""

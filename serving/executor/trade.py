@@ -1,29 +1,25 @@
-"""The heart: one trade from its entry to its outcome, and what has to be done next about it. Pure.
+"""The heart: one trade from its entry to its outcome; what is done next about it stands in `next_steps.py`. Pure.
 
 A trade is an entry order and the orders that take it back: first the protective stop, which is turned into the exit.
 What is done next follows from what the broker's book shows, never from what we hoped for, so that a restart needs
 nothing but the books.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 from fractions import Fraction
 from math import prod
 
-from pipelines.domain.exits import ExitSchedule
-from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import OrderType, Product, Purpose
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.positions import PRICE_PLACES, Position
 from pipelines.domain.signals import Decision, Side
 from serving.executor.legs import MOST_RESIZES, Leg
+from serving.executor.others import Taken, taken_by_others
 from serving.executor.share_counts import ShareStep
 
-RETRY_AFTER = timedelta(seconds=1)  #: market time before a refused exit is tried again
-AT_ANY_PRICE = frozenset({ExitReason.STOP, ExitReason.EMERGENCY})  #: no limit is tried first
+__all__ = ["MOST_RESIZES", "Trade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +34,7 @@ class Trade:
     position: Position | None = None  #: None until the first fill
     features_hash: str = ""
     steps: tuple[ShareStep, ...] = ()  #: in the count of its shares, by splits and bonuses that have overtaken it
+    others_before: int = 0  #: shares of the instrument that others held on its side when it began
 
     @property
     def symbol(self) -> str:
@@ -57,6 +54,19 @@ class Trade:
         return tuple(leg for leg in self.legs if leg.purpose is Purpose.ENTRY and leg.side is self.side)
 
     @property
+    def stop(self) -> Decimal:
+        """Trigger of the protective order."""
+        stop = self.position.stop if self.position is not None else self.decision.stop
+        assert stop is not None, "an entry without a stop is not sent"
+        return stop
+
+    def passed_stop(self, price: Decimal) -> bool:
+        """Whether a stop would be refused by the broker, since the price is there already."""
+        if self.position is not None:
+            return self.position.passed_stop(price)
+        return (self.stop - price) * self.side.sign >= 0
+
+    @property
     def average_entry(self) -> Decimal:
         filled = sum(leg.filled for leg in self.entries)
         if not filled:
@@ -67,17 +77,20 @@ class Trade:
     def held(self) -> int:
         """Shares that are open; below zero when our own orders took back more than was held.
 
-        An order that is not ours takes back no more than we hold: what it trades beyond that is not ours either. Of
-        what the trade book does not tell yet, exits count, so that nothing is taken back twice; entries have no price.
+        Of what the trade book does not tell yet, exits count, so that nothing is taken back twice; entries have no
+        price, and count by what the positions show while no book tells of them. Others take back no more than we hold.
         After a split or bonus all are told in shares of the entry.
         """
-        own = sum((leg.filled if leg in self.entries else leg.done) * self._sign(leg) for leg in self.legs if leg.ours)
-        return own - self._of_own(self._by_all_others(lambda leg: leg.done), own)
+        own = sum(self._counted(leg) * self._sign(leg) for leg in self.legs if leg.ours)
+        return own - self._of_own(self.taken(ahead=True).shares, own)
 
     @property
     def held_by_fills(self) -> int:
         """Shares that are open by the trade book alone, as the account's cash has it."""
-        return self._by_our_orders - self._by_others
+        return self._by_our_orders - self.taken_by_fills
+
+    def _counted(self, leg: Leg) -> int:
+        return leg.filled + leg.presumed if leg in self.entries else leg.done
 
     def _sign(self, leg: Leg) -> int:
         return 1 if leg.side is self.side else -1
@@ -86,14 +99,14 @@ class Trade:
     def _by_our_orders(self) -> int:
         return sum(leg.filled * self._sign(leg) for leg in self.legs if leg.ours)
 
-    @property
-    def _by_others(self) -> int:
-        return self._of_own(self._by_all_others(lambda leg: leg.filled), self._by_our_orders)
+    def taken(self, *, ahead: bool = False) -> Taken:
+        """What orders that are not ours hold taken back of it."""
+        return taken_by_others(self.legs, self.side, self.others_before, self._shares_for_one, ahead=ahead)
 
-    def _by_all_others(self, shares_of: Callable[[Leg], int]) -> Fraction:
-        """What orders that are not ours traded against us, in shares of the entry."""
-        others = (leg for leg in self.exits if not leg.ours)
-        return sum((shares_of(leg) / self._shares_for_one(leg.changed_at.date()) for leg in others), Fraction(0))
+    @property
+    def taken_by_fills(self) -> int:
+        """The same in whole shares of the entry, by the trade book alone."""
+        return self._of_own(self.taken().shares, self._by_our_orders)
 
     def _shares_for_one(self, day: date) -> Fraction:
         """Shares on a day for one of the entry."""
@@ -101,15 +114,19 @@ class Trade:
 
     def _of_own(self, taken: Fraction, own: int) -> int:
         """What of it took back our own shares; of a split's rest that is less than one share the holder gets cash."""
-        if own <= 0 or not taken:
+        if not taken:
             return 0
         rest = (own - taken) * self._shares_for_one(date.max)
-        return own if rest < 1 else int(taken)
+        return own if 0 <= rest < 1 else int(taken)
 
     @property
     def ways_out(self) -> tuple[Leg, ...]:
-        """Our orders that take the position back, ended ones included."""
-        return tuple(leg for leg in self.exits if leg.ours and leg.side is not self.side)
+        """Our orders that take the position back, ended ones included; not those that close a surplus."""
+        return tuple(
+            leg
+            for leg in self.exits
+            if leg.ours and leg.side is not self.side and leg.purpose is not Purpose.CORRECTION
+        )
 
     @property
     def resting(self) -> Leg | None:
@@ -120,14 +137,46 @@ class Trade:
         working = [leg for leg in self.ways_out if leg.works]
         if working:
             return working[-1]
-        others = [leg for leg in self.exits if not leg.ours and leg.works and leg.order_type is OrderType.MARKET]
+        others = [leg for leg in self.against if leg.works and leg.order_type is OrderType.MARKET]
         return others[0] if others else None
+
+    @property
+    def against(self) -> tuple[Leg, ...]:
+        """Orders that are not ours and trade the other way."""
+        return tuple(leg for leg in self.exits if not leg.ours and leg.side is not self.side)
 
     @property
     def uncovered(self) -> int:
         """Shares held that no order at the broker takes back."""
         resting = self.resting
-        return max(self.held - (resting.quantity - resting.done if resting is not None else 0), 0)
+        covered = resting.quantity - resting.done if resting is not None else 0
+        return max(self.held - covered - self.closing, 0)
+
+    @property
+    def surplus(self) -> int:
+        """Shares held beyond what was asked for, since the broker took an order more than once."""
+        doubled = {leg.intent_id for leg in self.legs if leg.doubled and leg.side is self.side}
+        if not doubled:
+            return 0
+        closed = sum(leg.done for leg in self.surplus_orders)
+        return min(max(sum(map(self._beyond, doubled)) - closed, 0), max(self.held, 0))
+
+    def _beyond(self, intent_id: str | None) -> int:
+        """What the orders of an intent traded beyond it; all, if its first order counts for another trade."""
+        orders = [leg for leg in self.legs if leg.intent_id == intent_id]
+        asked = max((leg.quantity for leg in orders if not leg.doubled), default=0)
+        return max(sum(map(self._counted, orders)) - asked, 0)
+
+    @property
+    def closing(self) -> int:
+        """Shares of the surplus that an order at the broker takes back."""
+        return sum(leg.quantity - leg.done for leg in self.surplus_orders if leg.works)
+
+    @property
+    def entry_is_full(self) -> bool:
+        """Whether the entry's orders have together what was asked for."""
+        orders = [leg for leg in self.legs if leg.intent_id == self.entry.intent_id]
+        return len(orders) > 1 and sum(leg.done for leg in orders) >= self.entry.quantity
 
     @property
     def spare(self) -> Leg | None:
@@ -137,14 +186,23 @@ class Trade:
         """
         late = [leg for leg in self.exits if leg.waits and leg.ours and leg.purpose is Purpose.ENTRY]
         waiting = [leg for leg in self.ways_out if leg.waits and leg.purpose is not Purpose.ENTRY]
+        waiting.sort(key=lambda leg: not leg.doubled)  # of two orders of one tag the second is taken back
         needed = 1 if self.held > 0 else 0
         extra = waiting[: len(waiting) - needed]
-        corrections = [leg for leg in self.corrections if leg.waits and self.held >= 0]
+        back = [leg for leg in self.buy_backs if leg.waits]
+        closing = [leg for leg in self.surplus_orders if leg.waits]
+        corrections = [*back[: len(back) - (self.held < 0)], *closing[: len(closing) - (self.surplus > 0)]]
         return next(iter([*late, *extra, *corrections]), None)
 
     @property
-    def corrections(self) -> tuple[Leg, ...]:
-        return tuple(leg for leg in self.exits if leg.purpose is Purpose.CORRECTION)
+    def buy_backs(self) -> tuple[Leg, ...]:
+        """Our orders that take back what was taken back too much."""
+        return tuple(leg for leg in self.exits if leg.purpose is Purpose.CORRECTION and leg.side is self.side)
+
+    @property
+    def surplus_orders(self) -> tuple[Leg, ...]:
+        """Our orders that take back what the entry has too much."""
+        return tuple(leg for leg in self.exits if leg.purpose is Purpose.CORRECTION and leg.side is not self.side)
 
     @property
     def tries(self) -> int:
@@ -157,7 +215,7 @@ class Trade:
 
         An order that is not ours and took nothing back, e.g. a person's limit, is none of our business then.
         """
-        counted = [leg for leg in self.legs if leg.ours or leg.done]
+        counted = [*(leg for leg in self.legs if leg.ours), *(leg for leg in self.against if leg.done)]
         return self.held == 0 and not any(leg.works or leg.unresolved or leg.ahead for leg in counted)
 
     @property
@@ -169,17 +227,14 @@ class Trade:
     @property
     def value_by_others(self) -> Decimal:
         """Rupees of the shares that orders which are not ours took back for us."""
-        value = sum((leg.value for leg in self.exits if not leg.ours), Decimal(0))
-        taken = self._by_all_others(lambda leg: leg.filled)
-        if taken <= self._by_others:
-            return value
-        return value * self._by_others * taken.denominator / taken.numerator
+        return self.taken().value
 
     @property
     def taken_back(self) -> tuple[int, Decimal]:
         """Shares that exits took back, and their rupees."""
-        shares = sum(leg.filled for leg in self.ways_out) + self._by_others
-        return shares, sum((leg.value for leg in self.ways_out), Decimal(0)) + self.value_by_others
+        own = [*self.ways_out, *self.surplus_orders]
+        shares = sum(leg.filled for leg in own) + self.taken_by_fills
+        return shares, sum((leg.value for leg in own), Decimal(0)) + self.value_by_others
 
     def marked(self, price: Decimal) -> "Trade":
         """The trade after a trade in the market: its best and worst gain, what was taken back already included."""
@@ -230,175 +285,3 @@ class Trade:
             return self
         decided_at = position.stop if reason is ExitReason.STOP else price
         return replace(self, position=replace(position, exit_reason=reason, exit_decision_price=decided_at))
-
-
-class Do(StrEnum):
-    """What can be done about a trade."""
-
-    PLACE_STOP = "place stop"
-    PLACE_EXIT = "place exit"
-    PLACE_CORRECTION = "buy back what was taken back too much"
-    RESIZE_STOP = "resize stop"
-    TURN_STOP = "turn the stop into the exit"
-    CHASE_CORRECTION = "chase with the correction"
-    CANCEL_ENTRY = "cancel the entry's rest"
-    CANCEL_STOP = "cancel the stop, which cannot be changed"
-    CANCEL_SPARE = "cancel an order that is one too many"
-
-    @property
-    def cancels(self) -> bool:
-        return self in (Do.CANCEL_ENTRY, Do.CANCEL_STOP, Do.CANCEL_SPARE)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    do: Do
-    leg: Leg | None = None  #: the order that is changed
-    quantity: int = 0  #: of the order as a whole, filled part included
-    reason: ExitReason | None = None
-    limit_price: Decimal | None = None  #: of an exit; None: a protected market order
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What the market and the clock say, and how exits are tried."""
-
-    now: datetime
-    open: bool  #: whether orders are taken
-    price: Decimal | None  #: of the last trade in this session
-    bar_closed: bool  #: whether a bar has just closed: an entry that still works then has had its time
-    schedule: ExitSchedule
-    instrument: Instrument
-    leave: ExitReason | None = None  #: everything has to be closed, e.g. before the session's end
-    halted: bool = False  #: no entries: one that still works is taken back
-    close: datetime | None = None  #: end of continuous trading
-    insisting: bool = False  #: whether what just failed is tried again at the same moment
-
-
-def reason_to_leave(trade: Trade, moment: Moment) -> ExitReason | None:
-    """Why the position should be left, the first reason found standing for good; None to stay."""
-    position = trade.position
-    if position is None or trade.held <= 0:
-        return None
-    if position.exit_reason is not None:
-        return position.exit_reason
-    if trade.resting is not None and trade.resting.triggered:
-        return ExitReason.STOP  # the stop is on its way, and may rest at its band
-    if moment.leave is not None:
-        return moment.leave
-    if moment.price is not None and position.reached_target(moment.price):
-        return ExitReason.TARGET
-    return ExitReason.TIME if position.expired() else None
-
-
-def next_step(trade: Trade, moment: Moment) -> Step | None:
-    """What has to be done now; None if nothing. Ask again after it was done and the books were read.
-
-    First the entry: what is left of it is taken back when a bar closes over it, when the position is being left, when
-    trading is halted, or when the stop cannot follow it any more. Then the protection: there is always one order at
-    the broker for exactly the shares held, a stop while we stay and one that chases the price when we leave. What was
-    taken back beyond what was held is bought back.
-    """
-    if not moment.open:
-        return None
-    reason = reason_to_leave(trade, moment)
-    entry_has_had_its_time = reason or moment.leave or moment.halted or moment.bar_closed
-    if trade.entry.works and (entry_has_had_its_time or trade.held < 0 or _stop_is_used(trade)):
-        return Step(Do.CANCEL_ENTRY, trade.entry)
-    spare = trade.spare
-    if spare is not None and (trade.held != 0 or not trade.entry.works):
-        return Step(Do.CANCEL_SPARE, spare)
-    if trade.held < 0:
-        return _correct(trade, moment)
-    if trade.held == 0:
-        return None
-    resting = trade.resting
-    if resting is None:
-        return _protect(trade, moment, reason)
-    if not resting.ours:
-        return None  # never touched
-    if reason is not None:
-        return _leave(trade, resting, moment, reason)
-    whole = resting.done + trade.held
-    if resting.quantity == whole:
-        return None
-    if resting.given_up:
-        return Step(Do.CANCEL_STOP, resting)  # a new one of the right size follows at once
-    return Step(Do.RESIZE_STOP, resting, whole)
-
-
-def _protect(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | None:
-    """No order takes the position back: place one."""
-    assert trade.position is not None
-    if _failed(trade, Purpose.EXIT, moment):
-        return None  # not again at the same moment
-    if reason is None and moment.price is not None and trade.position.passed_stop(moment.price):
-        reason = ExitReason.STOP  # a stop would be refused, the price is beyond it
-    if reason is None and _is_over_for(trade, moment):
-        return None
-    if reason is None and _failed(trade, Purpose.STOP, replace(moment, insisting=False)):
-        reason = ExitReason.EMERGENCY
-    if reason is None:
-        return Step(Do.PLACE_STOP, quantity=trade.held)
-    return Step(Do.PLACE_EXIT, None, trade.held, reason, _limit(trade, moment, reason))
-
-
-def _leave(trade: Trade, resting: Leg, moment: Moment, reason: ExitReason) -> Step | None:
-    whole = resting.done + trade.held
-    waited = moment.now - resting.since >= moment.schedule.patience(hurried=_hurried(moment, reason))
-    if not (resting.is_stop or resting.quantity != whole or waited):
-        return None
-    if resting.given_up:
-        return Step(Do.CANCEL_STOP, resting, reason=reason)
-    return Step(Do.TURN_STOP, resting, whole, reason, _limit(trade, moment, reason))
-
-
-def _correct(trade: Trade, moment: Moment) -> Step | None:
-    """Our orders took back more than was held: the other way round at once, by an order of its own."""
-    working = next((leg for leg in trade.corrections if leg.works), None)
-    if working is not None:
-        whole = working.done - trade.held
-        waited = moment.now - working.changed_at >= moment.schedule.hurried_wait
-        if working.given_up:
-            return Step(Do.CANCEL_SPARE, working) if waited else None
-        return Step(Do.CHASE_CORRECTION, working, whole) if waited or working.quantity != whole else None
-    if trade.corrections and _just_failed(trade.corrections[-1], moment):
-        return None
-    return Step(Do.PLACE_CORRECTION, quantity=-trade.held)
-
-
-def _limit(trade: Trade, moment: Moment, reason: ExitReason) -> Decimal | None:
-    if reason in AT_ANY_PRICE:
-        return None
-    return moment.schedule.limit_price(
-        trade.tries, trade.side.opposite, moment.price, moment.instrument, hurried=_hurried(moment, reason)
-    )
-
-
-def _hurried(moment: Moment, reason: ExitReason) -> bool:
-    return moment.leave is not None or reason in AT_ANY_PRICE
-
-
-def _just_failed(leg: Leg, moment: Moment) -> bool:
-    return leg.turned_down and moment.now - leg.changed_at < RETRY_AFTER and not moment.insisting
-
-
-def _failed(trade: Trade, purpose: Purpose, moment: Moment) -> bool:
-    """Whether the broker has just refused an order of this purpose, or left two of them without an answer.
-
-    After one without an answer a second is sent at once: shares in the hand are not left bare for it. Should both
-    arrive, one of them is cancelled, and what they took back too much is bought back.
-    """
-    failed = [leg for leg in trade.ways_out if leg.purpose is purpose and _just_failed(leg, moment)]
-    return len(failed) > 1 or any(not leg.unresolved for leg in failed)
-
-
-def _is_over_for(trade: Trade, moment: Moment) -> bool:
-    """Whether stops are refused since continuous trading has ended: no emergency, the next session takes one."""
-    stops = (leg for leg in trade.ways_out if leg.purpose is Purpose.STOP and leg.turned_down)
-    closed = moment.close
-    return closed is not None and moment.now >= closed and any(leg.changed_at >= closed for leg in stops)
-
-
-def _stop_is_used(trade: Trade) -> bool:
-    return any(leg.done for leg in trade.ways_out) or any(leg.modifications >= MOST_RESIZES for leg in trade.ways_out)

@@ -27,6 +27,7 @@ from serving.exchange.conductor import Conductor
 from serving.exchange.faults import FaultPlan, Faults
 from tests.conftest import workspace_at
 from tests.torture.daemon import ENDED_WELL, Life, run
+from tests.torture.hand_trades import trade_by_hand
 from tests.torture.judge import Findings, judge
 from tests.torture.schedule import INTERVAL, TICKS_PER_BAR, Kill, Schedule, bars_of
 from tests.torture.watch import NakedWatch
@@ -168,6 +169,7 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
     from serving.exchange.connections import OpenConnection
 
     conductor = _conductor(schedule)
+    trade_by_hand(conductor, schedule.by_hand, schedule.traded)
     watch.follow(conductor)
     app = create_app(conductor, Candles(lambda symbol: _table([]), INTERVAL), Keys(*keys))
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: 40 ms an answer

@@ -12,6 +12,8 @@ from pipelines.domain.bars import IST, Bar, Interval
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.orders import Product
 from serving.exchange.faults import FaultKind
+from tests.torture.hand_trades import HandTrade, hand_trades
+from tests.torture.odd_books import odd_books
 
 CLOSE = datetime(2026, 10, 30, 15, 15, tzinfo=IST)
 INTERVAL = Interval.MIN_5
@@ -84,7 +86,8 @@ class Schedule:
     volume: int  #: shares a bar; few make fills partial
     pace: float | None  #: times the wall clock; None: lockstep
     kills: tuple[Kill, ...] = ()
-    faults: Mapping[FaultKind, float] = field(default_factory=dict)  #: share of the opportunities, by kind
+    faults: dict[FaultKind, float] = field(default_factory=dict)  #: share of the opportunities, by kind
+    by_hand: tuple[HandTrade, ...] = ()  #: what a person trades in the account
 
     @property
     def traded(self) -> tuple[Instrument, ...]:
@@ -109,7 +112,17 @@ def schedule_of(seed: int, *, kills: bool = True, faults: bool = True) -> Schedu
     )
     drawn_kills = tuple(_kill(rng) for _ in range(int(rng.integers(1, 6))))
     drawn_faults = _faults(rng) if rng.random() < 0.75 else {}
-    return replace(schedule, kills=drawn_kills if kills else (), faults=drawn_faults if faults else {})
+    schedule = replace(schedule, kills=drawn_kills if kills else (), faults=drawn_faults if faults else {})
+    return with_odd_books(with_hand_trades(schedule)) if faults else schedule
+
+
+def with_odd_books(schedule: Schedule) -> Schedule:
+    return replace(schedule, faults=schedule.faults | odd_books(schedule.seed))
+
+
+def with_hand_trades(schedule: Schedule) -> Schedule:
+    trades = hand_trades(schedule.seed, schedule.bars, schedule.instruments, TICKS_PER_BAR)
+    return replace(schedule, by_hand=trades)
 
 
 def reference(*kills: Kill) -> Schedule:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from serving.exchange.conductor import Conductor
+from tests.torture.hand_trades import PERSON
+from tests.torture.judge import CLIENT
 
 
 class NakedWatch:
@@ -52,14 +54,24 @@ class NakedWatch:
         self._since.clear()
 
     def naked(self) -> list[str]:
-        """Symbols of which more shares are open than working orders would take back."""
+        """Symbols of which more of our shares are open than working orders would take back."""
         back: dict[tuple[str, int], int] = defaultdict(int)
         for order in self._venue.book.working():
-            back[order.symbol, order.request.side.sign] += order.pending_quantity
-        held: dict[str, int] = defaultdict(int)
+            if order.placed_by != PERSON:
+                back[order.symbol, order.request.side.sign] += order.pending_quantity
+        return [s for s, shares in self._ours().items() if back[s, -1 if shares > 0 else 1] < abs(shares)]
+
+    def _ours(self) -> dict[str, int]:
+        """Shares that the daemon has to look after: those it traded, as far as the account still has them."""
+        traded: dict[str, int] = defaultdict(int)
+        for trade in self._venue.book.trades:
+            if trade.order.placed_by == CLIENT:
+                traded[trade.order.symbol] += trade.order.request.side.sign * trade.quantity
+        net: dict[str, int] = defaultdict(int)
         for (symbol, _), position in self._venue.account.positions.items():
-            held[symbol] += position.quantity
-        return [symbol for symbol, shares in held.items() if back[symbol, -1 if shares > 0 else 1] < abs(shares)]
+            net[symbol] += position.quantity
+        both = ((symbol, own, net[symbol]) for symbol, own in traded.items() if own * net[symbol] > 0)
+        return {symbol: own if abs(own) < abs(held) else held for symbol, own, held in both}
 
     def _count(self, naked: list[str], lasted: timedelta) -> None:
         for symbol, attended in [key for key in self._lasts if key[0] not in naked or key[1] != self._attended]:

@@ -60,6 +60,7 @@ class Proposal:
     index_move: float | None = None  #: against its previous close; None where there is no index
     restricted: str | None = None  #: why it may not be entered
     ex_date: str | None = None  #: what takes effect since the decision or before the next session
+    others: int = 0  #: shares of it that others hold in the account, below zero when short
 
     @property
     def price(self) -> Decimal:

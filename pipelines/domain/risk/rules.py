@@ -54,6 +54,13 @@ def one_per_instrument(proposal: Proposal, exposure: Exposure) -> Verdict:
     return Verdict("one position per instrument", not held, float(held), 0.0, f"{proposal.symbol}")
 
 
+def others_on_our_side(proposal: Proposal) -> Verdict:
+    """An account has one net position: an entry against what others hold in it would take theirs back."""
+    against = proposal.others * proposal.side.sign < 0
+    evidence = f"others hold {proposal.others} shares of {proposal.symbol} in the account"
+    return Verdict("others' position", not against, float(proposal.others), 0.0, evidence)
+
+
 def position_count(exposure: Exposure, limits: RiskLimits) -> Verdict:
     count = len(exposure.held)
     return Verdict("number of positions", count < limits.max_positions, float(count), float(limits.max_positions))

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from serving.exchange import answers
 from serving.exchange.book import Order
+from serving.exchange.hidden_rows import HiddenRows
 from serving.exchange.order_forms import order_changes, order_request, order_variety, wants_slices
 from serving.exchange.routes.edge import Edge, form, success
 from serving.exchange.slicing import place_sliced
@@ -14,6 +15,7 @@ from serving.exchange.slicing import place_sliced
 
 def add_routes(app: FastAPI, edge: Edge) -> None:
     sessions, venue = edge.sessions, edge.venue
+    hidden = HiddenRows(edge.faults)
     told: dict[str, tuple[Order, dict[str, Any]]] = {}  # of each order the state that was last told, and how
 
     def row_of(order: Order) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     @app.get("/orders")
     async def orders(request: Request) -> JSONResponse:
         sessions.check(request)
-        return success([row_of(order) for order in venue.orders()])
+        return success([row_of(order) for order in hidden.orders(venue.orders())])
 
     @app.get("/orders/{order_id}")
     async def history(request: Request, order_id: str) -> JSONResponse:
@@ -56,7 +58,7 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     @app.get("/trades")
     async def trades(request: Request) -> JSONResponse:
         sessions.check(request)
-        return success([answers.trade(trade) for trade in venue.trades()])
+        return success([answers.trade(trade) for trade in hidden.trades(venue.trades())])
 
     @app.get("/orders/{order_id}/trades")
     async def order_trades(request: Request, order_id: str) -> JSONResponse:

@@ -159,3 +159,39 @@ def test_an_order_of_one_share_cannot_be_cut_and_the_fault_waits():
 
     assert venue.book.find(order.order_id).status.value == "COMPLETE"
     assert venue.faults.active
+
+
+def test_an_order_that_is_taken_twice_is_two_orders_of_one_tag():
+    venue = a_venue(flat_bars("ALPHA", DAY))
+    venue.faults.arm(Fault(FaultKind.TAKEN_TWICE))
+    venue.advance()
+
+    first = venue.place(a_request(quantity=10, tag="TS1"))
+
+    orders = [order for order in venue.orders() if order.request.tag == "TS1"]
+    assert len(orders) == 2
+    assert orders[0].order_id == first.order_id
+    venue.place(a_request(quantity=10, tag="TS2"))
+    assert len(venue.orders()) == 3, "once"
+
+
+def test_a_fill_after_a_cancel_is_held_and_charged_as_a_whole():
+    venue = a_venue(flat_bars("ALPHA", DAY))
+    plain = a_venue(flat_bars("ALPHA", DAY))
+    venue.faults.arm(Fault(FaultKind.FILL_AFTER_CANCEL))
+    for each in (venue, plain):
+        play(each, until=each.session.open)
+        each.advance()
+    order = venue.place(a_request(quantity=10, order_type=OrderType.LIMIT, price=Decimal("90.00")))
+    venue.cancel(order.order_id)
+    assert venue.book.find(order.order_id).filled_quantity == 0
+
+    for _ in range(5):
+        venue.advance()
+
+    ended = venue.book.find(order.order_id)
+    assert (ended.status.value, ended.filled_quantity) == ("CANCELLED", 10)
+    assert venue.account.net_quantity("ALPHA", ended.request.product) == 10
+    charges = venue.charges_of[order.order_id].total
+    assert charges == venue.account.charges.total > 0
+    assert venue.account.cash == venue.account.opening_cash - ended.filled_value - charges

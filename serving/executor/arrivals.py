@@ -1,0 +1,216 @@
+"""Orders of ours that come when nobody counts on them: late ones, late fills of ended ones, and those taken twice.
+
+Every order of a tag is one of its intent's. One that comes unexpectedly joins the trade that is open in its symbol, or
+opens its own trade again; there its shares are protected, and what is too much of it is cancelled or closed.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipelines.domain.errors import ServiceUnavailable
+from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderStatus
+from pipelines.domain.outcomes import ExitReason
+from serving.executor.desk import LOG, Desk
+from serving.executor.legs import leg_of
+from serving.executor.resume import ASKED, trade_of
+from serving.executor.trade import Trade
+
+if TYPE_CHECKING:
+    from serving.executor.books import Books
+
+JOINS = ASKED + "count it for "  #: and a decision: the order event that tells of an order in another's trade
+OwnOrder = tuple[Intent, BookedOrder | None, bool]  #: an intent, an order of it, whether another came before that
+
+
+class Arrivals:
+    """Finds such orders and gives them to a trade.
+
+    Parameters
+    ----------
+    desk, books : of the session
+    """
+
+    def __init__(self, desk: Desk, books: "Books"):
+        self._desk, self._books = desk, books
+        self.waiting: list[BookedOrder] = []  #: in no trade yet
+        self._ended_before: set[str] = set()  # ids of those that we had seen end
+        self._joined: dict[str, str] = {}  # decision by order, of those that count for another's trade
+
+    def look(self, changed: list[BookedOrder], fills: list[Fill]) -> None:
+        """Before they are taken over: which of them nobody counts on."""
+        filled = {fill.order_id for fill in fills}
+        known = self._books.ledger.orders
+        present = {order.order_id: order for order in changed}
+        present |= {name: known[name] for name in filled if name in known and name not in present}
+        counted = {leg.order_id for trade in self._desk.trades.values() for leg in trade.legs}
+        self.waiting += [
+            order for order in present.values() if order.order_id not in counted and self._comes_late(order, filled)
+        ]
+
+    def _comes_late(self, order: BookedOrder, filled: set[str]) -> bool:
+        intent = self._books.intents.get(order.tag or "")
+        if intent is None:
+            return False
+        before = self._books.ledger.orders.get(order.order_id)
+        if before is None:
+            return intent.tag in self._books.lost or order.status is not OrderStatus.REJECTED
+        self._ended_before.add(order.order_id)
+        more = order.filled_quantity > before.filled_quantity or order.order_id in filled
+        return more or (before.status.ended and not order.status.ended)
+
+    def take_up(self) -> None:
+        """Give each to a trade; what cannot be looked after yet waits for the next look."""
+        arrived, self.waiting = self.waiting, []
+        for order in arrived:
+            self._take_up(self._books.ledger.orders.get(order.order_id, order))
+
+    def _take_up(self, order: BookedOrder) -> None:
+        desk, intent = self._desk, self._books.intents[order.tag or ""]
+        self._tell(order, intent)
+        was_lost = self._books.lost.pop(intent.tag, None) is not None
+        is_nothing = order.status.ended and not order.filled_quantity
+        if is_nothing and not was_lost and not self._books.ledger.filled.get(order.order_id):
+            return
+        trade = desk.trades.get(order.symbol)
+        owner = self._owner(intent, order)
+        if trade is not None:
+            self.join(trade, intent, order)
+        elif owner is not None:
+            try:
+                self._open_again(owner)
+            except ServiceUnavailable as error:
+                self._books.stale = True
+                self.waiting.append(order)
+                desk.alarm(f"{order.symbol}: order {order.order_id} cannot be looked after yet: {error}")
+
+    def _tell(self, order: BookedOrder, intent: Intent) -> None:
+        which = f"{order.symbol}: order {order.order_id} ({intent.purpose})"
+        first = self._first_of(intent)
+        if first is not None and first.order_id != order.order_id:
+            what = f"was taken beside order {first.order_id}, which we sent once; what is too much is closed"
+        elif order.order_id in self._ended_before:
+            self._ended_before.discard(order.order_id)
+            what = f"shows more shares after it had ended ({intent.status}); they are looked after"
+        else:
+            what = "arrived after it was held to be lost"
+        self._desk.alarm(f"{which} {what}")
+        self._desk.alarm(f"{which} {what}")
+
+    def join(self, trade: Trade, intent: Intent, order: BookedOrder) -> None:
+        """Count an order for the trade that is open; if it is another decision's that is on disk first."""
+        desk = self._desk
+        if self._owner(intent, order) != trade.trade_id:
+            desk.journal.record_order_event(desk.account, order.order_id, JOINS + trade.trade_id, {}, desk.now)
+            self._joined[order.order_id] = trade.trade_id
+        leg = leg_of(intent, order, doubled=self.is_doubled(intent, order))
+        joined = desk.trades[trade.symbol].with_leg(leg)
+        desk.trades[trade.symbol] = self._books.brought_up_to_date(joined, {order.order_id})
+
+    def trade_of(self, decision_id: str) -> Trade | None:
+        """A decision's trade from the journal and the books."""
+        orders = self._by_owner().get(decision_id, [])
+        return trade_of(decision_id, orders, self._books.lost, self._desk)
+
+    def _open_again(self, decision_id: str) -> None:
+        trade = self.trade_of(decision_id)
+        if trade is not None:
+            self.open(self._books.beside_us.with_others(trade))
+
+    def open(self, trade: Trade) -> None:
+        """Take up a trade that was over."""
+        desk = self._desk
+        position = trade.position
+        if position is not None and position.exit_reason is ExitReason.EXTERNAL:
+            position = replace(position, exit_reason=None, exit_decision_price=None)  # it was not taken back after all
+        desk.trades[trade.symbol] = self._books.brought_up_to_date(replace(trade, position=position)).with_position()
+        self._books.own.open_again(trade.trade_id)
+        opened = desk.trades[trade.symbol].position
+        if opened is not None:
+            desk.journal.record_position(desk.account, opened)
+
+    # --- whose an order is ---
+
+    def read_owners(self) -> dict[str, list[OwnOrder]]:
+        """After a start: orders by the decision they count for."""
+        journal, account = self._desk.journal, self._desk.account
+        ours = [order.order_id for order in self._books.ledger.orders.values() if order.tag in self._books.intents]
+        self._joined = {
+            order_id: event.removeprefix(JOINS)
+            for order_id, events in journal.changes_asked(account, ours).items()
+            for event in events
+            if event.startswith(JOINS)
+        }
+        return self._by_owner()
+
+    def _by_owner(self) -> dict[str, list[OwnOrder]]:
+        """Those that joined a decision late stand behind its own."""
+        by_tag = self._by_tag()
+        own: list[tuple[bool, str, OwnOrder]] = []
+        for intent in self._books.intents.values():
+            orders = by_tag.get(intent.tag, [])
+            if not orders and intent.decision_id is not None:
+                own.append((False, intent.decision_id, (intent, None, False)))
+            for place, order in enumerate(orders):
+                owner = self._owner(intent, order)
+                if owner is not None:
+                    own.append((order.order_id in self._joined, owner, (intent, order, place > 0)))
+        found: dict[str, list[OwnOrder]] = defaultdict(list)
+        for _, owner, one in sorted(own, key=lambda entry: entry[0]):
+            found[owner].append(one)
+        return found
+
+    def _owner(self, intent: Intent, order: BookedOrder) -> str | None:
+        """The decision for whose trade an order counts."""
+        return self._joined.get(order.order_id, intent.decision_id)
+
+    def _by_tag(self) -> dict[str, list[BookedOrder]]:
+        """All orders of each of our tags; of those taken more than once the first in front."""
+        found: dict[str, list[BookedOrder]] = defaultdict(list)
+        for order in self._books.ledger.orders.values():
+            if order.tag in self._books.intents:
+                found[order.tag].append(order)
+        return {tag: sorted(orders, key=_first) for tag, orders in found.items()}
+
+    def _first_of(self, intent: Intent) -> BookedOrder | None:
+        return next(iter(self._by_tag().get(intent.tag, ())), None)
+
+    def is_doubled(self, intent: Intent, order: BookedOrder) -> bool:
+        first = self._first_of(intent)
+        return first is not None and first.order_id != order.order_id
+
+    # --- after a start ---
+
+    def look_at_finished(self, by_decision: dict[str, list[OwnOrder]], finished: set[str]) -> None:
+        """Trades that were over, of which an order works still, or of which more is held than was accounted for."""
+        today = self._desk.now.date()
+        for decision_id in finished & by_decision.keys():
+            orders = [order for _, order, _ in by_decision[decision_id] if order is not None]
+            works = [order for order in orders if not order.status.ended]
+            filled = self._books.ledger.filled
+            held = sum(order.side.sign * filled.get(order.order_id, 0) for order in orders)
+            recent = any(order.placed_at.date() == today for order in orders)
+            if works:
+                self.waiting += works
+            elif held and recent:
+                self._open_if_held(decision_id, orders)
+        self.take_up()
+
+    def _open_if_held(self, decision_id: str, orders: list[BookedOrder]) -> None:
+        trade = self.trade_of(decision_id)
+        if trade is None:
+            return
+        trade = self._books.brought_up_to_date(self._books.beside_us.with_others(trade))
+        if not trade.held or self._books.beside_us.was_closed_by_them(trade):
+            return
+        symbol = trade.symbol
+        self._desk.alarm(f"{symbol}: {trade.held} shares of a trade that was over are held; they are looked after")
+        if symbol in self._desk.trades:
+            LOG.error("two open trades of one symbol", symbol=symbol, decision=decision_id)
+            self.waiting += orders[-1:]
+        else:
+            self.open(trade)
+
+
+def _first(order: BookedOrder) -> tuple[bool, object, str]:
+    return order.status is OrderStatus.REJECTED and not order.filled_quantity, order.placed_at, order.order_id

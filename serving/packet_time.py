@@ -7,7 +7,7 @@ time back. So one packet stamped a minute, a day or eighty years ahead moves no 
 | market | a stamp is believed at once up to | further on it is believed if |
 |---|---|---|
 | by the wall clock (Kite) | the wall clock, or the last time and what has passed since, and 5 s | the next message has it from another instrument, at most 5 s off |
-| played | the last time and what has passed of the wall clock, and 5 s | two instruments of the message agree to 5 s on at most an hour more, or the exchange's own clock is there |
+| played | the last time and what has passed of the wall clock, and 5 s | two instruments of the message agree to 5 s on at most an hour more; else the exchange's own clock is asked, and tells the time |
 """  # noqa: E501
 
 import time
@@ -68,6 +68,8 @@ class PacketTime:
         near = [stamp for _, stamp in told if bound is not None and stamp <= bound]
         ahead = [one for one in told if bound is None or one[1] > bound]
         confirmed = self._confirmed(ahead) if ahead else None
+        if confirmed is None and self._is_behind(near) and not ahead:
+            confirmed = self._asked()  # the message tells no time that can be
         self.doubted += sum(confirmed is None or stamp > confirmed for _, stamp in ahead)
         newest = max([*near, *([confirmed] if confirmed is not None else [])], default=None)
         if confirmed is not None or (not ahead and newest is not None and newest >= (self._last or 0)):
@@ -91,18 +93,22 @@ class PacketTime:
                 return agreed
             asked = self._asked()
             if asked is not None:
-                return max((stamp for _, stamp in ahead if stamp <= asked + NEAR_S), default=None)
+                return max((stamp for _, stamp in ahead if stamp <= asked + NEAR_S), default=asked)
             if agreed is not None:
                 return agreed
         return self._told_again(ahead)
 
-    def _asked(self) -> float | None:
+    def _is_behind(self, near: Sequence[int]) -> bool:
+        return self._last is not None and bool(near) and max(near) < self._last - NEAR_S
+
+    def _asked(self) -> int | None:
+        """A played market's time from its own source; None if there is none, or it cannot be asked now."""
         now = self._beat()
         if self._ask is None or now - self._asked_at < self._ask_every_s:
             return None
         self._asked_at = now
         try:
-            return self._ask().timestamp()
+            return int(self._ask().timestamp())
         except TradeSageError:
             return None  # whoever reads the books tells of a silent broker
 

@@ -1,4 +1,4 @@
-"""Wild packets and ticks that stop, drawn beside the other faults by a generator of their own: no other draw changes."""
+"""Wild packets and ticks that stop, drawn beside the other faults by a generator of their own."""
 
 from collections.abc import Mapping
 

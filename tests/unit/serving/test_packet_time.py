@@ -121,9 +121,18 @@ def test_a_lone_stamp_of_a_played_market_is_held_against_its_own_clock(wrong):
     played = Played()
 
     assert played.told(300, (INDEX, 300)) == 300
-    assert played.told(360, (INDEX, 360 + wrong)) is None
+    assert played.told(360, (INDEX, 360 + wrong)) == 360
     assert played.told(420, (INDEX, 420 + wrong), (ALPHA, 420)) == 420
     assert played.told(3 * DAY, (INDEX, 3 * DAY), (ALPHA, 3 * DAY)) == 3 * DAY
+
+
+@pytest.mark.parametrize("wrong", [-MINUTE, -DAY, TO_1970])
+def test_a_lone_stamp_from_the_past_leaves_a_played_clock_where_the_market_is(wrong):
+    played = Played()
+    played.told(300, (INDEX, 300), (ALPHA, 300))
+
+    assert played.told(310, (INDEX, 310 + wrong)) == 310
+    assert played.told(320, (INDEX, 320 + wrong), (ALPHA, 320), (BETA, 320)) == 320
 
 
 def test_while_a_played_market_cannot_be_asked_the_next_message_confirms():

@@ -339,6 +339,7 @@ class ExecutorParams(Section):
     max_orders_per_minute: Annotated[int, Field(ge=4, le=400)]
     max_orders_per_day: Annotated[int, Field(ge=4, le=5000)]
     mute_after_seconds: Annotated[float, Field(ge=2, le=300)]
+    ticks_stop_after_seconds: Annotated[float, Field(ge=2, le=300)]
     stale_after_seconds: Count
     market_silent_seconds: Count
     intraday_margin: Share

@@ -8,16 +8,15 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipelines.domain.instruments import Instrument
 from serving.exchange import answers, packets
 from serving.exchange.book import Order
-from serving.exchange.faults import EVENTS, TICKERS, TICKS, FaultKind, Faults, Injection, Purpose, order_purpose
+from serving.exchange.faults import EVENTS, STAMPS, TICKERS, TICKS, FaultKind, Faults, Injection, Purpose, order_purpose
 from serving.exchange.market import Frame
 from serving.exchange.packets import Mode, Snapshot
+from serving.exchange.spoilt_ticks import WILD_FACTOR, spoilt_packet
 from serving.exchange.venue import State, Step, Venue
 
 LOG = logging.getLogger("tradesage.exchange")
@@ -25,9 +24,9 @@ SETTLED_SECONDS = 0.05  #: after a subscription message another one may follow: 
 MUTE_SECONDS = 1.0  #: a ticker that has not subscribed for so long does not want to
 DEAF_SECONDS = 10.0  #: a ticker that takes nothing for so long is gone; the market does not wait longer for it
 LATE_STEPS = 2  #: by which a late order update is behind
-WILD_FACTOR = 3  #: a price out of range is so many times the true one, or that part of it
 EXPIRED = 1008  #: WebSocket close code: policy violation
 
+__all__ = ["WILD_FACTOR", "Deliveries", "Subscriber", "Updates", "Wire"]
 Updates = Sequence[tuple[Order, str]]  #: an order and the event that is told of it
 
 
@@ -54,6 +53,8 @@ class Subscriber:
     spoke_at: float = field(default_factory=time.monotonic)
     mute_until: float = 0.0  #: on the monotonic clock
     heartbeats: bool = True
+    stopped_until: float = 0.0  #: packets of `stopped` do not come, on the monotonic clock
+    stopped: int | None = None  #: token of what does not come; None: anything
     _wants: frozenset[tuple[int, Mode]] | None = None
 
     @property
@@ -65,6 +66,13 @@ class Subscriber:
     @property
     def mute(self) -> bool:
         return self.mute_until > 0 and time.monotonic() < self.mute_until
+
+    @property
+    def hears(self) -> Mapping[int, Mode]:
+        """What it is told of what it asked for."""
+        if time.monotonic() >= self.stopped_until:
+            return self.modes
+        return {token: mode for token, mode in self.modes.items() if self.stopped not in (None, token)}
 
     @property
     def wants(self) -> frozenset[tuple[int, Mode]]:
@@ -138,6 +146,11 @@ class Deliveries:
         frames: dict[frozenset[tuple[int, Mode]], bytes] = {}
         encoded: dict[tuple[int, Mode], bytes] = {}
         for subscriber in list(self.subscribers):
+            if subscriber.stopped_until:
+                hears = subscriber.hears
+                frame = self._frame_for(hears, step.frame, spoilt, encoded) if hears else None
+                await self._deliver(subscriber, texts, frame, behind)
+                continue
             if subscriber.wants not in frames:
                 frames[subscriber.wants] = self._frame_for(subscriber.modes, step.frame, spoilt, encoded)
             await self._deliver(subscriber, texts, frames[subscriber.wants], behind)
@@ -227,6 +240,11 @@ class Deliveries:
                 subscriber.mute_until = time.monotonic() + found.seconds
                 subscriber.heartbeats = found.fault.heartbeats
                 continue
+            if found.kind is FaultKind.TICKS_STOP:
+                named = self.venue.listed.get(found.fault.symbol or "")
+                subscriber.stopped_until = time.monotonic() + found.seconds
+                subscriber.stopped = named.token if named is not None else None
+                continue
             self.subscribers.discard(subscriber)
             if subscriber.break_off is not None:
                 subscriber.break_off()
@@ -271,24 +289,24 @@ class Deliveries:
         return order_purpose(state.request, held - state.request.side.sign * state.filled_quantity)
 
     def _spoilt(self, frame: Frame) -> dict[str, Snapshot]:
-        """The snapshot that a fault puts in the place of the true one, by symbol."""
+        """The snapshot that a fault puts in the place of the true one, by symbol.
+
+        A wrong stamp may be any packet's, the index's too; a wrong trade only that of what has just traded.
+        """
         traded = [tick.instrument for tick in frame.ticks if tick.instrument.tradable]
-        if not traded:
+        stamped = [*traded, *(i for i in self.venue.listed.values() if not i.tradable)]
+        before: dict[str, Snapshot] = {}
+        found = self.faults.decide(STAMPS, "stamp", about=self._now())
+        if traded:
+            found = self.faults.decide(TICKS, "frame", about=self._now()) or found
+            before, self._before = self._before, {i.symbol: self._snapshot(i.symbol, frame) for i in traded}
+        among = stamped if found is not None and found.kind is FaultKind.TICK_STAMP else traded
+        symbol = found.choice([i.symbol for i in among]) if found else None
+        instrument = next((i for i in among if i.symbol == symbol), None)
+        if found is None or symbol is None or instrument is None:
             return {}
-        found = self.faults.decide(TICKS, "frame", about=self._now())
-        before, self._before = self._before, {i.symbol: self._snapshot(i.symbol, frame) for i in traded}
-        symbol = found.choice([i.symbol for i in traded]) if found else None
-        instrument = next((i for i in traded if i.symbol == symbol), None)
-        if found is None or instrument is None:
-            return {}
-        true = self._before[instrument.symbol]
-        if found.kind is FaultKind.TICK_STALE:
-            return {instrument.symbol: before.get(instrument.symbol, true)}
-        return {instrument.symbol: replace(true, last_price=_wild(instrument, true.last_price, found.draw))}
+        true = self._snapshot(instrument.symbol, frame)
+        return {symbol: spoilt_packet(instrument, true, before.get(instrument.symbol, true), found)}
 
     def _now(self) -> dict[str, Any]:
         return {"step": self.venue.steps, "clock": self.venue.clock.isoformat()}
-
-
-def _wild(instrument: Instrument, price: Decimal, draw: float) -> Decimal:
-    return instrument.floor_to_tick(price * WILD_FACTOR if draw < 0.5 else price / WILD_FACTOR)

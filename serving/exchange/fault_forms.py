@@ -9,6 +9,8 @@ from serving.exchange.faults import CALLS, MAX_ARMED, STATUSES, Fault, FaultKind
 from serving.exchange.refusals import input_error
 
 MAX_SECONDS = 600.0
+MAX_WRONG_S = 5e9  #: of a wrong time, either way: past the ends of what a packet can tell
+WRONG_TIMES = (FaultKind.TICK_STAMP, FaultKind.TICK_TRADE_TIME)
 Word = TypeVar("Word", bound=StrEnum)
 
 
@@ -28,7 +30,7 @@ def fault_from(content: Any) -> Fault:
         route=_route(given, kind),
         count=_whole(given, "count", 1, 1),
         after=_whole(given, "after", 0, 0),
-        seconds=_seconds(given),
+        seconds=_seconds(given, kind),
         order_purpose=_word(given, "order_purpose", Purpose),
         symbol=_text(given, "symbol"),
         status=_status(given),
@@ -68,12 +70,13 @@ def _whole(given: Mapping[str, Any], name: str, default: int, least: int) -> int
     return number
 
 
-def _seconds(given: Mapping[str, Any]) -> float | None:
+def _seconds(given: Mapping[str, Any], kind: FaultKind) -> float | None:
     seconds = given.get("seconds")
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= MAX_SECONDS:
-        raise input_error(f"Invalid `seconds`: a number from 0 to {MAX_SECONDS:.0f} is expected.")
+    least, most = (-MAX_WRONG_S, MAX_WRONG_S) if kind in WRONG_TIMES else (0.0, MAX_SECONDS)
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not least <= seconds <= most:
+        raise input_error(f"Invalid `seconds`: a number from {least:.0f} to {most:.0f} is expected.")
     return float(seconds)
 
 

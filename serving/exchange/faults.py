@@ -39,6 +39,10 @@ class FaultKind(StrEnum):
     TICKER_MUTE = "ticker_mute"  #: connected, but for `seconds` nothing comes; heartbeats only if asked for
     TICK_STALE = "tick_stale"  #: an instrument's packet tells what was true before its last trade
     TICK_OUT_OF_RANGE = "tick_out_of_range"  #: an instrument's packet tells a price far outside its circuit
+    TICKS_STOP = "ticks_stop"  #: for `seconds` no packets come, of `symbol` or of any; updates and heartbeats go on
+    TICK_STAMP = "tick_stamp"  #: one packet's stamp is wrong by `seconds`, e.g. a minute, a day, 1970, 2106
+    TICK_TRADE_TIME = "tick_trade_time"  #: the same of its last trade's time
+    TICK_VOLUME = "tick_volume"  #: one packet's volume of the day is far too high or too low
     STOP_REJECTED = "stop_rejected"  #: the exchange rejects a stop that would have been taken
     FILL_THEN_CANCEL = "fill_then_cancel"  #: a part of an order fills, the exchange cancels the rest
     TAKEN_TWICE = "taken_twice"  #: the broker makes two orders of one call; the answer tells of the first
@@ -65,8 +69,9 @@ CALLS = (
     FaultKind.SLOW_ANSWER,
 )
 EVENTS = (FaultKind.EVENT_LOST, FaultKind.EVENT_LATE, FaultKind.EVENT_REORDER, FaultKind.EVENT_DUPLICATE)
-TICKERS = (FaultKind.TICKER_DROP, FaultKind.TICKER_MUTE)
-TICKS = (FaultKind.TICK_STALE, FaultKind.TICK_OUT_OF_RANGE)
+TICKERS = (FaultKind.TICKER_DROP, FaultKind.TICKER_MUTE, FaultKind.TICKS_STOP)
+TICKS = (FaultKind.TICK_STALE, FaultKind.TICK_OUT_OF_RANGE, FaultKind.TICK_TRADE_TIME, FaultKind.TICK_VOLUME)
+STAMPS = (FaultKind.TICK_STAMP,)
 ORDERS = (
     FaultKind.STOP_REJECTED,
     FaultKind.FILL_THEN_CANCEL,
@@ -92,11 +97,19 @@ WEIGHTS: Mapping[FaultKind, float] = {
     FaultKind.TICKER_MUTE: 0.02,
     FaultKind.TICK_STALE: 0.2,
     FaultKind.TICK_OUT_OF_RANGE: 0.2,
+    FaultKind.TICKS_STOP: 0.02,
+    FaultKind.TICK_STAMP: 0.2,
+    FaultKind.TICK_TRADE_TIME: 0.2,
+    FaultKind.TICK_VOLUME: 0.2,
     FaultKind.STOP_REJECTED: 1.0,
     FaultKind.FILL_THEN_CANCEL: 1.0,
 }
 DEFAULT_RATE = 0.02
-DEFAULT_SECONDS: Mapping[FaultKind, float] = {FaultKind.SLOW_ANSWER: 1.0, FaultKind.TICKER_MUTE: 2.0}
+DEFAULT_SECONDS: Mapping[FaultKind, float] = {
+    FaultKind.SLOW_ANSWER: 1.0,
+    FaultKind.TICKER_MUTE: 2.0,
+    FaultKind.TICKS_STOP: 2.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +120,7 @@ class Fault:
     route: str | None = None  #: of a call: its method and the beginning of its path, e.g. "POST /orders"; None: any
     count: int = 1  #: times
     after: int = 0  #: opportunities that are let pass first
-    seconds: float | None = None  #: of a slow answer, a mute ticker, a late event; none: the kind's own
+    seconds: float | None = None  #: of a slow answer, a mute ticker, a late event, a wrong time; none: the kind's own
     order_purpose: Purpose | None = None  #: only calls and orders of this purpose
     symbol: str | None = None  #: of a tick or an order; None: any
     status: int | None = None  #: of a server error; None: one of 500, 502, 503, 504

@@ -115,4 +115,4 @@ def _uint32(number: int) -> int:
 
 
 def _epoch(moment: datetime) -> int:
-    return int(moment.timestamp())
+    return _uint32(int(moment.timestamp()))

@@ -6,7 +6,10 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from pipelines.domain.bars import Bar, Interval
-from pipelines.domain.market_calendar import bar_times, session_on, sessions_between
+from pipelines.domain.market_calendar import Session, bar_times, session_on, sessions_between
+
+PRE_OPEN = timedelta(minutes=15)  #: before a session's open; in it the auction for the first price is held
+FAR_OPEN = 0.1  #: share of a price within which the day's open is taken from one packet
 
 Grid = Callable[[datetime], tuple[datetime, datetime] | None]
 
@@ -17,8 +20,10 @@ class Tick:
 
     symbol: str
     price: float  #: of the last trade, rupees
-    volume_today: int  #: shares since the session's open; 0 where the source has no volume
+    volume_today: int  #: shares of the day so far, the pre-open auction's too; 0 where the source has no volume
     at: datetime  #: market time
+    day_open: float = 0.0  #: the day's first price, that of the pre-open auction if it traded; 0 where it is not told
+    previous_close: float = 0.0  #: of the session before; 0 where it is not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class ClosedBars:
     open_time: datetime
     close_time: datetime
     bars: dict[str, Bar]  #: of the instruments that traded, by symbol
+    complete: bool = True  #: whether the feed was there all the time
 
 
 class BarBuilder:
@@ -42,12 +48,15 @@ class BarBuilder:
         self._open: dict[tuple[datetime, datetime], dict[str, Bar]] = {}
         self._totals: dict[str, tuple[datetime, int]] = {}  # the running volume of the day when it was last seen
         self._closed_until: datetime | None = None
+        self._opens: dict[str, tuple[date, float]] = {}  # the day's first price as last told
+        self._unseen: tuple[datetime, datetime] | None = None  # the last time in which no tick could come
 
     def add(self, tick: Tick) -> None:
         """Take a trade into the bar it was made in; one that comes after its bar was closed is left out."""
-        slot = self._grid(tick.at)
+        slot = self._slot_of(tick)
         if slot is None:
             return
+        opening = self._opening_price(tick, slot)
         late = tick.at < self._totals.get(tick.symbol, (tick.at, 0))[0]
         shares = self._shares_since_last(tick)
         if self._closed_until is not None and slot[1] <= self._closed_until:
@@ -55,23 +64,54 @@ class BarBuilder:
         bars = self._open.setdefault(slot, {})
         before = bars.get(tick.symbol)
         if before is None:
-            bars[tick.symbol] = Bar(tick.symbol, *slot, tick.price, tick.price, tick.price, tick.price, shares)
-        else:
-            bars[tick.symbol] = Bar(
-                tick.symbol,
-                *slot,
-                before.open,
-                max(before.high, tick.price),
-                min(before.low, tick.price),
-                before.close if late else tick.price,
-                before.volume + shares,
-            )
+            before = Bar(tick.symbol, *slot, tick.price, tick.price, tick.price, tick.price, 0)
+        opened = before.open if opening is None else opening
+        bars[tick.symbol] = Bar(
+            tick.symbol,
+            *slot,
+            opened,
+            max(before.high, tick.price, opened),
+            min(before.low, tick.price, opened),
+            before.close if late else tick.price,
+            max(before.volume + shares, 0),
+        )
 
     def advance(self, now: datetime) -> list[ClosedBars]:
         """Bars that are over by `now`, oldest first."""
-        over = sorted(slot for slot in self._open if slot[1] <= now)
+        over = sorted({*(slot for slot in self._open if slot[1] <= now), *self._slots_unseen(now)})
         self._closed_until = now if self._closed_until is None else max(now, self._closed_until)
-        return [ClosedBars(*slot, self._carried(self._open.pop(slot))) for slot in over]
+        closed = [
+            ClosedBars(*slot, self._carried(self._open.pop(slot, {})), not self._was_unseen(slot)) for slot in over
+        ]
+        if self._unseen is not None and self._unseen[1] <= now:
+            last = self._grid(self._unseen[1])
+            if last is None or last[1] <= now:
+                self._unseen = None
+        return closed
+
+    def not_seen(self, since: datetime, until: datetime) -> None:
+        """No tick could come in this time: its bars lack what was traded then."""
+        if self._unseen is not None and since <= self._unseen[1]:
+            since = min(since, self._unseen[0])
+        self._unseen = since, until
+
+    def _was_unseen(self, slot: tuple[datetime, datetime]) -> bool:
+        return self._unseen is not None and slot[0] < self._unseen[1] and self._unseen[0] < slot[1]
+
+    def _slots_unseen(self, now: datetime) -> list[tuple[datetime, datetime]]:
+        """Bars that are over by now and lie in a time in which no tick could come, traded or not."""
+        if self._unseen is None:
+            return []
+        session = _session_of(self._unseen[0].date())
+        found, moment = [], self._unseen[0] if session is None else max(self._unseen[0], session.open)
+        while moment < self._unseen[1]:
+            slot = self._grid(moment)
+            if slot is None:
+                break
+            if slot[1] <= now and (self._closed_until is None or slot[1] > self._closed_until):
+                found.append(slot)
+            moment = slot[1]
+        return found
 
     def _carried(self, bars: dict[str, Bar]) -> dict[str, Bar]:
         return {symbol: self._carry(bar) for symbol, bar in bars.items()}
@@ -95,13 +135,39 @@ class BarBuilder:
         self._totals[symbol] = (at, total)
 
     def _shares_since_last(self, tick: Tick) -> int:
+        """Shares that a tick adds; below zero where a total has fallen: what was counted before was told wrong."""
         at, total = self._totals.get(tick.symbol, (tick.at, 0))
         self._totals[tick.symbol] = (tick.at, tick.volume_today)
         same_day = at.date() == tick.at.date()
         if same_day and tick.at < at:  # an older tick tells of shares that are counted already
             self._totals[tick.symbol] = (at, total)
             return 0
-        return max(tick.volume_today - (total if same_day else 0), 0)
+        return tick.volume_today - (total if same_day else 0)
+
+    def _slot_of(self, tick: Tick) -> tuple[datetime, datetime] | None:
+        """The bar of a tick; that of a pre-open auction belongs to the day's first bar, as in the broker's candles."""
+        session = _session_of(tick.at.date())
+        if session is not None and tick.volume_today and session.open - PRE_OPEN <= tick.at < session.open:
+            return self._grid(session.open)
+        return self._grid(tick.at)
+
+    def _opening_price(self, tick: Tick, slot: tuple[datetime, datetime]) -> float | None:
+        """The open of the day's first bar: the auction's price, which every packet of the day tells.
+
+        One far from the tick's price is believed when a second packet tells the same.
+        """
+        session = _session_of(tick.at.date())
+        if tick.day_open <= 0 or session is None or slot[0] != session.open:
+            return None
+        told, day = self._opens.get(tick.symbol), tick.at.date()
+        self._opens[tick.symbol] = (day, tick.day_open)
+        near = abs(tick.day_open / tick.price - 1.0) <= FAR_OPEN
+        return tick.day_open if near or told == (day, tick.day_open) else None
+
+
+@lru_cache(maxsize=64)
+def _session_of(day: date) -> Session | None:
+    return session_on(day)
 
 
 @lru_cache(maxsize=64)  # ticks and candles come day by day

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import structlog
 
-from pipelines.domain.bars import Interval
+from pipelines.domain.bars import IST, Interval
 from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, JournalAway, ServiceUnavailable
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.halts import HaltEvent
@@ -30,13 +30,15 @@ from serving.executor.bar_builder import BarBuilder, session_grid
 from serving.executor.broker import KiteBroker
 from serving.executor.desk import Frame
 from serving.executor.feed import Disconnected, Feed, OrderUpdate, in_order
+from serving.executor.feed_watch import FeedWatch
 from serving.executor.health import Metrics, OrderTimes
 from serving.executor.kite_client import KITE, ticker_root
 from serving.executor.limits import limits_from, restrictions_from, triggers_from
 from serving.executor.listing import as_listed
 from serving.executor.live_features import LiveFeatures, fetch_history, known_outcomes, watched
-from serving.executor.marketplace import MarketPlace, refuse_money
+from serving.executor.marketplace import MarketPlace, machine_clock, refuse_money, time_of_packets
 from serving.executor.policy_client import PolicyClient, Served
+from serving.executor.price_sources import MOST_QUOTES, batched, take_history, take_quote
 from serving.executor.session import Session, Terms
 from serving.executor.signed_policy import refuse_unsigned
 from serving.executor.summary import session_summary, write_summary
@@ -67,7 +69,10 @@ class Daemon:
     vitals: Vitals
     calls: OrderTimes
     asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
-    _done: datetime | None = field(default=None, init=False)
+    _done: datetime | None = field(default=None, init=False)  # of the last frame that was played
+    _began: datetime = field(default=datetime.min.replace(tzinfo=IST), init=False)  # market time of the session's start
+    _played_at: float = field(default=0.0, init=False)  # monotonic seconds, of the last frame that told anything new
+    _played_wall: datetime = field(default=datetime.min.replace(tzinfo=IST), init=False)  # the same by this machine
     _alarms: Alarms = field(default_factory=Alarms, init=False)  # of the day, also over a session that was given up
 
     def run(self) -> None:
@@ -128,16 +133,23 @@ class Daemon:
         features, rows, history = self._patiently(lambda: self._warm_up(served, instruments, now))
         session = self._session_of(served, instruments, features)
         session.risk.warm_up(history)
+        take_history(session.known_prices, history)
         self.vitals.begin(self.account, session, served)
         self._patiently(lambda: session.start(self.place.now()), session)
         if rows and self._may_decide_on_history(served, features.last_close, now):
             session.decide_on_history(rows)
         self._patiently(lambda: self._begin_bars_at(session, instruments, now), session)
         executor = self.params.executor
-        feed = Feed(ticker_root(self.place.root), self._api_key, _symbols(instruments), executor.mute_after_seconds)
-        assert self.access.token is not None, "log in first"
-        feed.start(self.access.token.access_token)
+        feed = Feed(
+            ticker_root(self.place.root),
+            self._api_key,
+            _symbols(instruments),
+            executor.mute_after_seconds,
+            time_of_packets(self.place),
+        )
+        self._began = now
         try:
+            self._connect(session, feed)
             self._play(session, feed)
         finally:
             feed.close()
@@ -241,11 +253,23 @@ class Daemon:
         before = trading_days_before(now.date() - timedelta(days=1), 1)
         return decided is None and bool(before) and last_close.date() == before[0].day
 
+    def _connect(self, session: Session, feed: Feed) -> None:
+        """Where the market does not wait, a ticker that does not answer is tried on while what is held is managed."""
+        assert self.access.token is not None, "log in first"
+        try:
+            feed.start(self.access.token.access_token)
+        except ServiceUnavailable as error:
+            if self.place.lockstep:
+                raise
+            session.desk.alarm(str(error))
+
     def _begin_bars_at(self, session: Session, instruments: list[Instrument], now: datetime) -> None:
-        """Volume that was traded before our first tick is not counted into our bars."""
+        """Volume that was traded before our first tick is not counted into our bars; what is quoted doubts it."""
         keys = {f"NSE:{instrument.symbol}": instrument.symbol for instrument in instruments if instrument.tradable}
-        for key, quote in self.broker.quote(*keys).items():
-            session.begin_at(keys[key], int(quote.get("volume") or 0), now)
+        for some in batched(keys, MOST_QUOTES):
+            for key, quote in self.broker.quote(*some).items():
+                session.begin_at(keys[key], int(quote.get("volume") or 0), now)
+                take_quote(session.known_prices, keys[key], quote)
 
     # --- course ---
 
@@ -253,11 +277,11 @@ class Daemon:
         self.vitals.enter("trading")
         time.sleep(0.3)  # the ticker's subscription is a message of its own, on its way now
         lockstep = self.place.lockstep
+        watch = FeedWatch(feed, self.params.executor.ticks_stop_after_seconds)
         finished, over = self.place.go_on(), False
-        heard = time.monotonic()
+        self._played_at = asked_at = time.monotonic()
         while not over:
             event = feed.next(NEWS_S if session.may_fill and not lockstep else SILENCE_S)
-            heard = time.monotonic() if isinstance(event, Frame) else heard
             match event:
                 case OrderUpdate():
                     session.on_order_update(event.content)
@@ -276,20 +300,23 @@ class Daemon:
                     session.on_connection_lost()
                     if not lockstep:
                         session.on_books_changed()
-                case None if not lockstep and time.monotonic() - heard < SILENCE_S:
+                case None if not lockstep:
                     session.on_connection_lost()
                     session.on_books_changed()
-                case None:
-                    session.on_silence(time.monotonic() - heard)
-                    over = self._on_silence(session)
-                    if lockstep and not over:
-                        self._await_books(session)
-                        finished = self.place.go_on()
+            if not over and time.monotonic() - max(self._played_at, asked_at) >= SILENCE_S:
+                asked_at = time.monotonic()
+                over = self._on_silence(session)
+                if lockstep and not over:
+                    self._await_books(session)
+                    finished = self.place.go_on()
+            trouble = watch.look(session.desk.market_open)
+            if trouble is not None:
+                session.desk.alarm(trouble)
             self._keep_logged_in(feed)
             self.vitals.look(session, feed, self._done)
 
     def _on_frame(self, session: Session, feed: Feed, event: Frame) -> None:
-        frame = in_order(event, self._done)
+        frame = in_order(event, self._done) if event.at.date() >= self._began.date() else None
         if frame is None or frame is not event:
             self.metrics.late_frames.inc()
         if frame is None:
@@ -298,6 +325,8 @@ class Daemon:
         self.calls.in_hand = feed.received_at
         session.on_frame(frame)
         self.calls.in_hand = None
+        if frame.ticks or self._done is None or frame.at > self._done:  # else it tells what was known
+            self._played_at, self._played_wall = time.monotonic(), machine_clock()
         self._done = frame.at
         self.metrics.frame_seconds.observe(time.perf_counter() - feed.received_at)
         for latency in session.latencies_ms[decided:]:
@@ -315,16 +344,34 @@ class Daemon:
             session.on_books_changed()
 
     def _on_silence(self, session: Session) -> bool:
-        """No event came for a while: whether the session is over; if not, the books are looked at."""
-        try:
-            if self.place.is_over(self._done, quiet=True):
-                return True
-        except BrokerSilent as error:
-            session.desk.alarm(str(error))
+        """No frame was played for a while: whether the session is over; if not, time goes on by another clock.
+
+        What it makes due is done, the books are looked at, and after a longer silence trading is halted.
+        """
         LOG.warning("no frame", seconds=SILENCE_S)
+        session.on_silence(time.monotonic() - self._played_at)
         session.on_connection_lost()
-        session.on_books_changed()
-        return False
+        try:
+            over = self.place.is_over(self._done, quiet=True)
+            now = self._time_without_frames()
+        except (BrokerSilent, ServiceUnavailable) as error:
+            session.desk.alarm(str(error))
+            session.on_books_changed()
+            return False
+        if not over:
+            session.on_clock(now)
+            session.on_books_changed()
+        return over
+
+    def _time_without_frames(self) -> datetime:
+        """Market time: at Kite the last frame's and what has passed since, else as the exchange tells it.
+
+        So a wrong clock of this machine moves it by nothing; only without any frame today it is believed.
+        """
+        if self.place.root != KITE or self._done is None or self._done.date() != machine_clock().date():
+            return self.place.now()
+        passed = max((machine_clock() - self._played_wall).total_seconds(), time.monotonic() - self._played_at)
+        return self._done + timedelta(seconds=passed)
 
     def _keep_logged_in(self, feed: Feed) -> None:
         """The ticker's connection lives by the token it was made with: a new one needs a new connection."""

@@ -92,6 +92,7 @@ class Desk:
     prices: Prices = field(default_factory=Prices)
     alarms: Alarms = field(default_factory=Alarms)
     clock: datetime | None = None  #: market time, as the last message told it
+    wall: datetime | None = None  #: this machine's time at the last message, where the market is now; else None
     day: TradingDay | None = None
     final: bool = False  #: whether this day is the last that is traded
     order_calls: OrderCalls = field(default_factory=OrderCalls)
@@ -124,8 +125,12 @@ class Desk:
 
     @property
     def late(self) -> bool:
-        """Whether the session is so near its end that what is intraday is being closed."""
-        return self.day is not None and self.now >= self.day.close - self.terms.limits.square_off
+        """Whether the session is so near its end that what is intraday is being closed.
+
+        By the packets' stamps or, where they lag behind it, by the wall clock.
+        """
+        now = self.now if self.wall is None else max(self.now, self.wall)
+        return self.day is not None and now >= self.day.close - self.terms.limits.square_off
 
     def leave_now(self, symbol: str) -> ExitReason | None:
         """When a person says so, all is closed; before the session's end what is intraday, on the last day all.

@@ -2,6 +2,7 @@
 
 import queue
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,9 +12,11 @@ from pipelines.credentials import without_secrets
 from pipelines.domain.errors import ServiceUnavailable
 from serving.executor.desk import Frame
 from serving.executor.packet_reader import CLOCK_TOKEN, PacketReader
+from serving.packet_time import PacketTime
 
 RECONNECT_MAX_DELAY_S = 5  #: of the official ticker's own tries; its shortest
 RECONNECT_TRIES = 300  #: its most; after these a new one is made
+HEARTBEAT_BYTES = 1  #: of a message that only says that the connection lives
 LATE = timedelta(seconds=5)  #: a frame further behind the newest tells only what is over
 
 
@@ -48,13 +51,23 @@ class Feed:
     root : WebSocket address, ws:// or wss://
     symbols : by instrument token, of what is traded, and of the indices that features look at
     mute_after_s : seconds without a packet, heartbeats included, after which a new connection is made
+    time_of_packets : judges their stamps; without it each is believed
     """
 
-    def __init__(self, root: str, api_key: str, symbols: Mapping[int, str], mute_after_s: float = 10.0):
-        self.events: queue.Queue[tuple[Event, float]] = queue.Queue()
+    def __init__(
+        self,
+        root: str,
+        api_key: str,
+        symbols: Mapping[int, str],
+        mute_after_s: float = 10.0,
+        time_of_packets: PacketTime | None = None,
+    ):
+        self.events: queue.Queue[tuple[Event | bytes, float]] = queue.Queue()
         self.received_at = 0.0  #: `time.perf_counter` when the event that was last handed on came in
         self.connections = 0  #: made so far; all but the first are reconnections
-        self._symbols, self._reader = dict(symbols), PacketReader(symbols)
+        self.connected_at: deque[float] = deque(maxlen=50)  #: when the last ones were made, monotonic seconds
+        self.packets_at: dict[int, float] = {}  #: when each token's last packet came in, monotonic seconds
+        self._symbols, self._reader = dict(symbols), PacketReader(symbols, time_of_packets)
         self._connected = queue.Queue[bool]()
         self._root, self._api_key, self._mute_after_s = root, api_key, mute_after_s
         self._ticker: Any = None
@@ -89,22 +102,41 @@ class Feed:
             self._ticker.connect(threaded=True)
 
     def next(self, timeout_s: float) -> Event | None:
-        """The next event, None if nothing came; a mute socket is noticed here."""
-        try:
-            event, self.received_at = self.events.get(timeout=min(timeout_s, self._mute_after_s))
-        except queue.Empty:
-            silent = time.monotonic() - self._heard_at
-            if silent < self._mute_after_s:
-                return None
-            self.connect(self.access_token)
-            self.received_at = time.perf_counter()
-            return Disconnected(f"no packet for {silent:.0f} s")
-        return event
+        """The next event, None if nothing came; a mute socket is noticed here.
+
+        Messages are read here, in the thread that acts on them: whether a stamp is believed may need another source.
+        """
+        deadline = time.monotonic() + min(timeout_s, self._mute_after_s)
+        while True:
+            try:
+                event, self.received_at = self.events.get(timeout=max(deadline - time.monotonic(), 0.0))
+            except queue.Empty:
+                return self._as_mute()
+            if not isinstance(event, bytes):
+                return event
+            frame = self._reader.read(event)
+            self.packets_at |= dict.fromkeys(self._reader.heard, time.monotonic())
+            if frame is not None:
+                return frame
+
+    def _as_mute(self) -> Disconnected | None:
+        """Nothing came: whether nothing has come for so long that a new connection is made."""
+        silent = self.silent_s
+        if silent < self._mute_after_s:
+            return None
+        self.connect(self.access_token)
+        self.received_at = time.perf_counter()
+        return Disconnected(f"no packet for {silent:.0f} s")
 
     @property
     def waits(self) -> bool:
         """Whether nothing is left to be handed on."""
         return self.events.empty()
+
+    @property
+    def symbols(self) -> Mapping[int, str]:
+        """By token, what was asked for."""
+        return self._symbols
 
     @property
     def silent_s(self) -> float:
@@ -135,7 +167,7 @@ class Feed:
         ticker.on_close = lambda ours, code, reason: self._put(ours, Disconnected(_plain(code, reason)))
         return ticker
 
-    def _put(self, ticker: Any, event: Event) -> None:
+    def _put(self, ticker: Any, event: Event | bytes) -> None:
         if ticker is self._ticker:
             self.events.put((event, time.perf_counter()))
 
@@ -147,6 +179,7 @@ class Feed:
         ticker.subscribe(tokens)
         ticker.set_mode(ticker.MODE_FULL, tokens)
         self._heard_at = time.monotonic()
+        self.connected_at.append(self._heard_at)
         self.connections += 1
         self._connected.put(True)
 
@@ -154,9 +187,8 @@ class Feed:
         if ticker is not self._ticker:
             return
         self._heard_at = time.monotonic()
-        frame = self._reader.read(payload) if is_binary else None
-        if frame is not None:
-            self._put(ticker, frame)
+        if is_binary and len(payload) > HEARTBEAT_BYTES:
+            self._put(ticker, payload)
 
 
 def stop_reactor() -> None:

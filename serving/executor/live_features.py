@@ -117,13 +117,13 @@ class LiveFeatures:
     def update(self, closed: ClosedBars) -> list[FeatureRow]:
         """Rows of the instruments that traded in the bars just closed, with their adjustment, see `carry`.
 
-        Bars that are known already give none.
+        Bars that are known already give none. Those of a time that the feed did not bring whole are the broker's.
         """
         if self.last_close is not None and closed.close_time <= self.last_close:
             return []
-        if closed.open_time < self._began_at:
+        if closed.open_time < self._began_at or not closed.complete:
             closed = self._completed(closed)
-        return self._rows(closed)
+        return self._rows(closed) if closed.bars else []
 
     def _completed(self, closed: ClosedBars) -> ClosedBars:
         """The bars of a time that we did not see from its beginning, as the broker recorded them."""

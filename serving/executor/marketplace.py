@@ -17,11 +17,13 @@ from pipelines.promotion.registration import REAL_SOURCES
 from serving.executor.kite_client import KITE
 from serving.executor.paper import PaperMarket
 from serving.executor.policy_client import Served
+from serving.packet_time import PacketTime
 
 Tell = Callable[[str], None]
 BEFORE_OPEN = timedelta(minutes=15)  #: the pre-open session begins so early; we are warm by its end
 AFTER_CLOSE = timedelta(minutes=2)  #: last fills and square-offs are in the books by then
 LOOK_EVERY_S = 5.0
+QUOTE_EVERY_S = 2.0  #: of the wall clock, between two looks at an index's quote for the time
 INDEX = "NSE:NIFTY 50"
 #: Stages at which a policy may trade with money; below them it is on trial
 WITH_MONEY = ("canary", "champion")
@@ -148,6 +150,14 @@ class KitePlace:
             if session is not None and session.end > now and (self._traded is None or day > self._traded):
                 return session
             day += timedelta(days=1)
+
+
+def time_of_packets(place: MarketPlace) -> PacketTime:
+    """How the stamps of a place's feed are judged: by this machine's clock at Kite, else by the exchange's own."""
+    if place.root == KITE:
+        return PacketTime(place.now(), wall=machine_clock)
+    quoted = isinstance(place, KitePlace)  # its clock is a quote, of which there is one a second
+    return PacketTime(place.now(), ask=place.now, ask_every_s=QUOTE_EVERY_S if quoted else 0.0)
 
 
 def machine_clock() -> datetime:

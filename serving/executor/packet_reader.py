@@ -2,28 +2,43 @@
 
 The official client reads every field of every packet, depth included, which was three quarters of the way from a
 message to its bars. Here a few numbers a packet are read where they stand; the client's own reading is the oracle of
-the tests. Layout: see `serving.exchange.packets`.
+the tests. Layout: see `serving.exchange.packets`. What time a message tells is judged by `serving.packet_time`, what a
+packet tells of its trade by `serving.executor.last_trades`.
 """
 
 import struct
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import NamedTuple
 
 from pipelines.domain.bars import IST
 from serving.executor.bar_builder import Tick
 from serving.executor.desk import Frame
+from serving.executor.last_trades import LastTrades
+from serving.packet_time import PacketTime
 
 CLOCK_TOKEN = 256265  #: Kite's token of NIFTY 50; its packets carry the market's time and tell how far it moved
 FULL_STOCK, FULL_INDEX = 184, 32  #: bytes; shorter packets carry no time and are passed over
 CURRENCY, CURRENCY_BSE = 3, 6  #: segments (low byte of a token) whose prices have more decimals
 _DIVISORS = {CURRENCY: 10_000_000.0, CURRENCY_BSE: 10_000.0}
 _MOST_MOMENTS = 10_000
-_DAY = 86_400
-_INDIA = int(timedelta(hours=5, minutes=30).total_seconds())
+#: An index further from its close in the first packet, or from its level in the one before, as a share, is doubted
+_INDEX_GAP, _INDEX_JUMP = 0.10, 0.03
 
 _LENGTH = struct.Struct(">H")
 _TOKEN_PRICE = struct.Struct(">II")
 _WORD = struct.Struct(">I")
+_OPEN, _CLOSE = 28, 40  #: where the day's open and the previous close stand in a stock's packet
+_INDEX_CLOSE = 20  #: where the previous close stands in an index's
+
+
+class _Packet(NamedTuple):
+    place: int
+    token: int
+    price: int
+    stamp: int
+    traded: int  #: the last trade's second; 0 of an index, or where there was none
+    is_stock: bool
 
 
 class PacketReader:
@@ -32,53 +47,89 @@ class PacketReader:
     Parameters
     ----------
     symbols : by instrument token, of what is traded, and of the indices whose levels are wanted
+    time : judges the stamps; without it the newest stamp of a message is its time
     """
 
-    def __init__(self, symbols: Mapping[int, str]):
-        self._symbols = dict(symbols)
-        self._told: dict[int, tuple[int, int, int]] = {}  # last trade's second, day's volume, price; by token
+    def __init__(self, symbols: Mapping[int, str], time: PacketTime | None = None):
+        self._symbols, self._time = dict(symbols), time
+        self._trades = LastTrades()
+        self._levels: dict[int, int] = {}  # of indices, last believed, by token
+        self._doubted_levels: dict[int, int] = {}
         self._moments: dict[int, datetime] = {}
+        self.heard: frozenset[int] = frozenset()  #: tokens of the packets in the last message
 
     def read(self, message: bytes) -> Frame | None:
         """The market's time and the new trades of a message; None if no packet of it carries a time.
 
         A packet that repeats the last trade, or tells of one before it, is none. A trade is stamped with its own time,
-        or with its packet's where that is earlier. A message that is cut off is read as far as its packets are whole.
+        or with the message's where that is earlier. A message that is cut off is read as far as its packets are whole.
         """
-        latest, ticks, levels, index_move = 0, [], [], None
-        for place, length in _packets(message):
-            if length not in (FULL_STOCK, FULL_INDEX):
+        packets = _packets(message)
+        self.heard = frozenset(packet.token for packet in packets)
+        if not packets:
+            return None
+        newest = self._newest(packets)
+        now = self._time.last_second if newest is None and self._time is not None else newest
+        if now is None:
+            return None
+        ticks, levels, index_move = [], [], None
+        for packet in packets:
+            if packet.is_stock:
+                ticks += self._tick(message, packet, now)
                 continue
-            stamp = _WORD.unpack_from(message, place + (60 if length == FULL_STOCK else 28))[0]
-            if not stamp:
+            if self._is_doubtful(message, packet):
                 continue
-            latest = max(latest, stamp)
-            if length == FULL_INDEX:
-                index_move = _index_move(message, place) if index_move is None else index_move
-                levels += self._level(message, place, stamp)
-                continue
-            tick = self._tick(message, place, stamp)
-            if tick is not None:
-                ticks.append(tick)
-        return Frame(self._moment(latest), tuple(ticks), index_move, tuple(levels)) if latest else None
+            index_move = _index_move(message, packet) if index_move is None else index_move
+            levels += self._level(packet, now)
+        return Frame(self._moment(now), tuple(ticks), index_move, tuple(levels))
 
-    def _tick(self, message: bytes, place: int, stamp: int) -> Tick | None:
-        token, price = _TOKEN_PRICE.unpack_from(message, place)
-        symbol = self._symbols.get(token)
+    def _newest(self, packets: list[_Packet]) -> int | None:
+        """The message's time. A packet that is stamped before its own trade is not newer than told, but not older."""
+        told = [(packet.token, stamp) for packet in packets for stamp in {packet.stamp, packet.traded} if stamp]
+        if self._time is not None:
+            return self._time.judge(told)
+        return max((packet.stamp or packet.traded for packet in packets), default=None)
+
+    def _tick(self, message: bytes, packet: _Packet, now: int) -> list[Tick]:
+        symbol = self._symbols.get(packet.token)
         if symbol is None:
-            return None
-        volume, traded = _WORD.unpack_from(message, place + 16)[0], _WORD.unpack_from(message, place + 44)[0]
-        told, before = (traded, volume, price), self._told.get(token)
-        if not traded or (before is not None and (told == before or _is_older(told, before))):
-            return None
-        self._told[token] = told
-        return Tick(symbol, price / _DIVISORS.get(token & 0xFF, 100.0), volume, self._moment(min(traded, stamp)))
+            return []
+        place, divisor = packet.place, _DIVISORS.get(packet.token & 0xFF, 100.0)
+        volume = _WORD.unpack_from(message, place + 16)[0]
+        sound = packet.stamp if self._time is None else packet.traded <= packet.stamp <= now
+        trade = self._trades.take(packet.token, packet.traded, volume, packet.price, packet.stamp if sound else now)
+        if trade is None:
+            return []
+        return [
+            Tick(
+                symbol,
+                packet.price / divisor,
+                trade.volume,
+                self._moment(trade.second),
+                day_open=_WORD.unpack_from(message, place + _OPEN)[0] / divisor,
+                previous_close=_WORD.unpack_from(message, place + _CLOSE)[0] / divisor,
+            )
+        ]
 
-    def _level(self, message: bytes, place: int, stamp: int) -> list[Tick]:
+    def _level(self, packet: _Packet, now: int) -> list[Tick]:
         """Where an index stands, if it is wanted; it has no trades, so every packet tells it."""
-        token, level = _TOKEN_PRICE.unpack_from(message, place)
-        symbol = self._symbols.get(token)
-        return [Tick(symbol, level / 100.0, 0, self._moment(stamp))] if symbol is not None and level else []
+        symbol = self._symbols.get(packet.token)
+        stamp = min(packet.stamp, now) if packet.stamp else now
+        return [Tick(symbol, packet.price / 100.0, 0, self._moment(stamp))] if symbol is not None else []
+
+    def _is_doubtful(self, message: bytes, packet: _Packet) -> bool:
+        """Whether an index has jumped away alone; the second packet that tells it is believed, as of a stock."""
+        if not packet.price:
+            return True
+        last = self._levels.get(packet.token)
+        base, most = (last, _INDEX_JUMP) if last is not None else (_index_close(message, packet), _INDEX_GAP)
+        doubted = self._doubted_levels.pop(packet.token, None)
+        jumps = bool(base) and _apart(packet.price, base) > most + 1e-9
+        if jumps and (doubted is None or _apart(packet.price, doubted) > _INDEX_JUMP):
+            self._doubted_levels[packet.token] = packet.price
+            return True
+        self._levels[packet.token] = packet.price
+        return False
 
     def _moment(self, epoch: int) -> datetime:
         """Most packets of a message bear the same few seconds."""
@@ -90,22 +141,36 @@ class PacketReader:
         return moment
 
 
-def _is_older(told: tuple[int, int, int], before: tuple[int, int, int]) -> bool:
-    """By the time of the trade; within a day also by the day's volume, which only grows."""
-    if told[0] < before[0]:
-        return True
-    same_day = (told[0] + _INDIA) // _DAY == (before[0] + _INDIA) // _DAY
-    return same_day and told[1] < before[1]
-
-
-def _index_move(message: bytes, place: int) -> float | None:
+def _index_move(message: bytes, packet: _Packet) -> float | None:
     """Change of the clock's index against its previous close, as a share; None of another index or without a close."""
-    token, price = _TOKEN_PRICE.unpack_from(message, place)
-    close = _WORD.unpack_from(message, place + 20)[0]
-    return price / close - 1 if token == CLOCK_TOKEN and price and close else None
+    close = _index_close(message, packet)
+    return packet.price / close - 1 if packet.token == CLOCK_TOKEN and close else None
 
 
-def _packets(message: bytes) -> list[tuple[int, int]]:
+def _index_close(message: bytes, packet: _Packet) -> int:
+    return int(_WORD.unpack_from(message, packet.place + _INDEX_CLOSE)[0])
+
+
+def _apart(price: int, other: int) -> float:
+    return abs(price / other - 1.0)
+
+
+def _packets(message: bytes) -> list[_Packet]:
+    """The packets of a message that carry a time: their own, or that of a trade."""
+    found = []
+    for place, length in _places(message):
+        if length not in (FULL_STOCK, FULL_INDEX):
+            continue
+        is_stock = length == FULL_STOCK
+        token, price = _TOKEN_PRICE.unpack_from(message, place)
+        stamp = _WORD.unpack_from(message, place + (60 if is_stock else 28))[0]
+        traded = _WORD.unpack_from(message, place + 44)[0] if is_stock else 0
+        if stamp or traded:
+            found.append(_Packet(place, token, price, stamp, traded, is_stock))
+    return found
+
+
+def _places(message: bytes) -> list[tuple[int, int]]:
     """Where each packet of a message begins, and its length."""
     if len(message) < 4:
         return []  # a heartbeat

@@ -105,13 +105,18 @@ class RiskDesk:
 
     def take_frame(self, frame: Frame) -> None:
         """Before anything is done with a frame: what was said about trading, where the index is, what time it is."""
-        for event in self._desk.trading.poll(frame.at):
-            self._hear(event)
+        self.hear(self._desk.now)
         if frame.index_move is not None:
             self._market.update(frame.at, frame.index_move)
             self._index_seen = True
         if self._desk.terms.market_is_now:
-            self._skews_s = [*self._skews_s[1 - KEPT_SKEWS :], (self._wall() - frame.at).total_seconds()]
+            self._desk.wall = wall = self._wall()
+            self._skews_s = [*self._skews_s[1 - KEPT_SKEWS :], (wall - frame.at).total_seconds()]
+
+    def hear(self, at: datetime) -> None:
+        """What was said about trading since the last look, also while no frame comes."""
+        for event in self._desk.trading.poll(at):
+            self._hear(event)
 
     def take_bars(self, closed: ClosedBars) -> None:
         for bar in closed.bars.values():

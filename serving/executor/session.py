@@ -20,17 +20,18 @@ from pipelines.domain.orders import Product
 from pipelines.domain.signals import Decision, FeatureRow
 from pipelines.journal.memory import AnyJournal
 from serving.executor.alarms import Alarms
-from serving.executor.bar_builder import BarBuilder, ClosedBars, Tick
+from serving.executor.bar_builder import BarBuilder, ClosedBars
 from serving.executor.books import Books
 from serving.executor.broker import LOOKS, Broker
-from serving.executor.desk import LOG, Desk, Frame, Prices, Terms
+from serving.executor.desk import LOG, Desk, Frame, Terms
 from serving.executor.entering import Entering
 from serving.executor.leaving import Leaving
+from serving.executor.marking import Marking
 from serving.executor.overnight import Overnight
 from serving.executor.policy_client import Answer
 from serving.executor.risk_desk import RiskDesk
 from serving.executor.sending import Sender
-from serving.executor.ticks import TickFilter
+from serving.executor.ticks import KnownPrices
 from serving.executor.trade import Trade
 
 __all__ = ["Features", "Frame", "Session", "Terms"]
@@ -75,15 +76,17 @@ class Session:
         self.leaving = Leaving(self.desk, self.books, sender)
         self._builder, self._features, self._last_day = builder, features, last_day
         self._day_begins = True  # the day's books are still to be read
+        self._has_turned = False  # the first day
         self._has_counted = False  # the bars that closed before our first frame
         self._differences: list[str] = []  # of the books when they were last compared
         self.books_equal: bool | None = None  #: whether our books were the broker's at the last comparison
         self.broker_silent = False  #: whether the broker's books could not be read at the last try
         self._bars_since_reconciled = 0
         self._reconciled_at = (datetime.min.replace(tzinfo=IST), 0.0)  # market time, monotonic clock
-        self._ticks = TickFilter(terms.late_after, terms.most_jump)
+        self._marking = Marking(self.desk, builder)
         self._journal_away: str | None = None  # the alarm of an outage after which the books were not compared yet
-        self._marked: set[str] = set()  # symbols of trades whose best or worst gain moved
+        self._moved_to: datetime | None = None  # the time that somebody else than the feed told last
+        self._silent = False  # no frame has come since then
 
     # --- start and end ---
 
@@ -101,6 +104,7 @@ class Session:
         self.books.take_up(at)
         self.overnight.look()
         self.leaving.close_finished()
+        self._marking.start()
         self._take_up_decisions(at)
         self.risk.start(at)
         differences = self.reconcile()
@@ -112,8 +116,14 @@ class Session:
         LOG.info("books read", account=self.desk.account, **told)
 
     def begin_at(self, symbol: str, volume_today: int, at: datetime) -> None:
-        """In mid-session: shares traded so far belong to bars that the history tells."""
-        self._builder.volume_seen(symbol, volume_today, at)
+        """In mid-session: shares traded so far belong to bars that the history tells; before it, to the first bar."""
+        if self.desk.day is None or at >= self.desk.day.open:
+            self._builder.volume_seen(symbol, volume_today, at)
+
+    @property
+    def known_prices(self) -> KnownPrices:
+        """What others than the feed tell of prices: the first packets are held against it."""
+        return self._marking.known
 
     def end(self) -> list[str]:
         """The session is over: give up what was never answered, note the last outcomes, compare the books.
@@ -183,20 +193,50 @@ class Session:
         """No frame came for so long, of the wall clock, since the last one."""
         self.risk.take_silence(seconds)
 
+    def on_clock(self, at: datetime) -> None:
+        """No frame comes, but time goes on, as somebody else tells: what it makes due is done, nothing is entered.
+
+        Bars close, so that positions whose time is over are left, and near the session's end all that is intraday.
+        """
+        desk, before = self.desk, self.now
+        if desk.day is None or at.date() != desk.day.day or at <= before:
+            return
+        self._builder.not_seen(before, at)
+        desk.clock = self._moved_to = at
+        self._silent = True
+        self._ask_for_journal()
+        self._count_missed_bars()
+        self.risk.hear(at)
+        closed = self._builder.advance(at)
+        for bars in closed:
+            with desk.journal.together():
+                self._count_bar(bars)
+                self.risk.take_bars(bars)
+        reached = self._with_broker(lambda: self._read_books(bar_closed=bool(closed)))
+        if reached:
+            self._with_broker(lambda: self.leaving.manage(bar_closed=bool(closed)))
+        for bars in closed:
+            self._decide_on(bars)
+        self._marking.note()
+
     def on_frame(self, frame: Frame) -> None:
         """Work one message of the feed off, wholly.
 
         While the broker is silent bars, features and decisions go on; nothing is sent, since what is held is not
         known. What stands at the broker protects it meanwhile.
         """
-        self.desk.clock = frame.at
+        at = frame.at if self._moved_to is None else max(frame.at, self._moved_to)
+        if self._silent:
+            self._silent = False
+            self._builder.not_seen(self.now, at)
+        self.desk.clock = at
         self._ask_for_journal()
-        self._turn_day(frame.at)
+        self._turn_day(at)
         self._count_missed_bars()
         self.risk.take_frame(frame)
-        closed = self._builder.advance(frame.at)
+        closed = self._builder.advance(at)
         reached = self._with_broker(lambda: self._read_books(bar_closed=bool(closed)))
-        self._take_ticks(frame)
+        self._marking.take(frame, at)
         for bars in closed:
             with self.desk.journal.together():
                 self._count_bar(bars)
@@ -207,7 +247,7 @@ class Session:
             self._decide_on(bars)
         if reached:
             self._with_broker(self._enter)
-        self._note_marks()
+        self._marking.note()
         if self._reconciliation_is_due():
             self._with_broker(self.reconcile)
 
@@ -295,10 +335,11 @@ class Session:
         desk = self.desk
         if desk.day is not None and desk.day.day == at.date():
             return
+        first = not self._has_turned
+        self._has_turned = True
         desk.day = session_on(at.date())
         desk.final = self._last_day(at.date())
-        desk.prices = Prices()
-        self._ticks = TickFilter(self.terms.late_after, self.terms.most_jump)
+        self._marking.turn_day(first=first)
         if desk.day is None:
             desk.alarm(f"{at:%Y-%m-%d} is no trading day in our calendar; nothing is traded")
         self._day_begins = True
@@ -342,36 +383,7 @@ class Session:
         market, wall = self._reconciled_at
         return self.now - market >= after and time.monotonic() - wall >= after.total_seconds()
 
-    # --- ticks and bars ---
-
-    def _take_ticks(self, frame: Frame) -> None:
-        """Into their bars go all ticks that are believed; only those that tell of now move prices and trades."""
-        for tick, is_news in self._ticks.believe(frame.ticks, frame.at):
-            self._builder.add(tick)
-            if is_news and tick.symbol not in self.desk.overtaken:  # its price is one of other shares than we count
-                self.desk.prices.take(tick)
-                self._mark(tick)
-        for level in frame.levels:
-            self._builder.add(level)
-
-    def _mark(self, tick: Tick) -> None:
-        trade = self.trades.get(tick.symbol)
-        if trade is None:
-            return
-        marked = trade.marked(Decimal(str(tick.price)))
-        if marked is not trade:
-            self.trades[tick.symbol] = marked
-            self._marked.add(tick.symbol)
-
-    def _note_marks(self) -> None:
-        """New best and worst gains go to disk once a frame, after what is urgent."""
-        marked, self._marked = self._marked, set()
-        positions = [self.trades[symbol].position for symbol in marked if symbol in self.trades]
-        if positions:
-            with self.desk.journal.together():
-                for position in positions:
-                    if position is not None:
-                        self.desk.journal.record_position(self.desk.account, position)
+    # --- bars ---
 
     def _count_bar(self, closed: ClosedBars) -> None:
         """A bar has gone by for every position that was open before its close."""

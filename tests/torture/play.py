@@ -31,6 +31,8 @@ from tests.torture.hand_trades import trade_by_hand
 from tests.torture.judge import Findings, judge
 from tests.torture.schedule import INTERVAL, TICKS_PER_BAR, Kill, Schedule, bars_of
 from tests.torture.watch import NakedWatch
+from tests.torture.wild import PARAMS as WILD_PARAMS
+from tests.torture.wild import arm_for_life
 
 #: Imported once by the server from which daemons are forked. Not the official client: it would bring an event loop with
 #: it that forked processes cannot share.
@@ -41,7 +43,8 @@ PRELOAD = [
     "pipelines.journal.journal", "pipelines.params", "tests.conftest", "tests.torture.daemon", "tests.torture.dying",
     "tests.torture.whims",
 ]  # fmt: skip
-PARAMS = {"executor.halt.losses_in_a_row": 1000}  #: whims lose; the day has to go on nevertheless
+#: Whims lose; the day has to go on nevertheless
+PARAMS = {"executor.halt.losses_in_a_row": 1000} | WILD_PARAMS
 STUCK_S = 60.0  #: a daemon that takes longer is ended
 CRASHES = 4  #: of one schedule; then it is given up
 OPENING_CASH = Decimal(1_000_000)
@@ -89,6 +92,7 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
         while waiting:
             kill = waiting.pop(0)
             life = Life(schedule, str(root), account, address, database, keys[2], keys[0], keys[1], kill, str(diary))
+            arm_for_life(conductor.venue.faults, schedule.seed, schedule.faults, len(lives))
             code = _live(life)
             watch.nobody_lives()
             how = _last_line(diary) if code != 1 else _complaint(diary)

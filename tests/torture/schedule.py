@@ -14,6 +14,7 @@ from pipelines.domain.orders import Product
 from serving.exchange.faults import FaultKind
 from tests.torture.hand_trades import HandTrade, hand_trades
 from tests.torture.odd_books import odd_books
+from tests.torture.wild import wild_rates
 
 CLOSE = datetime(2026, 10, 30, 15, 15, tzinfo=IST)
 INTERVAL = Interval.MIN_5
@@ -112,6 +113,7 @@ def schedule_of(seed: int, *, kills: bool = True, faults: bool = True) -> Schedu
     )
     drawn_kills = tuple(_kill(rng) for _ in range(int(rng.integers(1, 6))))
     drawn_faults = _faults(rng) if rng.random() < 0.75 else {}
+    drawn_faults |= wild_rates(seed)
     schedule = replace(schedule, kills=drawn_kills if kills else (), faults=drawn_faults if faults else {})
     return with_odd_books(with_hand_trades(schedule)) if faults else schedule
 

@@ -131,3 +131,66 @@ def test_an_older_tick_moves_a_bars_range_and_neither_its_close_nor_its_volume()
     [closed] = builder.advance(opened + timedelta(minutes=5))
     bar = closed.bars["TCS"]
     assert (bar.low, bar.close, bar.volume) == (99.0, 102.0, 30)
+
+
+def an_opening(seconds: float, price: float, total: int, day_open: float) -> Tick:
+    return Tick("TCS", price, total, OPEN + timedelta(seconds=seconds), day_open=day_open)
+
+
+@pytest.mark.parametrize(("price", "day_open"), [(501.5, 500.0), (499.05, 500.0), (500.0, 500.0), (500.0, 512.25)])
+def test_the_days_first_bar_opens_at_the_auctions_price(price, day_open):
+    builder = a_builder()
+    builder.add(an_opening(3, price, 1200, day_open))
+    builder.add(an_opening(301, price, 1300, day_open))
+
+    first, second = builder.advance(OPEN + timedelta(minutes=10))
+
+    bar = first.bars["TCS"]
+    assert (bar.open, bar.high, bar.low, bar.close) == (day_open, max(price, day_open), min(price, day_open), price)
+    assert bar.volume == 1200, "the auction's shares are the first bar's"
+    assert second.bars["TCS"].open == price
+
+
+def test_the_auctions_own_packet_belongs_to_the_first_bar():
+    builder = a_builder()
+    builder.add(an_opening(-430, 500.0, 900, 500.0))
+    builder.add(an_opening(3, 501.5, 1200, 500.0))
+
+    [closed] = builder.advance(OPEN + timedelta(minutes=5))
+
+    bar = closed.bars["TCS"]
+    assert (bar.open, bar.high, bar.low, bar.volume) == (500.0, 501.5, 500.0, 1200)
+
+
+def test_an_open_far_from_the_price_is_believed_when_it_is_told_twice():
+    builder = a_builder()
+    builder.add(an_opening(1, 500.0, 10, 1500.0))
+    builder.add(an_opening(2, 500.0, 20, 580.0))
+    builder.add(an_opening(3, 501.0, 30, 580.0))
+
+    [closed] = builder.advance(OPEN + timedelta(minutes=5))
+
+    assert (closed.bars["TCS"].open, closed.bars["TCS"].high) == (580.0, 580.0)
+
+
+def test_a_total_that_falls_takes_back_what_was_counted_before():
+    builder = a_builder()
+    for tick in (a_tick(1, 100.0, 10), a_tick(2, 100.0, 910), a_tick(3, 100.0, 20)):
+        builder.add(tick)
+
+    [closed] = builder.advance(OPEN + timedelta(minutes=5))
+
+    assert closed.bars["TCS"].volume == 20
+
+
+def test_bars_that_the_feed_did_not_bring_whole_say_so_and_none_is_missing():
+    builder = a_builder()
+    builder.add(a_tick(1, 100.0, 10))
+    builder.not_seen(OPEN + timedelta(minutes=4), OPEN + timedelta(minutes=11))
+    builder.add(a_tick(12 * 60, 101.0, 50))
+    builder.add(a_tick(16 * 60, 101.0, 60))
+
+    closed = builder.advance(OPEN + timedelta(minutes=20))
+
+    assert [(bars.complete, len(bars.bars)) for bars in closed] == [(False, 1), (False, 0), (False, 1), (True, 1)]
+    assert builder.advance(OPEN + timedelta(minutes=30)) == []

@@ -1,7 +1,7 @@
 """Messages read by us and by the official client tell the same."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,10 +13,12 @@ from pipelines.domain.bars import IST
 from serving.exchange import packets
 from serving.exchange.packets import Level, Mode, Snapshot
 from serving.executor.packet_reader import CLOCK_TOKEN, PacketReader
+from serving.packet_time import PacketTime
 
 SYMBOLS = {0x101: "ALPHA", 0x201: "BETA", 0x302: "ALPHAFUT"}
 INDEX = CLOCK_TOKEN
 AT = datetime(2026, 10, 30, 10, 0, tzinfo=IST)
+SECOND = timedelta(seconds=1)
 
 
 def a_stock(token: int = 0x101, paise: int = 10_005, volume: int = 50, at: datetime = AT, traded: datetime | None = AT):
@@ -60,6 +62,8 @@ def test_an_index_that_is_wanted_tells_its_level_and_no_trade():
         ({"traded": AT + timedelta(seconds=1)}, True),
         ({"traded": AT + timedelta(days=1), "at": AT + timedelta(days=1), "volume": 5}, True),  # the next day's first
         ({"traded": None}, False),
+        ({"volume": 51, "traded": AT - timedelta(days=20_000)}, True),  # new shares: only its time is wrong
+        ({"volume": 0, "traded": AT + timedelta(seconds=1)}, True),  # a new trade: only its volume is wrong
     ],
 )
 def test_a_trade_is_taken_once_and_never_after_a_newer_one(changes, taken):
@@ -102,17 +106,18 @@ def test_the_index_is_the_clock_and_tells_how_far_it_moved():
         st.tuples(
             st.sampled_from([*SYMBOLS, 0x777701]),
             st.integers(5, 5_000_000),
-            st.integers(0, 2**32 - 1),
             st.integers(0, 3600),
             st.integers(0, 3600),
         ),
         max_size=12,
-    )
+    ),
+    shares=st.integers(1, 1_000_000),
 )
-def test_what_the_official_client_reads_is_what_we_read(told):
+def test_what_the_official_client_reads_is_what_we_read(told, shares):
+    """A day's volume grows with the time of its trades; packets repeat and come in any order."""
     snapshots = [
-        a_stock(token, paise, volume, AT + timedelta(seconds=stamp), AT + timedelta(seconds=traded))
-        for token, paise, volume, stamp, traded in told
+        a_stock(token, paise, (1000 + traded) * shares, AT + (traded + late) * SECOND, AT + traded * SECOND)
+        for token, paise, late, traded in told
     ]
     raw = message(*snapshots)
     oracle = KiteTicker("key", "token")._parse_binary(raw)
@@ -124,7 +129,7 @@ def test_what_the_official_client_reads_is_what_we_read(told):
         older = before is not None and (state[0] < before[0] or state[1] < before[1])
         if token in SYMBOLS and not older and before != (*state, packet["last_price"]):
             seen[token] = (*state, packet["last_price"])
-            at = min(packet["last_trade_time"], packet["exchange_timestamp"]).astimezone(IST)
+            at = packet["last_trade_time"].astimezone(IST)
             expected.append((SYMBOLS[token], packet["last_price"], packet["volume_traded"], at))
 
     frame = PacketReader(SYMBOLS).read(raw)
@@ -142,3 +147,57 @@ def test_garbage_and_messages_cut_off_never_raise(raw, cut):
 
     PacketReader(SYMBOLS).read(raw)
     PacketReader(SYMBOLS).read(whole[:cut])
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [
+        {"traded": AT + timedelta(hours=5)},
+        {"traded": datetime(2106, 1, 1, tzinfo=IST)},
+        {"traded": datetime(1971, 1, 1, tzinfo=IST)},
+        {"volume": 2**32 - 1},
+        {"volume": 0},
+        {"volume": 10_000_000, "paise": 30_000},
+        {"at": datetime(1970, 1, 1, tzinfo=UTC)},  # no stamp at all
+    ],
+)
+def test_one_wild_number_costs_a_stock_none_of_its_later_ticks(wild):
+    reader = PacketReader(SYMBOLS, PacketTime(AT, wall=lambda: AT + timedelta(minutes=1)))
+    reader.read(message(a_stock(volume=40, at=AT - timedelta(seconds=1), traded=AT - timedelta(seconds=1))))
+
+    told = [reader.read(message(a_stock(**wild)))] + [
+        reader.read(message(a_stock(volume=50 + n, at=AT + timedelta(seconds=n), traded=AT + timedelta(seconds=n))))
+        for n in range(1, 5)
+    ]
+
+    assert [[tick.symbol for tick in frame.ticks] for frame in told] == [["ALPHA"]] * 5
+    assert [frame.ticks[0].at for frame in told[1:]] == [AT + timedelta(seconds=n) for n in range(1, 5)]
+    assert told[-1].ticks[0].volume_today == 54
+
+
+@pytest.mark.parametrize("volume", [2**32 - 1, 5_000_000])
+def test_a_volume_that_jumps_alone_is_not_counted_and_one_that_stays_is(volume):
+    reader = PacketReader(SYMBOLS)
+    reader.read(message(a_stock(volume=50)))
+
+    [alone] = reader.read(message(a_stock(volume=volume, at=AT + SECOND, traded=AT + SECOND))).ticks
+    [stayed] = reader.read(message(a_stock(volume=volume + 7, at=AT + 2 * SECOND, traded=AT + 2 * SECOND))).ticks
+
+    assert (alone.volume_today, stayed.volume_today) == (50, min(volume + 7, 2**32 - 1))
+
+
+@pytest.mark.parametrize("level", [72_000, 8_000])
+def test_an_index_that_jumps_away_alone_tells_neither_level_nor_move(level):
+    def told(points, seconds):
+        at = AT + timedelta(seconds=seconds)
+        index = replace(a_stock(INDEX, at=at), last_price=Decimal(points), close=Decimal(24_000))
+        return reader.read(message(index))
+
+    reader = PacketReader({INDEX: "NIFTY 50"})
+    told(24_100, 0)
+
+    wild, true, real, again = told(level, 1), told(24_110, 2), told(21_000, 3), told(21_010, 4)
+
+    assert (wild.levels, wild.index_move) == ((), None)
+    assert true.levels[0].price == 24_110
+    assert (real.index_move, again.index_move) == (None, pytest.approx(21_010 / 24_000 - 1))

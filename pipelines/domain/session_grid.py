@@ -64,6 +64,59 @@ def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
     )
 
 
+def bar_numbers(open_times: pd.Series, interval: Interval) -> npt.NDArray[np.int64]:
+    """The market's own count of bars, so that two bars that follow each other differ by one.
+
+    Every bar of a session counts, whether anything traded in it or not; so does every session of the calendar. A day
+    on which the calendar knows no session counts if a bar lies in it; the time between `Session.close` and
+    `Session.end` if any bar of any day does.
+
+    Parameters
+    ----------
+    open_times : Series of `TIME_DTYPE`, shape (n,), without NaT, in any order
+
+    Returns
+    -------
+    int64, shape (n,); what the count begins at means nothing.
+    """
+    moments = open_times.astype(TIME_DTYPE).astype("int64").to_numpy()
+    if not len(moments):
+        return np.empty(0, dtype=np.int64)
+    traded, position = np.unique((moments + _IST_OFFSET) // _DAY, return_inverse=True)
+    hours = np.array([_hours(int(day)) for day in traded], dtype="int64")[position]
+    late, known = bool((moments >= hours[:, 1]).any()), set(traded.tolist())
+    days = range(int(traded[0]), int(traded[-1]) + 1)
+    counts = [_bars_of_day(day, interval, traded=day in known, late=late) for day in days]
+    before = np.r_[0, np.cumsum(counts)[:-1]].astype(np.int64)[traded - traded[0]][position]
+    return before + _places_in_session(moments, hours, interval) if interval.intraday else before
+
+
+def _places_in_session(
+    moments: npt.NDArray[np.int64], hours: npt.NDArray[np.int64], interval: Interval
+) -> npt.NDArray[np.int64]:
+    """Which bar of its session each moment lies in, from 0; counting starts again after a pause and at the close."""
+    step = interval.minutes * _MINUTE
+    start, close, _, pause_from, pause_to, _ = hours.T
+    morning = -((start - np.minimum(pause_from, close)) // step)
+    whole = np.where(pause_from < close, morning - ((pause_to - close) // step), morning)
+    late, afternoon = moments >= close, (moments >= pause_to) & (pause_from < close)
+    base = np.where(late, close, np.where(afternoon, pause_to, start))
+    return np.where(late, whole, np.where(afternoon, morning, 0)) + (moments - base) // step
+
+
+def _bars_of_day(number: int, interval: Interval, *, traded: bool, late: bool) -> int:
+    """How many bars a day's session holds, with `late` those between `close` and `end`, too; 0 where there is none."""
+    if not traded and session_on(_EPOCH + timedelta(days=number)) is None:
+        return 0
+    if not interval.intraday:
+        return 1
+    start, close, end, pause_from, pause_to, _ = _hours(number)
+    stretches = [(start, min(pause_from, close)), *([(close, end)] if late else [])]
+    if pause_from < close:
+        stretches.append((pause_to, close))
+    return sum(-((a - b) // (interval.minutes * _MINUTE)) for a, b in stretches)
+
+
 def shifted(times: pd.Series, owners: npt.NDArray[Any], outside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Rows of days that lie off their session: stamps of another zone, taken as ours.
 

@@ -130,6 +130,16 @@ def square_off_on(group: Group, day: date) -> SquareOff | None:
     return SquareOff(at, Decimal(rows[0]["fee_inr"]), Decimal(rows[0]["gst"]))
 
 
+def broker_ends_intraday(
+    group: Group, opened: datetime, close: datetime, before_close: timedelta = BEFORE_THE_CLOSE
+) -> datetime:
+    """When the broker ends what is intraday, of a day that opens and closes then: at its dated time, some minutes
+    before the close at the latest.
+    """
+    dated, latest = square_off_on(group, opened.date()), close - before_close
+    return min(dated.at, latest) if dated is not None and dated.at > opened else latest
+
+
 def square_off_fee(day: date) -> tuple[Decimal, Decimal]:
     """Fee (rupees) and tax (share of it) for an order by which the broker squares off; all groups pay the same."""
     row = _rows_on("square_off.csv", Group.STOCK, day)[0]

@@ -1,16 +1,20 @@
-"""The backtest: decisions meet bars one by one, with one purse, real charges and the paper exchange's own matching.
+"""The backtest: decisions meet bars one by one, with one account, real charges and the paper exchange's matching.
 
-A decision at a bar's close is a market order, with the broker's protection, that meets the instrument's next bar. What
-that bar does not give is cancelled. From the fill on a stop rests; inside a bar the stop comes before the target. The
-time barrier and the square-off are market orders at an open. Whatever is left when an instrument's session (intraday)
-or the period ends is closed at that bar's close; so is what is for delivery before an ex-date that was announced, see
-`domain/ex_dates.py`. Cash is `Decimal` and moves by fills and charges alone, but for the fractions of shares that a
-split or bonus leaves over which something is held, since it was learnt too late: before the first bar of its ex-date
-what is held and what was decided are restated, shares times the ratio, stop and target over it. A closed trade is told
-in shares and prices of its entry. Of a step in price that is no ratio of shares a position gets the worse reading.
+A bar is the market's: one in which an instrument has no trade counts all the same. A decision at a bar's close is a
+market order, with the broker's protection, that is good for the market's next bar. What that bar does not give is
+cancelled. From the fill on a stop rests; inside a bar the stop comes before the target. The time barrier and the
+square-off are market orders at the next open. Whatever is intraday and not left by then the broker ends for its fee, at
+the last price if nothing trades any more. What is left when the period ends is closed at its last bar's close; so is
+what is for delivery before an ex-date that was announced, see `domain/ex_dates.py`. Nothing is bought that the account
+cannot pay, see `domain/affordability.py`.
+
+Cash is `Decimal` and moves by fills and charges alone, but for the fractions of shares that a split or bonus leaves
+over which something is held, since it was learnt too late: before the first bar of its ex-date what is held and what
+was decided are restated, shares times the ratio, stop and target over it. A closed trade is told in shares and prices
+of its entry. Of a step in price that is no ratio of shares a position gets the worse reading.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -19,17 +23,19 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from pipelines.domain.charges import Charges, order_charges
+from pipelines.domain.affordability import Need
+from pipelines.domain.charges import PAISA, Charges, order_charges
 from pipelines.domain.corporate_actions import adjustments, cash_for, price_after, share_ratio, shares_after
 from pipelines.domain.errors import BadInput
 from pipelines.domain.fills import FillModel, Match, PriceBar, WorkingOrder, match
 from pipelines.domain.instruments import Instrument
+from pipelines.domain.margin_rates import margin_rates_on
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.protection import automatic_percent, protected_limit
 from pipelines.domain.signals import Action, Side
 from pipelines.evaluation.tape import Tape
-from pipelines.policy.labels import session_days, squared_off
+from pipelines.policy.labels import by_broker, session_bars, session_days, squared_off
 from pipelines.policy.overnight import ex_date_rows
 from pipelines.policy.panel import Panel
 from pipelines.policy.sizing import size_position, stop_and_target
@@ -49,6 +55,8 @@ class Rules:
     max_position: float
     hold_bars: int
     square_off_minutes: int
+    margin_buffer: float = 0.0  #: share of equity that entries leave unblocked
+    min_share_of_decision: float = 0.5  #: an entry that money cuts to less of its size is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ class Pending:
     target: Decimal
     value: float
     equity: float
+    need: Decimal  #: rupees that it blocks
     ratio: Fraction = Fraction(1)  #: of corporate actions between the decision and the entry
 
 
@@ -100,9 +109,17 @@ class _Position:
     exit_value: Decimal = ZERO  #: cash for fractions of shares included
     ratio: Fraction = Fraction(1)  #: of corporate actions since the entry: shares now for one bought
     leaving: ExitReason | None = None  #: set once an exit is under way but not wholly filled
+    ended_at: datetime | None = (
+        None  #: if not in a bar: the session's end, where the broker closed it at the last price
+    )
     order_day: date | None = None  #: of the exit order, whose charges are per order and so per day
     order_value: Decimal = ZERO
     order_charges: Charges = field(default_factory=Charges)
+
+    @property
+    def average_paid(self) -> Decimal:
+        """Rupees of one share as there are now."""
+        return self.entry_price if self.ratio == 1 else price_after(self.entry_price, self.ratio)
 
 
 def run_backtest(
@@ -151,10 +168,13 @@ class Engine:
         self.symbols = table["symbol"].to_numpy()
         self.days = session_days(panel)
         self.squared = squared_off(panel, rules.square_off_minutes)
+        self.by_broker = by_broker(panel)
+        self.numbers = panel.bar_numbers
+        self.squared_from, self.session_last, self.too_late = session_bars(panel, rules.square_off_minutes)
         self.intraday = panel.product is Product.MIS
         self.first_us, self.last_us = first_us, last_us
         self.rows = np.flatnonzero((panel.closes >= first_us) & (panel.closes <= last_us))
-        self.last_row = {str(s): int(r) for s, r in zip(self.symbols[self.rows], self.rows, strict=True)}
+        self.final_number = int(self.numbers[self.rows].max()) if len(self.rows) else 0
         chosen = decisions[decisions["action"] != Action.SKIP]
         self.decisions: dict[int, Mapping] = dict(zip(chosen.index, chosen.to_dict("records"), strict=True))
         self.cash = rules.opening_equity_inr
@@ -162,6 +182,7 @@ class Engine:
         self.pending: dict[str, Pending] = {}
         self.positions: dict[str, _Position] = {}
         self.mark: dict[str, float] = {}
+        self.last_row: dict[str, int] = {}  # of each symbol, so far
         self.trades: list[Trade] = []
         self.delivered: set[tuple[str, date]] = set()
 
@@ -175,54 +196,72 @@ class Engine:
             rows = [int(r) for r in order[a:b]]
             self._meet_all(rows)
             self._decide_at([row for row in rows if row in self.decisions])
+            ends = i + 1 == len(starts) or self.days[order[starts[i + 1]]] != self.days[rows[0]]
+            if ends:
+                self._end_day(rows[0], last=i + 1 == len(starts))
             exposures.append(self._gross() / max(self._equity_estimate(), 1.0))
-            if i + 1 == len(starts) or self.days[order[starts[i + 1]]] != self.days[rows[0]]:
-                self._end_day(rows[0])
+            if ends:
                 books.append((self._day(rows[0]), float(self._equity()), float(np.mean(exposures))))
                 exposures = []
         equity = pd.DataFrame(books, columns=["day", "equity", "exposure"])
         return Backtest(equity, tuple(self.trades), self.cash, self.traded)
 
-    def _end_day(self, row: int) -> None:
-        """After the last bar of a day, of which `row` is one."""
+    def _end_day(self, row: int, *, last: bool) -> None:
+        """After the last bar of a day, of which `row` is one: the broker ends what is intraday and was not left."""
+        if self.intraday:
+            self.pending.clear()
+        for symbol in list(self.positions) if self.intraday or last else ():
+            position, met = self.positions[symbol], self.last_row[symbol]
+            if self.intraday:
+                self._end_by_broker(position, met)
+            else:
+                self._close_at_close(position, met, ExitReason.FLATTEN)
+            self._finish(symbol, met)
 
-    # one bar of one instrument
+    # one bar of every instrument
 
     def _meet_all(self, rows: Sequence[int]) -> None:
+        """What was sent before the bar meets its open in the order it was sent: exits, then entries; stops and targets
+        come as the bar goes. What is pending and had no trade by the bar's end is outdated.
+        """
         for row in rows:
-            self._meet(row)
+            symbol = self.symbols[row]
+            self.mark[symbol], self.last_row[symbol] = self.close[row], row
+            if row and self.adjustment[row] != self.adjustment[row - 1]:
+                self._restate(symbol, row)
+            if (position := self.positions.get(symbol)) is not None:
+                self._leave_at_open(position, row)
+        of_symbol = {self.symbols[row]: row for row in rows} if self.pending else {}
+        for symbol, pending in list(self.pending.items()):
+            row = of_symbol.get(symbol, -1)
+            if row >= 0 and self._may_enter(pending, row):
+                self._enter(symbol, pending, row)
+        for row in rows:
+            self._go_through(row)
+        now = self.numbers[rows[0]]
+        self.pending = {symbol: p for symbol, p in self.pending.items() if self.numbers[p.row] >= now}
 
-    def _meet(self, row: int) -> None:
+    def _go_through(self, row: int) -> None:
+        """The stop and the target inside of a bar, and its close."""
         symbol = self.symbols[row]
-        self.mark[symbol] = self.close[row]
-        if row and self.adjustment[row] != self.adjustment[row - 1]:
-            self._restate(symbol, row)
-        pending = self.pending.pop(symbol, None)
-        if pending is not None and self._may_enter(pending, row):
-            self._enter(symbol, pending, row)
         position = self.positions.get(symbol)
         if position is None:
             return
         if position.quantity:
             self._advance(position, row)
-        reason = self._ends_with(symbol, row)
-        if position.quantity and reason is not None:
-            self._close_at_close(position, row, reason)
+        if position.quantity and self.ex_dates.left[row]:
+            self._close_at_close(position, row, ExitReason.EX_DATE)
         if not position.quantity:
-            del self.positions[symbol]
-            self.trades.append(self._closed(position, row))
+            self._finish(symbol, row)
+
+    def _finish(self, symbol: str, row: int) -> None:
+        self.trades.append(self._closed(self.positions.pop(symbol), row))
 
     def _may_enter(self, pending: Pending, row: int) -> bool:
+        """Whether a row is the bar that a decision is good for: the market's next one, of the session if intraday."""
+        if self.numbers[row] != self.numbers[pending.row] + 1:
+            return False
         return self._same_session(pending.row, row) if self.intraday else not self.ex_dates.refused[row]
-
-    def _ends_with(self, symbol: str, row: int) -> ExitReason | None:
-        """Why nothing is held beyond a bar; None if it may be."""
-        if self.intraday:
-            over = row == self.last_row[symbol] or self.days[row + 1] != self.days[row]
-            return ExitReason.SQUARE_OFF if over else None
-        if row == self.last_row[symbol]:
-            return ExitReason.FLATTEN
-        return ExitReason.EX_DATE if self.ex_dates.left[row] else None
 
     def _restate(self, symbol: str, row: int) -> None:
         """Before the first bar after a corporate action: shares, stop and target of what is held or decided.
@@ -272,6 +311,8 @@ class Engine:
         band = self._protection(pending, row)
         order = WorkingOrder(pending.side, pending.quantity, OrderType.MARKET, band)
         found = match(order, self._bar(row), self._instrument(symbol), self.rules.fills)
+        if found is not None:
+            found = self._paid_for(found, pending.side, symbol, row)
         if found is None:
             return
         charges = self._charges(pending.side, found.price * found.quantity, row, Charges())
@@ -300,16 +341,37 @@ class Engine:
         percent = automatic_percent(instrument, close, self._day(row))
         return protected_limit(instrument, pending.side, close, percent)
 
+    def _paid_for(self, found: Match, side: Side, symbol: str, row: int) -> Match | None:
+        """A fill as far as the account can pay for it: what opens above the protection it was reckoned at is cut."""
+        if self.intraday or side is Side.SELL:
+            return found
+        need = Need(self._instrument(symbol), self.panel.product, side, found.price, self._day(row), Decimal(1))
+        quantity = need.most(found.quantity, self.cash)
+        return replace(found, quantity=quantity) if quantity else None
+
+    def _leave_at_open(self, position: _Position, row: int) -> None:
+        """What was sent before this bar: an exit under way, the time barrier, the square-off, a stop that it opens
+        beyond. An exit that nobody took before the broker's time is the broker's, which takes any volume for its fee.
+        """
+        reason = position.leaving or self._reason_to_leave(position, row)
+        if reason is not None and self.by_broker[row]:
+            self._leave_by_broker(position, row, reason)
+        elif reason is not None:
+            self._leave(position, row, reason, OrderType.MARKET)
+        elif position.side.sign * (self.open[row] - float(position.stop)) <= 0:
+            self._leave(position, row, ExitReason.STOP, OrderType.SL_M)
+
+    def _reason_to_leave(self, position: _Position, row: int) -> ExitReason | None:
+        """The time barrier or the square-off, whichever came first; it may have come in a bar without a trade."""
+        expired = self.numbers[position.entered] + self.rules.hold_bars
+        squared = self.squared_from[row] if self.intraday else expired + 1
+        if self.numbers[row] < min(expired, squared):
+            return None
+        return ExitReason.TIME if expired < squared else ExitReason.SQUARE_OFF
+
     def _advance(self, position: _Position, row: int) -> None:
-        """What this bar does to a position: an exit under way, an exit at the open, the stop, the target."""
-        held = row - position.entered
-        if position.leaving is not None:
-            self._leave(position, row, position.leaving, OrderType.MARKET)
-        elif held > 0 and self.squared[row]:
-            self._leave(position, row, ExitReason.SQUARE_OFF, OrderType.MARKET)
-        elif held >= self.rules.hold_bars:
-            self._leave(position, row, ExitReason.TIME, OrderType.MARKET)
-        elif self._touches(position.stop, row, below=position.side is Side.BUY):
+        """What a bar does to a position as it goes: the stop, the target."""
+        if position.leaving is None and self._touches(position.stop, row, below=position.side is Side.BUY):
             self._leave(position, row, ExitReason.STOP, OrderType.SL_M)
         if (
             position.quantity
@@ -349,27 +411,48 @@ class Engine:
             position.leaving = ExitReason.TARGET
             self._fill_exit(position, found, row)
 
-    def _close_at_close(self, position: _Position, row: int, reason: ExitReason) -> None:
-        """The last bar it may be held in: closed at its close, whatever its volume, as the broker would."""
-        bar = self._bar(row)
-        order = WorkingOrder(position.side.opposite, position.quantity, OrderType.MARKET)
-        found = match(
-            order, replace(bar, open=bar.close, volume=None), self._instrument(self.symbols[row]), self.rules.fills
-        )
-        assert found is not None
-        if position.leaving is None:
-            position.leaving = reason
-        self._fill_exit(position, found, row)
+    def _close_at_close(self, position: _Position, row: int, reason: ExitReason, *, squared_off: bool = False) -> None:
+        """The last bar it may be held in: closed at its close, whatever its volume."""
+        close = paise(self.close[row])
+        self._leave_at_any_volume(position, row, reason, close, squared_off=squared_off)
 
-    def _fill_exit(self, position: _Position, found: Match, row: int) -> None:
+    def _leave_by_broker(self, position: _Position, row: int, reason: ExitReason) -> None:
+        self._leave_at_any_volume(position, row, reason, paise(self.open[row]), squared_off=True)
+
+    def _leave_at_any_volume(
+        self, position: _Position, row: int, reason: ExitReason, price: Decimal, *, squared_off: bool
+    ) -> None:
+        bar = replace(self._bar(row), open=price, volume=None)
+        order = WorkingOrder(position.side.opposite, position.quantity, OrderType.MARKET)
+        found = match(order, bar, self._instrument(self.symbols[row]), self.rules.fills)
+        assert found is not None
+        position.leaving = position.leaving or reason
+        self._fill_exit(position, found, row, squared_off=squared_off)
+
+    def _end_by_broker(self, position: _Position, row: int) -> None:
+        """At the session's end the broker ends what no trade has reached at the last price, for its fee."""
+        reason = position.leaving or self._reason_at_end(position, row)
+        if self.squared[row]:
+            self._close_at_close(position, row, reason, squared_off=True)
+        else:
+            position.leaving = reason
+            last = Match(position.quantity, paise(self.close[row]), triggered=False)
+            self._fill_exit(position, last, row, squared_off=True)
+            position.ended_at = self.panel.table["session_end"].iloc[row].to_pydatetime()
+
+    def _reason_at_end(self, position: _Position, row: int) -> ExitReason:
+        expired = self.numbers[position.entered] + self.rules.hold_bars
+        return ExitReason.TIME if expired < self.squared_from[row] else ExitReason.SQUARE_OFF
+
+    def _fill_exit(self, position: _Position, found: Match, row: int, *, squared_off: bool = False) -> None:
         if not found.quantity:
             return
         day = self._day(row)
-        if position.order_day != day:
+        if squared_off or position.order_day != day:  # the broker's is an order of its own
             position.order_day, position.order_value, position.order_charges = day, ZERO, Charges()
         position.order_value += found.price * found.quantity
         side = position.side.opposite
-        due = self._charges(side, position.order_value, row, position.order_charges)
+        due = self._charges(side, position.order_value, row, position.order_charges, squared_off=squared_off)
         position.order_charges += due
         position.charges += due
         position.exit_value += found.price * found.quantity
@@ -389,22 +472,23 @@ class Engine:
     def _decide_at(self, rows: Sequence[int]) -> None:
         """Orders for the next bar, the most promising first, as long as gross exposure allows.
 
-        What does not fit whole is left out, so none is too small for its charges. The executor cuts, but to no less
-        than `min_share_of_decision`.
+        What does not fit into it whole is left out, so none is too small for its charges; the executor cuts it. What
+        the money does not carry both cut, to no less than `min_share_of_decision`.
         """
         if not rows:
             return
         equity, gross = float(self._equity()), self._gross()
+        free = self._free() - Decimal(str(round(equity * self.rules.margin_buffer, 2)))
         for row in sorted(rows, key=lambda r: (-self.decisions[r]["expected_return"], self.symbols[r])):
             symbol, judged = self.symbols[row], self.decisions[row]
-            if symbol in self.positions or symbol in self.pending or row == self.last_row[symbol]:
+            if symbol in self.positions or symbol in self.pending or self.numbers[row] == self.final_number:
                 continue
-            if self.intraday and not self._same_session(row, row + 1):
+            if self.intraday and self.too_late[row]:
                 continue
             if self.ex_dates.foreseen[row]:  # it would be refused at the opening, and takes no room
                 continue
             instrument = self._instrument(symbol)
-            quantity = size_position(
+            asked = size_position(
                 equity_inr=equity,
                 price=float(self.close[row]),
                 stop_distance=float(judged["stop_distance"]),
@@ -413,11 +497,15 @@ class Engine:
                 action=Action(judged["action"]),
                 instrument_lot=instrument.lot_size,
             )
-            value = quantity * float(self.close[row])
-            if not quantity or gross + value > self.rules.max_gross * equity:
-                continue
-            gross += value
             side = Side.BUY if judged["side"] > 0 else Side.SELL
+            need = Need.of_order(instrument, self.panel.product, side, paise(self.close[row]), self._day(row))
+            quantity = need.most(asked, free)
+            value = quantity * float(self.close[row])
+            too_little = quantity < asked and quantity / asked < self.rules.min_share_of_decision
+            if not quantity or too_little or gross + value > self.rules.max_gross * equity:
+                continue
+            gross, blocked = gross + value, need.of(quantity)
+            free -= blocked
             stop, target = stop_and_target(
                 float(self.close[row]),
                 side.sign,
@@ -425,7 +513,7 @@ class Engine:
                 float(judged["target_distance"]),
                 instrument,
             )
-            self.pending[symbol] = Pending(row, side, quantity, stop, target, value, equity)
+            self.pending[symbol] = Pending(row, side, quantity, stop, target, value, equity, blocked)
 
     # books
 
@@ -434,7 +522,30 @@ class Engine:
         self.cash -= side.sign * value + charges.total
         self.traded += value
 
-    def _charges(self, side: Side, order_value: Decimal, row: int, charged: Charges) -> Charges:
+    def _free(self) -> Decimal:
+        """Rupees that new orders may block, as the broker reckons them: intraday shares give back their value and block
+        their margin and their open loss.
+        """
+        free = self.cash - sum((p.need for p in self.pending.values()), ZERO)
+        if not self.intraday:
+            return free
+        for symbol, signed, paid in self._shares_held():
+            rate = margin_rates_on(self._instrument(symbol), self.panel.product, self._day(self.last_row[symbol])).var
+            loss = min(signed * (self._last_price(symbol) - paid), ZERO)
+            free += signed * paid + loss - (abs(signed) * paid * rate).quantize(PAISA, ROUND_CEILING)
+        return free
+
+    def _shares_held(self) -> Iterator[tuple[str, int, Decimal]]:
+        """By symbol the shares, below zero if they are sold short, and what one was bought or sold for."""
+        for symbol, position in self.positions.items():
+            yield symbol, position.side.sign * position.quantity, position.average_paid
+
+    def _last_price(self, symbol: str) -> Decimal:
+        return paise(self.mark[symbol])
+
+    def _charges(
+        self, side: Side, order_value: Decimal, row: int, charged: Charges, *, squared_off: bool = False
+    ) -> Charges:
         """What an order owes now that it has filled `order_value` rupees, less what it was charged before."""
         day, symbol = self._day(row), self.symbols[row]
         delivered = self.panel.product is Product.CNC and side is Side.SELL
@@ -442,7 +553,12 @@ class Engine:
         if delivered:
             self.delivered.add((symbol, day))
         due = order_charges(
-            product=self.panel.product, side=side, value=order_value, day=day, first_delivery_sale=first
+            product=self.panel.product,
+            side=side,
+            value=order_value,
+            day=day,
+            first_delivery_sale=first,
+            squared_off=squared_off,
         )
         return due - charged
 
@@ -462,6 +578,9 @@ class Engine:
         shares, sign = position.bought, position.side.sign
         decision_price = _as_bought(paise(self.close[pending.row]), 1 / pending.ratio)
         gross = sign * (position.exit_value - position.entry_price * shares)
+        entered_at, exited_at = self._time(position.entered, "open_time"), position.ended_at
+        left = self.numbers[row] if exited_at is None else self.session_last[row]
+        exited_at = exited_at or self._time(row, "close_time")
         outcome = Outcome(
             symbol=str(self.symbols[row]),
             side=position.side,
@@ -473,17 +592,17 @@ class Engine:
             decision_price=decision_price,
             entry_price=position.entry_price,
             exit_price=position.exit_value / shares,
-            entered_at=self._time(position.entered, "open_time"),
-            exited_at=self._time(row, "close_time"),
+            entered_at=entered_at,
+            exited_at=exited_at,
             exit_reason=position.leaving or ExitReason.FLATTEN,
             gross_inr=gross,
             charges=position.charges.as_dict(),
             net_inr=gross - position.charges.total,
             mfe_inr=max(ZERO, sign * (position.best - position.entry_price) * shares),
             mae_inr=min(ZERO, sign * (position.worst - position.entry_price) * shares),
-            hold_bars=row - position.entered,
+            hold_bars=int(left - self.numbers[position.entered]),
             entry_slippage_inr=sign * (position.entry_price - decision_price) * shares,
-            holding_seconds=(self._time(row, "close_time") - self._time(position.entered, "open_time")).total_seconds(),
+            holding_seconds=(exited_at - entered_at).total_seconds(),
         )
         return Trade(
             outcome=outcome,

@@ -6,7 +6,7 @@ an exit decided on a tick meets the following one, as a limit that chases the pr
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -138,6 +138,7 @@ class TapeTrade:
     reason: ExitReason | None = None
     bars_held: int = 0
     tries: int = 0
+    ended_by_broker: TapeOrder | None = None  #: the broker's own order; nothing of ours is sent any more
     best: Decimal = ZERO  #: rupees of gain
     worst: Decimal = ZERO
     _entry_works: bool = field(default=True)
@@ -147,6 +148,10 @@ class TapeTrade:
     @property
     def over(self) -> bool:
         return not self._entry_works and self.quantity == 0
+
+    @property
+    def entry_works(self) -> bool:
+        return self._entry_works
 
     # the exchange's side
 
@@ -199,12 +204,34 @@ class TapeTrade:
             self.charge(self.exit)
         self.exit = None
 
+    def end_by_broker(self, at: datetime) -> None:
+        """The broker takes our orders back and sends what is held to the market, at any volume."""
+        if self.ended_by_broker is None:
+            self.take_back()
+            self.ended_by_broker = TapeOrder(self.side.opposite, self.quantity, OrderType.MARKET, at)
+
+    def meet_broker(self, tick: TapeTick, at: datetime, fills: FillModel) -> None:
+        """The broker's order meets a tick: it is filled whole."""
+        order = self.ended_by_broker
+        if order is None or not order.left:
+            return
+        bar = replace(tick.met(waits_for_trigger=False, taken=0), volume=None)
+        found = match(WorkingOrder(order.side, order.left, OrderType.MARKET), bar, self.instrument, fills)
+        assert found is not None
+        self.close(found.price, at)
+
     def close(self, price: Decimal, at: datetime) -> None:
         """The broker closes what is held, whatever the volume."""
+        self.end_by_broker(at)
+        order = self.ended_by_broker
+        if order is None or not order.left:
+            return
         self.pay(self.side.opposite, Match(self.quantity, price, triggered=False))
         self.exit_value += price * self.quantity
+        order.value, order.left = price * self.quantity, 0
         self.quantity, self.exited_at = 0, at
         self.reason = self.reason or ExitReason.EXTERNAL
+        self.charge(order)
 
     # the executor's side
 
@@ -213,9 +240,10 @@ class TapeTrade:
             gain = self.side.sign * (self.exit_value + self.quantity * price - self.entry_value)
             self.best, self.worst = max(self.best, gain), min(self.worst, gain)
 
-    def count_bar(self, close: datetime) -> None:
-        if self.quantity and self.entered_at is not None and self.entered_at < close:
-            self.bars_held += 1
+    def count_bars(self, closed_since: Callable[[datetime], int]) -> None:
+        """The market's bars that have closed since the entry, whether anything traded in them or not."""
+        if self.quantity and self.entered_at is not None:
+            self.bars_held = closed_since(self.entered_at)
 
     def react(
         self, at: datetime, price: Decimal | None, schedule: ExitSchedule, *, closed: bool, leave: ExitReason | None
@@ -224,7 +252,7 @@ class TapeTrade:
         reason = self._reason(price, leave)
         if self._entry_works and self.entry.changed_at != at and (reason or leave or closed or self._stop_is_used):
             self._end_entry()
-        if self.quantity <= 0:
+        if self.quantity <= 0 or self.ended_by_broker is not None:
             return
         hurried = leave is not None or reason is ExitReason.STOP
         if self.exit is None:

@@ -1,19 +1,20 @@
 """The backtest on a tape: the same decisions and the same purse, and between two closes every frame is played."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 import pandas as pd
 
-from pipelines.domain.charges import Charges, order_charges
-from pipelines.domain.market_calendar import session_on
-from pipelines.domain.orders import Product
+from pipelines.domain.charges import PAISA, Charges
+from pipelines.domain.market_calendar import bar_times, session_on
 from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.positions import PRICE_PLACES
 from pipelines.evaluation.engine import ZERO, Engine, Pending, Rules, Trade, paise
 from pipelines.evaluation.tape import Tape, TapeFrame, TapeOrder, TapeTrade, protected_order
+from pipelines.policy.labels import broker_time
 from pipelines.policy.panel import Panel
 
 
@@ -28,6 +29,12 @@ class _OnTape:
     def add(self, due: Charges) -> None:
         self.charges += due
 
+    @property
+    def blocked(self) -> Decimal:
+        """Rupees that the entry blocks as far as it still works."""
+        working = self.trade.entry.left if self.trade.entry_works else 0
+        return (self.pending.need * working / self.pending.quantity).quantize(PAISA, ROUND_CEILING)
+
 
 class TapeEngine(Engine):
     """The same decisions and purse; between two closes every frame of the tape is played."""
@@ -41,57 +48,62 @@ class TapeEngine(Engine):
         self._open: dict[str, _OnTape] = {}
         self._prices: dict[str, Decimal] = {}
         self._taken: dict[str, int] = {}  # shares that our orders have had of the present bars' volumes
+        self._closes = market_closes(panel)
+        self._closed = 0  # how many of them have gone by
+        ends = panel.table["session_end"]
+        self._broker_times = {end.date(): broker_time(end.to_pydatetime()) for end in ends.unique()}
 
     def _meet_all(self, rows: Sequence[int]) -> None:
         close = self._time(rows[0], "close_time")
         for row in rows:
             self.mark[self.symbols[row]] = self.close[row]
+            self.last_row[self.symbols[row]] = row
         while self._place < len(self._tape.frames):
             frame = self._tape.frames[self._place]
             if frame.at > close or (frame.at == close and frame.ticks):
                 break
-            self._place += 1
-            self._play(frame, closes=frame.at == close)
+            self._play(frame)
 
-    def _play(self, frame: TapeFrame, *, closes: bool) -> None:
+    def _play(self, frame: TapeFrame) -> None:
+        """First what the exchange and the broker do in a frame, then what the executor does about it."""
+        self._place += 1
         if not frame.ticks:
             self._taken.clear()
         self._prices |= {symbol: tick.price for symbol, tick in frame.ticks.items()}
-        leave = self._leave_at(frame.at)
+        leave, before = self._leave_at(frame.at), self._closed
+        self._closed = bisect_right(self._closes, frame.at)
+        broker_ends = bool(frame.ticks) and frame.at >= self._broker_times[frame.at.date()]
+        closing = self._closes_the_day(frame)
         for symbol, held in list(self._open.items()):
             trade, tick = held.trade, frame.ticks.get(symbol)
+            if broker_ends:
+                trade.end_by_broker(frame.at)
             if tick is not None:
+                trade.meet_broker(tick, frame.at, self.rules.fills)
                 taken = self._taken.get(symbol, 0) if tick.bar_volume is not None else 0
                 self._taken[symbol] = trade.meet(tick, frame.at, taken, self.rules.fills)
                 trade.mark(tick.price)
-            if closes:
-                trade.count_bar(frame.at)
-            trade.react(frame.at, self._prices.get(symbol), self._tape.exits, closed=closes, leave=leave)
+            if closing:
+                trade.close(self._prices.get(symbol, ZERO), frame.at)
+            trade.count_bars(lambda entered: self._closed - bisect_right(self._closes, entered))
+            closed = self._closed > before
+            trade.react(frame.at, self._prices.get(symbol), self._tape.exits, closed=closed, leave=leave)
             if trade.over:
                 del self._open[symbol]
                 if trade.bought:
                     self.trades.append(self._told(held))
 
-    def _end_day(self, row: int) -> None:
-        """Plays the day to its end; what is open then, the broker closes at the last price, for its fee."""
+    def _closes_the_day(self, frame: TapeFrame) -> bool:
+        """Whether a frame is its day's last: what is open then, the broker closes at the last price, for its fee."""
+        ahead = self._tape.frames[self._place : self._place + 1]
+        return not ahead or ahead[0].at.date() != frame.at.date()
+
+    def _end_day(self, row: int, *, last: bool) -> None:
+        """Plays the day to its end; nothing stays open."""
         day = self._day(row)
         while self._place < len(self._tape.frames) and self._tape.frames[self._place].at.date() == day:
-            self._place += 1
-            self._play(self._tape.frames[self._place - 1], closes=False)
-        for symbol, held in list(self._open.items()):
-            trade, last = held.trade, self._tape.frames[self._place - 1].at
-            trade.take_back()
-            if trade.quantity:
-                quantity, price = trade.quantity, self._prices[symbol]
-                trade.close(price, last)
-                due = order_charges(
-                    product=Product.MIS, side=trade.side.opposite, value=price * quantity, day=day, squared_off=True
-                )
-                self.cash -= due.total
-                held.add(due)
-            del self._open[symbol]
-            if trade.bought:
-                self.trades.append(self._told(held))
+            self._play(self._tape.frames[self._place])
+        self._open.clear()  # sent after the last frame: nothing can come of it
         self._prices.clear()
 
     def _leave_at(self, at: datetime) -> ExitReason | None:
@@ -119,15 +131,28 @@ class TapeEngine(Engine):
             entry=entry,
             most_resizes=self._tape.most_resizes,
             pay=lambda side, found: self._pay(side, found, Charges()),
-            charge=lambda order: held.add(self._charged(order, row)),
+            charge=lambda order: held.add(self._charged(order, row, squared_off=order is held.trade.ended_by_broker)),
         )
         return held
 
-    def _charged(self, order: TapeOrder, row: int) -> Charges:
+    def _charged(self, order: TapeOrder, row: int, *, squared_off: bool) -> Charges:
         """Charges are taken when an order ends, on its whole value: as the broker does."""
-        due = self._charges(order.side, order.value, row, Charges())
+        due = self._charges(order.side, order.value, row, Charges(), squared_off=squared_off)
         self.cash -= due.total
         return due
+
+    def _shares_held(self) -> Iterator[tuple[str, int, Decimal]]:
+        for symbol, held in self._open.items():
+            trade = held.trade
+            if trade.quantity:
+                yield symbol, trade.side.sign * trade.quantity, trade.entry_value / trade.bought
+
+    def _last_price(self, symbol: str) -> Decimal:
+        return self._prices.get(symbol, paise(self.mark[symbol]))
+
+    def _free(self) -> Decimal:
+        still_working = (held.blocked for held in self._open.values())
+        return super()._free() - sum(still_working, ZERO)
 
     def _equity(self) -> Decimal:
         held = (
@@ -174,9 +199,24 @@ class TapeEngine(Engine):
         return Trade(
             outcome=outcome,
             entry_row=pending.row + 1,
-            exit_row=min(pending.row + 1 + trade.bars_held, self.last_row[trade.instrument.symbol]),
+            exit_row=self._row_at(trade.instrument.symbol, trade.exited_at),
             share=float(entry_price) * trade.bought / max(pending.equity, 1.0),
             signal=float(judged["signal"]),
             probability=float(judged["probability"]),
             expected_return=float(judged["expected_return"]),
         )
+
+    def _row_at(self, symbol: str, moment: datetime) -> int:
+        """The row of the bar in which a moment lies, or of the instrument's last one before it."""
+        rows = self.panel.symbol_slices[symbol]
+        opens = self.panel.table["open_time"].iloc[rows]
+        return rows.start + max(int(opens.searchsorted(pd.Timestamp(moment), side="right")) - 1, 0)
+
+
+def market_closes(panel: Panel) -> list[datetime]:
+    """When every bar of the panel's days closes, by the calendar; of days that it does not know, as the bars do."""
+    days, closes = panel.table["close_time"].dt.date, set(panel.table["close_time"].dt.to_pydatetime())
+    for day in days.unique():
+        session = session_on(day)
+        closes |= {close for _, close in bar_times(session, panel.interval)} if session is not None else set()
+    return sorted(closes)

@@ -35,8 +35,8 @@ class WalkForward:
 def windows_over(panel: Panel, params: EvaluationParams, embargo_bars: int) -> tuple[Window, ...]:
     """Windows of whole days over the last part of the history, each with the time up to which it may be trained.
 
-    The embargo is counted in bar closes before the window. Labels that need a later bar than `trained_until` do not
-    exist in training, which is the purge.
+    The embargo is counted in the market's bars before the window, whether anything traded in them or not. Labels that
+    need a later bar than `trained_until` do not exist in training, which is the purge.
 
     Raises
     ------
@@ -49,11 +49,13 @@ def windows_over(panel: Panel, params: EvaluationParams, embargo_bars: int) -> t
         raise TooFewBars(needed=4, received=len(unique), what="trading days to train and test on")
     windows = []
     for block in np.array_split(unique[start:], min(params.folds, len(unique) - start)):
-        inside = panel.closes[(days >= block[0]) & (days <= block[-1])]
-        before = int(np.searchsorted(panel.times, inside.min())) - 1 - embargo_bars
-        if before < 0:
-            raise TooFewBars(needed=embargo_bars + 2, received=before + embargo_bars + 1, what="bars before the test")
-        windows.append(Window(int(panel.times[before]), int(inside.min()), int(inside.max())))
+        tested = (days >= block[0]) & (days <= block[-1])
+        inside, first_bar = panel.closes[tested], panel.bar_numbers[tested].min()
+        known = panel.closes[(panel.bar_numbers < first_bar - embargo_bars) & (panel.closes < inside.min())]
+        if not len(known):
+            received = int((panel.times < inside.min()).sum())
+            raise TooFewBars(needed=embargo_bars + 2, received=received, what="bars before the test")
+        windows.append(Window(int(known.max()), int(inside.min()), int(inside.max())))
     return tuple(windows)
 
 

@@ -13,7 +13,7 @@ from pipelines.policy.bundle import Barriers, Bundle, Thresholds
 from pipelines.policy.consensus import Consensus, learn_consensus
 from pipelines.policy.decide import head_views, signal_context
 from pipelines.policy.labels import Costs, barrier_labels, hold_limit, session_days
-from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS, Panel, microseconds
+from pipelines.policy.panel import FLAG_COLUMNS, REGIME_COLUMNS, Panel
 from pipelines.policy.purge import purged_folds
 from pipelines.policy.selected import Signals
 from pipelines.policy.trade_model import fit_trade_model
@@ -109,8 +109,8 @@ class _Learnt:
             rows,
         )
         self.regimes = panel.table[list(REGIME_COLUMNS)].to_numpy(np.float64)
-        self.decided = panel.closes
-        self.ended = np.maximum(microseconds(labels["long_end"]), microseconds(labels["short_end"]))
+        self.decided = panel.bar_numbers
+        self.ended = np.maximum(labels["long_end_bar"].to_numpy(), labels["short_end_bar"].to_numpy())
         self.blocks = time_blocks(panel, params)
 
     def consensus(self, rows: np.ndarray) -> Consensus:
@@ -167,4 +167,4 @@ def time_blocks(panel: Panel, params: PolicyParams) -> np.ndarray:
     """Blocks of time within which labels overlap: sessions intraday, holding periods for daily bars."""
     if panel.interval.intraday:
         return session_days(panel)
-    return np.searchsorted(panel.times, panel.closes) // max(1, params.label.hold_days)
+    return panel.bar_numbers // max(1, params.label.hold_days)

@@ -15,6 +15,7 @@ from pipelines.domain.errors import BadInput, TooFewBars
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import session_on
 from pipelines.domain.orders import Product
+from pipelines.domain.session_grid import bar_numbers
 from pipelines.paths import Paths
 from pipelines.tables import read_json, read_table
 
@@ -57,6 +58,11 @@ class Panel:
     def closes(self) -> np.ndarray:
         """Close time of each row; int64 microseconds since 1970 UTC."""
         return microseconds(self.table["close_time"])
+
+    @cached_property
+    def bar_numbers(self) -> np.ndarray:
+        """Each row's place in the market's own count of bars, int64: bars without a trade count, see `session_grid`."""
+        return bar_numbers(self.table["open_time"], self.interval)
 
     @cached_property
     def symbol_slices(self) -> dict[str, slice]:

@@ -19,11 +19,12 @@ def purged_folds(decided: np.ndarray, ended: np.ndarray, folds: int, embargo: in
     Parameters
     ----------
     decided, ended : int64 arrays of shape (n_rows,)
-        When a row was decided and when its label was known; any unit, `ended` not before `decided`.
+        In the market's count of bars: whose close a row was decided at, and at which its label was known, not before.
     folds : int
         At least 2.
     embargo : int
-        Distinct decision times after the test block's last label end that are left out of training too.
+        Bars of the market after the test block's last label end that are left out of training too, whether anything
+        was decided at their closes or not.
 
     Returns
     -------
@@ -45,9 +46,7 @@ def purged_folds(decided: np.ndarray, ended: np.ndarray, folds: int, embargo: in
     for block in np.array_split(times, folds):
         test = np.flatnonzero((decided >= block[0]) & (decided <= block[-1]))
         last = ended[test].max()
-        resume = np.searchsorted(times, last, side="right") + embargo
-        after = decided >= times[resume] if resume < len(times) else np.zeros(len(decided), dtype=bool)
-        train = np.flatnonzero((ended < block[0]) | after)
+        train = np.flatnonzero((ended < block[0]) | (decided > last + embargo))
         if not len(train):
             raise TooFewBars(needed=(folds + 1) * (embargo + 1), received=len(times), what="distinct labelled times")
         made.append(Fold(train, test))

@@ -20,8 +20,8 @@ class Signals:
     instrument: np.ndarray  #: a number for each; rows of one are in the order of time
     net: np.ndarray  #: return after charges and slippage, per rupee
     stopped: np.ndarray  #: bool, whether the stop ended it
-    decided: np.ndarray  #: int64 time of the decision
-    ended: np.ndarray  #: int64 time at which the label was known
+    decided: np.ndarray  #: int64, bar of the decision in the market's count
+    ended: np.ndarray  #: int64, bar at whose close the label was known
     blocks: np.ndarray  #: block of time, within which rows are not independent
 
 

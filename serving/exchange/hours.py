@@ -9,6 +9,7 @@ from pipelines.domain.trading_phases import (
     Group,
     Phase,
     after_market_on,
+    broker_ends_intraday,
     phase_at,
     phases_on,
     square_off_on,
@@ -46,9 +47,7 @@ class RecordedHours:
         return Phase.CONTINUOUS if session.open <= at <= session.close else Phase.CLOSED
 
     def square_off_at(self, instrument: Instrument, session: SessionDay) -> datetime:
-        latest = session.close - self.before_close
-        dated = square_off_on(group_of(instrument), session.day)
-        return min(dated.at, latest) if dated is not None and dated.at > session.open else latest
+        return broker_ends_intraday(group_of(instrument), session.open, session.close, self.before_close)
 
     def takes_after_market(self, instrument: Instrument, session: SessionDay, at: datetime) -> bool:
         return not session.open <= at < session.close

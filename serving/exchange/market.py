@@ -2,7 +2,7 @@
 
 A bar's ticks begin at its open, end at its close, touch exactly its high and low and add up to its volume, so a client
 that builds bars from ticks gets the recorded ones back. At every bar boundary stands a frame without trades: the
-market's clock.
+market's clock, which goes on through bars that nobody recorded.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,10 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from pipelines.domain.bars import Bar
+from pipelines.domain.bars import Bar, Interval
 from pipelines.domain.errors import NotFound
 from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.market_calendar import bar_times, session_on
 
 PAISA = Decimal("0.01")
 CLOCK_TOKEN = 256265  #: Kite's token of the index NIFTY 50
@@ -66,13 +67,22 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """One bar of the market and what was recorded in it: the bars of the instruments that traded, perhaps none."""
+
+    open: datetime
+    close: datetime
+    bars: tuple[Bar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SessionDay:
-    """One day of a market; of a recorded one also the bars of all instruments, grouped by their times."""
+    """One day of a market; of a recorded one also its bars, one by one."""
 
     day: date
     open: datetime
     close: datetime
-    slots: tuple[tuple[Bar, ...], ...] = ()
+    slots: tuple[Slot, ...] = ()
 
 
 class Market(Protocol):
@@ -111,12 +121,16 @@ class BarMarket:
         return next(self._frames)
 
 
-def session_days(bars: Mapping[str, pd.DataFrame]) -> list[SessionDay]:
+def session_days(bars: Mapping[str, pd.DataFrame], *, whole: bool = False) -> list[SessionDay]:
     """Recorded bars by day; a day opens with its first bar and closes with its last.
+
+    Bars of the market's calendar that nobody recorded stand between them, empty.
 
     Parameters
     ----------
     bars : per symbol a DataFrame of the bar columns, sorted by `open_time` (Asia/Kolkata)
+    whole : bool
+        Whether a day opens and closes with its session in the calendar, however little of it was recorded.
 
     Raises
     ------
@@ -128,7 +142,7 @@ def session_days(bars: Mapping[str, pd.DataFrame]) -> list[SessionDay]:
             by_day.setdefault(bar.open_time.date(), {}).setdefault((bar.open_time, bar.close_time), []).append(bar)
     if not by_day:
         raise NotFound("the session bars hold no bar; set ingest.session_days to at least 1 and run dvc repro")
-    return [_day_of(day, slots) for day, slots in sorted(by_day.items())]
+    return [_day_of(day, slots, whole=whole) for day, slots in sorted(by_day.items())]
 
 
 def frames(
@@ -138,9 +152,9 @@ def frames(
     for session in days:
         yield Frame(FrameKind.OPENING, session.open)
         for slot in session.slots:
-            yield from _ticks_of(slot, instruments, ticks_per_bar, seed)
+            yield from _ticks_of(slot.bars, instruments, ticks_per_bar, seed)
             last = slot is session.slots[-1]
-            yield Frame(FrameKind.CLOSING if last else FrameKind.BOUNDARY, slot[0].close_time)
+            yield Frame(FrameKind.CLOSING if last else FrameKind.BOUNDARY, slot.close)
     yield Frame(FrameKind.POST_CLOSE, days[-1].close + POST_CLOSE)
 
 
@@ -198,19 +212,35 @@ def _bars_of(symbol: str, frame: pd.DataFrame) -> Iterator[Bar]:
         )
 
 
-def _day_of(day: date, slots: Mapping[tuple[datetime, datetime], list[Bar]]) -> SessionDay:
-    ordered = sorted(slots)
+def _day_of(day: date, recorded: Mapping[tuple[datetime, datetime], list[Bar]], *, whole: bool) -> SessionDay:
+    opened, closed = min(opened for opened, _ in recorded), max(closed for _, closed in recorded)
+    length = max(closed - opened for opened, closed in recorded)
+    found = {times: tuple(bars) for times, bars in recorded.items()}
+    for begins, ends in _grid(day, length):
+        inside = whole or (opened <= begins and ends <= closed)
+        if inside and not any(start < ends and begins < end for start, end in recorded):
+            found[begins, ends] = ()
+    ordered = sorted(found)
     return SessionDay(
         day,
         open=ordered[0][0],
-        close=max(close_time for _, close_time in ordered),
-        slots=tuple(tuple(slots[times]) for times in ordered),
+        close=max(close for _, close in ordered),
+        slots=tuple(Slot(*times, found[times]) for times in ordered),
     )
+
+
+def _grid(day: date, length: timedelta) -> list[tuple[datetime, datetime]]:
+    """The calendar's bars of a day, of an interval that is as long; none where it knows no such interval or session."""
+    session = session_on(day)
+    interval = next((each for each in Interval if each.intraday and timedelta(minutes=each.minutes) == length), None)
+    return bar_times(session, interval) if session is not None and interval is not None else []
 
 
 def _ticks_of(
     slot: Sequence[Bar], instruments: Mapping[str, Instrument], ticks_per_bar: int, seed: int
 ) -> Iterator[Frame]:
+    if not slot:
+        return
     traded = [(bar, instruments[bar.symbol]) for bar in slot]
     paths = [tick_path(bar, instrument, ticks_per_bar, seed) for bar, instrument in traded]
     reach = [(rupees(to_paise(bar.low)), rupees(to_paise(bar.high))) for bar in slot]

@@ -69,7 +69,7 @@ def replay_bars(path: Path, choice: Choice, dump: Path | None = None) -> Replay:
     played = {symbol: bars for symbol, bars in played.items() if len(bars)}
     instruments, said = _instruments(played, read.has_volume, dump)
     by_symbol = {instrument.symbol: instrument for instrument in instruments}
-    days = session_days(played)
+    days = session_days(played, whole=True)
     return Replay(
         instruments,
         tuple(days),

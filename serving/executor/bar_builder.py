@@ -1,6 +1,7 @@
 """Trades become bars. A bar closes when any packet is stamped at or after its close time, whoever it is of."""
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -50,6 +51,7 @@ class BarBuilder:
         self._closed_until: datetime | None = None
         self._opens: dict[str, tuple[date, float]] = {}  # the day's first price as last told
         self._unseen: tuple[datetime, datetime] | None = None  # the last time in which no tick could come
+        self._closes: dict[date, list[datetime]] = {}  # of the days that were asked for
 
     def add(self, tick: Tick) -> None:
         """Take a trade into the bar it was made in; one that comes after its bar was closed is left out."""
@@ -117,18 +119,30 @@ class BarBuilder:
         return {symbol: self._carry(bar) for symbol, bar in bars.items()}
 
     def closes_between(self, after: datetime, until: datetime) -> int:
-        """How many bars of continuous trading closed after one moment and not later than another."""
-        found = 0
-        for session in sessions_between(after.date(), until.date()):
-            moment = session.open
-            while moment < session.close:
-                slot = self._grid(moment)
-                if slot is None:  # a pause
-                    moment = session.pause[1] if session.pause is not None else session.close
-                    continue
-                moment = slot[1]
-                found += after < moment <= until
-        return found
+        """How many bars of continuous trading closed after one moment and not later than another.
+
+        It is the market's count: bars in which nobody traded are in it.
+        """
+        days = [after.date(), *(session.day for session in sessions_between(after.date(), until.date()))]
+        closes = (self._closes_on(day) for day in dict.fromkeys(days))
+        return sum(bisect_right(of_day, until) - bisect_right(of_day, after) for of_day in closes)
+
+    def _closes_on(self, day: date) -> list[datetime]:
+        """When the bars of a day close, in order."""
+        if day not in self._closes:
+            self._closes[day] = list(self._walk(day))
+        return self._closes[day]
+
+    def _walk(self, day: date) -> Iterator[datetime]:
+        session = session_on(day)
+        moment = session.open if session is not None else None
+        while session is not None and moment is not None and moment < session.close:
+            slot = self._grid(moment)
+            if slot is None:  # a pause
+                moment = session.pause[1] if session.pause is not None else session.close
+                continue
+            moment = slot[1]
+            yield moment
 
     def volume_seen(self, symbol: str, total: int, at: datetime) -> None:
         """Begin in mid-session: shares up to `total` belong to bars that are known from elsewhere."""

@@ -72,11 +72,16 @@ class Entering:
             ]
         self._hashes = {name: hashes.get(made.symbol, "") for name, made in zip(ids, answer.decisions, strict=True)}
         entered = {own.decision_id for own in self._books.intents.values() if own.purpose is Purpose.ENTRY}
-        for decision_id, decision in zip(ids, answer.decisions, strict=True):
+        noted = zip(ids, answer.decisions, strict=True)
+        for decision_id, decision in sorted(noted, key=lambda one: _most_promising_first(one[1])):
             if decision_id in entered:
                 continue  # of a bar that was decided on before: one entry a decision
             if decision.action is not Action.SKIP and decision.quantity > 0 and decision.side is not None:
                 self.pending.append((decision_id, decision))
+
+    def drop(self, outdated: Callable[[Decision], bool]) -> None:
+        """What was decided for a bar of the market that is over is not entered any more, though it was never sent."""
+        self.pending = [(decision_id, decision) for decision_id, decision in self.pending if not outdated(decision)]
 
     def enter(self, equity: Decimal) -> None:
         """Send what is pending, as far as the rules allow; while trading is halted all of it is refused for good."""
@@ -133,3 +138,8 @@ class Entering:
             decision_id, decision, self._desk.terms.product, entry, features_hash=self._hashes.get(decision_id, "")
         )
         self._risk.entered(decision, quantity)
+
+
+def _most_promising_first(decision: Decision) -> tuple[float, str]:
+    """As the backtest sends them: what money and limits do not carry is the least promising."""
+    return -decision.expected_return, decision.symbol

@@ -77,8 +77,9 @@ class Session:
         self._builder, self._features, self._last_day = builder, features, last_day
         self._day_begins = True  # the day's books are still to be read
         self._has_turned = False  # the first day
-        self._has_counted = False  # the bars that closed before our first frame
         self._differences: list[str] = []  # of the books when they were last compared
+        self._seen_until: datetime | None = None  # the market's bars that closed by then have been counted
+        self._bar_closed = False  # since trades were last managed
         self.books_equal: bool | None = None  #: whether our books were the broker's at the last comparison
         self.broker_silent = False  #: whether the broker's books could not be read at the last try
         self._bars_since_reconciled = 0
@@ -171,6 +172,12 @@ class Session:
             if _is_for(decision, at) and not outdated:
                 self.pending.append((decision_id, decision))
 
+    def _is_outdated(self, decision: Decision) -> bool:
+        """Whether the bar, for delivery the session, that a decision is good for is over."""
+        if self.terms.product is Product.CNC:
+            return not _is_for(decision, self.now)
+        return self._builder.closes_between(decision.close_time, self.now) > 0
+
     # --- events ---
 
     def on_order_update(self, update: Mapping[str, Any]) -> None:
@@ -205,16 +212,17 @@ class Session:
         desk.clock = self._moved_to = at
         self._silent = True
         self._ask_for_journal()
-        self._count_missed_bars()
         self.risk.hear(at)
         closed = self._builder.advance(at)
+        bar_closed = self._bars_go_by(at)
+        reached = self._with_broker(lambda: self._read_books(bar_closed=bar_closed))
+        if bar_closed:
+            self._count_bars(at)
         for bars in closed:
             with desk.journal.together():
-                self._count_bar(bars)
                 self.risk.take_bars(bars)
-        reached = self._with_broker(lambda: self._read_books(bar_closed=bool(closed)))
-        if reached:
-            self._with_broker(lambda: self.leaving.manage(bar_closed=bool(closed)))
+        reached = reached and self._with_broker(lambda: self.leaving.manage(bar_closed=self._bar_closed))
+        self._bar_closed = self._bar_closed and not reached
         for bars in closed:
             self._decide_on(bars)
         self._marking.note()
@@ -232,19 +240,22 @@ class Session:
         self.desk.clock = at
         self._ask_for_journal()
         self._turn_day(at)
-        self._count_missed_bars()
         self.risk.take_frame(frame)
         closed = self._builder.advance(at)
-        reached = self._with_broker(lambda: self._read_books(bar_closed=bool(closed)))
+        bar_closed = self._bars_go_by(at)
+        reached = self._with_broker(lambda: self._read_books(bar_closed=bar_closed))
         self._marking.take(frame, at)
+        if bar_closed:
+            self._count_bars(at)
         for bars in closed:
             with self.desk.journal.together():
-                self._count_bar(bars)
                 self.risk.take_bars(bars)
         self.risk.check(self.equity, self.latencies_ms)
-        reached = reached and self._with_broker(lambda: self.leaving.manage(bar_closed=bool(closed)))
+        reached = reached and self._with_broker(lambda: self.leaving.manage(bar_closed=self._bar_closed))
+        self._bar_closed = self._bar_closed and not reached
         for bars in closed:
             self._decide_on(bars)
+        self.entering.drop(self._is_outdated)
         if reached:
             self._with_broker(self._enter)
         self._marking.note()
@@ -385,31 +396,29 @@ class Session:
 
     # --- bars ---
 
-    def _count_bar(self, closed: ClosedBars) -> None:
-        """A bar has gone by for every position that was open before its close."""
-        self._bars_since_reconciled += 1
-        for symbol, trade in self.trades.items():
-            position = trade.position
-            if position is None or position.entered_at >= closed.close_time or not trade.held:
-                continue
-            held = replace(position, bars_held=position.bars_held + 1)
-            self.trades[symbol] = replace(trade, position=held)
-            self.desk.journal.record_position(self.desk.account, held)
+    def _bars_go_by(self, now: datetime) -> bool:
+        """Whether bars of the market have closed since the frame before, or at our first frame while nobody looked.
 
-    def _count_missed_bars(self) -> None:
-        """At our first frame: bars that closed while nobody looked have gone by, too."""
-        if self._has_counted:
-            return
-        self._has_counted = True
-        for symbol, trade in self.trades.items():
-            position = trade.position
-            if position is None or not trade.held:
-                continue
-            gone_by = self._builder.closes_between(position.entered_at, self.now)
-            if gone_by > position.bars_held:
-                held = replace(position, bars_held=gone_by)
-                self.trades[symbol] = replace(trade, position=held)
-                self.desk.journal.record_position(self.desk.account, held)
+        A bar is the market's: it goes by for every instrument, whether anything traded in it or not.
+        """
+        since, self._seen_until = self._seen_until, now
+        gone_by = self._builder.closes_between(since, now) if since is not None else 0
+        self._bars_since_reconciled += gone_by
+        self._bar_closed = self._bar_closed or gone_by > 0
+        return since is None or gone_by > 0
+
+    def _count_bars(self, now: datetime) -> None:
+        """How many bars have gone by for every position since it was opened."""
+        with self.desk.journal.together():
+            for symbol, trade in self.trades.items():
+                position = trade.position
+                if position is None or not trade.held:
+                    continue
+                gone_by = self._builder.closes_between(position.entered_at, now)
+                if gone_by > position.bars_held:
+                    held = replace(position, bars_held=gone_by)
+                    self.trades[symbol] = replace(trade, position=held)
+                    self.desk.journal.record_position(self.desk.account, held)
 
     def _decide_on(self, closed: ClosedBars) -> None:
         try:

@@ -1,8 +1,9 @@
 """One executor session over a real exchange, deciding by a fixed rule; what became of it is written down.
 
 A process of its own, since the ticker's Twisted reactor can run only once in a process:
-`python -m tests.integration.parity_player URL ADMIN_TOKEN INTERVAL OUT [ACTIONS]`. On daily bars it trades for
-delivery, and knows the corporate actions of the table ACTIONS.
+`python -m tests.integration.parity_player URL ADMIN_TOKEN INTERVAL OUT [ACTIONS [RULE [LIMITS]]]`. On daily bars it
+trades for delivery, and knows the corporate actions of the table ACTIONS. RULE names a rule of `RULES`, LIMITS are
+risk limits as JSON that take the place of those of `params.yaml`.
 """
 
 import hashlib
@@ -50,6 +51,11 @@ def judge(symbol: str, close_time: datetime) -> Judgement:
 def judge_for_delivery(symbol: str, close_time: datetime) -> Judgement:
     """Buy at every close, with a stop and a target that are far away."""
     return Judgement(Action.TAKE, Side.BUY, 0.1, 0.5)
+
+
+def judge_with_far_levels(symbol: str, close_time: datetime) -> Judgement:
+    """The drawn rule with stop and target so far away that a trade ends by time alone."""
+    return replace(judge(symbol, close_time), stop_distance=0.08, target_distance=0.08)
 
 
 Judge = Callable[[str, datetime], Judgement]
@@ -114,7 +120,12 @@ class Closes:
         ]
 
 
-def main(url: str, admin_token: str, interval: str, out: str, actions: str = "") -> None:
+RULES: dict[str, Judge] = {"drawn": judge, "delivery": judge_for_delivery, "far": judge_with_far_levels}
+
+
+def main(
+    url: str, admin_token: str, interval: str, out: str, actions: str = "", rule_name: str = "", limits_json: str = "{}"
+) -> None:
     from pipelines.credentials import credential
     from pipelines.ingest.kinds import empty, known_until
     from pipelines.ingest.newest_actions import KnownActions
@@ -149,7 +160,7 @@ def main(url: str, admin_token: str, interval: str, out: str, actions: str = "")
         if row["segment"] == "NSE"
     }
     executor = load_params(ROOT / "params.yaml").executor
-    limits = replace(limits_from(executor), square_off=timedelta(minutes=SQUARE_OFF_MINUTES))
+    limits = replace(limits_from(executor), square_off=timedelta(minutes=SQUARE_OFF_MINUTES), **json.loads(limits_json))
     delivery = Interval(interval) is Interval.DAY
     table = read_table(Path(actions)) if actions else empty("actions")
     terms = Terms(
@@ -163,7 +174,8 @@ def main(url: str, admin_token: str, interval: str, out: str, actions: str = "")
     )
     journal = MemoryJournal()
     builder = BarBuilder(session_grid(Interval(interval)))
-    rule = Rule(instruments, judge_for_delivery, HOLD_DAYS) if delivery else Rule(instruments)
+    judged = RULES[rule_name or ("delivery" if delivery else "drawn")]
+    rule = Rule(instruments, judged, HOLD_DAYS if judged is judge_for_delivery else HOLD_BARS)
     session = Session(
         terms,
         KiteBroker(kite),

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
-from pipelines.domain.market_calendar import bar_times, session_on
-from pipelines.domain.session_grid import bars_in_sessions, shifted, slots
+from pipelines.domain.market_calendar import bar_times, session_on, sessions_between
+from pipelines.domain.session_grid import bar_numbers, bars_in_sessions, shifted, slots
 
 REGULAR, OUTAGE, MUHURAT = date(2024, 1, 2), date(2021, 2, 24), date(2022, 10, 24)
 
@@ -78,3 +78,32 @@ def test_a_shifted_day_of_one_instrument_says_nothing_of_another_or_of_the_next_
     outside = ~slots(times, Interval.MIN_1)["inside"].to_numpy()
 
     assert shifted(times, owners, outside).tolist() == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("interval", [Interval.MIN_5, Interval.MIN_60, Interval.DAY])
+def test_bars_that_follow_each_other_differ_by_one(interval):
+    sessions = sessions_between(date(2021, 2, 22), date(2021, 3, 1))  # 2021-02-24 has a pause, one is a weekend
+    opens = [opened for session in sessions for opened, _ in bar_times(session, interval)]
+
+    numbers = bar_numbers(pd.Series(opens).astype(TIME_DTYPE), interval)
+
+    assert np.diff(numbers).tolist() == [1] * (len(opens) - 1)
+
+
+@pytest.mark.parametrize("interval", [Interval.MIN_5, Interval.MIN_60, Interval.DAY])
+def test_a_bar_keeps_its_distance_when_others_are_missing(interval):
+    sessions = sessions_between(date(2026, 7, 27), date(2026, 8, 10))  # over the first day of the closing auction
+    opens = pd.Series([opened for session in sessions for opened, _ in bar_times(session, interval)]).astype(TIME_DTYPE)
+    kept = np.flatnonzero(np.random.default_rng(3).random(len(opens)) < 0.3)
+
+    whole, some = bar_numbers(opens, interval), bar_numbers(opens.iloc[kept], interval)
+
+    assert np.diff(some).tolist() == np.diff(whole[kept]).tolist()
+
+
+def test_a_session_without_any_bar_counts_and_a_holiday_with_bars_too():
+    days = pd.to_datetime(["2026-01-13", "2026-01-15", "2026-01-19"]).tz_localize("Asia/Kolkata")  # 15th: closed
+
+    numbers = bar_numbers(pd.Series(days + pd.Timedelta(hours=9, minutes=15)).astype(TIME_DTYPE), Interval.DAY)
+
+    assert np.diff(numbers).tolist() == [2, 2]

@@ -157,7 +157,7 @@ def test_intraday_positions_are_closed_before_the_session_ends():
 def test_delivery_stays_overnight_with_a_new_stop_and_is_flattened_on_the_last_day():
     market = Market(product=Product.CNC, at=OPEN.replace(day=29, hour=14), final=False)
     market.session._last_day = lambda day: day == OPEN.date()
-    market.decides(quantity=10)
+    market.decides(quantity=10, hold_bars=1000)
     market.trades("100.00")
     market.clock(OPEN.replace(day=29, hour=15, minute=10))
     assert market.working == [(OrderType.SL_M, 10)]

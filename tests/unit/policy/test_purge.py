@@ -27,6 +27,18 @@ def test_no_training_label_overlaps_the_test_block_or_its_embargo(count, horizon
         assert np.all(before | after)
 
 
+@given(gaps=st.sets(st.integers(0, 99), max_size=60), folds=st.integers(2, 4), embargo=st.integers(0, 10))
+def test_bars_without_a_decision_count_towards_the_embargo(gaps, folds, embargo):
+    decided = np.array([bar for bar in range(100) if bar not in gaps])
+
+    made = purged_folds(decided, decided + 2, folds, embargo)
+
+    for fold in made:
+        first, last = decided[fold.test].min(), decided[fold.test].max() + 2
+        expected = (decided + 2 < first) | (decided > last + embargo)
+        assert fold.train.tolist() == np.flatnonzero(expected).tolist()
+
+
 def test_fewer_times_than_folds_are_refused():
     with pytest.raises(TooFewBars, match="distinct times"):
         purged_folds(np.array([1, 1, 2]), np.array([2, 2, 3]), 5, 0)

@@ -11,10 +11,10 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.charges import rates_on, round_trip_rate
+from pipelines.domain.compiled import kept
 from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.orders import Product
 from pipelines.params import LabelParams
@@ -130,12 +130,12 @@ def charge_rates(days: np.ndarray, product: Product, position_inr: float) -> np.
     return values[inverse]
 
 
-@njit(cache=True)
+@kept()
 def _clip(price: float, low: float, high: float) -> float:
     return min(max(price, low), high)
 
 
-@njit(cache=True)
+@kept()
 def _run_barriers(
     opens, highs, lows, closes, atr, days, squared, left, refused, intraday, side, stop_atr, target_atr, hold, slip
 ):  # pragma: no cover - compiled

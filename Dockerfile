@@ -18,5 +18,6 @@ COPY --chown=tradesage . .
 RUN mkdir -p .dvc/cache data
 ENV PATH=/srv/tradesage/.venv/bin:$PATH \
     TRADESAGE_STATE=/var/lib/tradesage \
+    NUMBA_CACHE_DIR=/var/lib/tradesage/compiled \
     BENTOML_DO_NOT_TRACK=true \
     PYTHONUNBUFFERED=1

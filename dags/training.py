@@ -3,19 +3,25 @@
 Makes a candidate policy from the market: one task for each stage of `dvc.yaml`, in the order that its inputs and
 outputs give, in a **workspace of this run's own** (a git worktree of the checkout's last commit, in `<state>/runs/`).
 
+Graph and stages are those of the last commit, like all else of a run: an edit of `dvc.yaml` counts once it is
+committed, and one that is committed while a run lasts does not change it.
+
 1. **prepare** makes the workspace and applies *overrides*: parameters of `params.yaml` by dotted key, for example
    `{"ingest.simulated.days": 60, "policy.trees": 80}`. An unknown key or an impossible value is refused here.
+   Cleared, it keeps a whole workspace that was made for the same overrides and makes any other anew.
 2. **ingest … gates** each run `dvc repro --single-item <stage>`. What an earlier run has computed from the same inputs
    comes from the cache in a second.
-3. **register** commits `params.yaml` and `dvc.lock` on the branch `runs/<run>`, registers the bundle with its evidence
-   as a new version, and tells the asset *candidate*. That starts **promotion**, which lets it into paper trading
-   if the sanity gates pass.
+3. **register** holds what was run against the commit and the overrides that were asked and refuses any difference,
+   computes what the commit has beyond the tasks above, commits `params.yaml` and `dvc.lock` on the branch `runs/<run>`,
+   registers the bundle with its evidence as a new version, and tells the asset *candidate*. That starts **promotion**,
+   which lets it into paper trading if the sanity gates pass.
 
 Anyone can compute a run again: `git checkout runs/<run> && dvc repro`.
 """
 
 import os
 import re
+import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -41,6 +47,20 @@ STAGE_ENVIRONMENT = {
     # put another Python first; not below another shell
     "SHLVL": "1",
 }
+
+
+def committed_stages() -> dict:
+    """The stages of the checkout's last commit, by name; of a folder without git, those that lie there."""
+    command = ["git", "show", "HEAD:dvc.yaml"]
+    shown = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    text = shown.stdout if shown.returncode == 0 else (REPO / "dvc.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)["stages"]
+
+
+def command_of(stage: str) -> str:
+    """The stage alone, in the workspace; nothing where the run's commit has no such stage, since the task is newer."""
+    known = f"grep -q '^  {stage}:' dvc.yaml || {{ echo 'the commit of this run has no stage {stage}'; exit 0; }}"
+    return f"{known}; exec dvc repro --single-item {stage} </dev/null"  # standard input is a socket to Airflow
 
 
 def arrows(stages: dict) -> dict[str, set[str]]:
@@ -92,6 +112,7 @@ def training():
     )
     def prepare(params: dict | None = None, run_id: str | None = None) -> str:
         from pipelines.domain.errors import TradeSageError
+        from pipelines.promotion.cache_cleaning import clean_cache
         from pipelines.promotion.workspace import RunWorkspace
 
         runs = RunWorkspace(REPO)
@@ -101,18 +122,21 @@ def training():
                 print(note)
             for gone in runs.keep_latest(KEPT_WORKSPACES - 1, "training-"):
                 print(f"removed the workspace of {gone}; its branch and results stay")
-            if not runs.path(name).exists():  # it does when a person clears this task
-                runs.create(name, (params or {}).get("overrides") or {})
+            workspace = runs.prepare(name, (params or {}).get("overrides") or {})
+            cleaned = clean_cache(REPO, runs.all())
+            if cleaned.files:
+                print(f"removed {cleaned.files:,} files that no commit and no workspace needs from DVC's cache")
         except TradeSageError as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        return str(runs.path(name))
+        return str(workspace)
 
     @task(
         retries=0,
         outlets=[Asset(CANDIDATE)],
         doc_md="Commits the run, registers its policy as a candidate and tells the promotion.",
     )
-    def register(run_id: str | None = None, *, outlet_events=None) -> dict:
+    def register(params: dict | None = None, run_id: str | None = None, *, outlet_events=None) -> dict:
+        from pipelines.domain.errors import TradeSageError
         from pipelines.params import load_params
         from pipelines.paths import Paths
         from pipelines.promotion.register import register_run
@@ -120,19 +144,23 @@ def training():
 
         runs = RunWorkspace(REPO)
         paths = Paths(runs.path(workspace_name(run_id)))
-        commit = runs.finish(paths.root, f"Train {paths.root.name}")
-        version = register_run(
-            paths, load_params(paths.root / "params.yaml"), run=f"training/{run_id}", actor="airflow"
-        )
+        try:
+            runs.check(paths.root, (params or {}).get("overrides") or {})
+            runs.complete(paths.root, STAGE_ENVIRONMENT)
+            commit = runs.finish(paths.root, f"Train {paths.root.name}")
+            made_from = load_params(paths.root / "params.yaml")
+            version = register_run(paths, made_from, run=f"training/{run_id}", actor="airflow")
+        except TradeSageError as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         outlet_events[Asset(CANDIDATE)].extra = {"version": version, "commit": commit}
         return {"version": version, "commit": commit}
 
     workspace = prepare()
-    stages = yaml.safe_load((REPO / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = committed_stages()
     tasks = {
         name: BashOperator(
             task_id=name,
-            bash_command=f"exec dvc repro --single-item {name} </dev/null",  # that socket leads to Airflow
+            bash_command=command_of(name),
             cwd="{{ ti.xcom_pull(task_ids='prepare') }}",
             env=STAGE_ENVIRONMENT,
             append_env=False,

@@ -24,6 +24,7 @@ from pipelines.tables import read_json, read_table, write_json
 
 #: A session of the demo takes half a minute; one that takes this long has hung
 SESSION_PATIENCE_S = 240.0
+KEPT_WORKSPACES = 5  #: of runs on real files, the newest
 STEPS = (*STAGES, "register", "promote", "start", "session", "report")
 
 
@@ -77,6 +78,7 @@ def _workspace_for(root: Path, data: Path, console: Console) -> Path:
     name = ("demo-" + re.sub(r"[^a-z0-9]+", "-", "-".join(folder.parts[-2:]).lower()))[:60].strip("-")
     workspaces = RunWorkspace(root)
     workspaces.remove(name)
+    workspaces.keep_latest(KEPT_WORKSPACES - 1, "demo-")
     # a model of its own: on the same ladder this policy would take the place of the one that `make up` serves
     overrides = {"ingest.source": "files", "ingest.folder": str(folder), "promotion.model": name}
     workspace = workspaces.create(name, overrides)

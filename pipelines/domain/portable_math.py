@@ -19,8 +19,10 @@ from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from pipelines.domain.compiled import kept
 
 LN_2 = 0.6931471805599453
 _LN_2_HIGH, _LN_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
@@ -41,7 +43,7 @@ def _from_bits(typingctx, value):  # type: ignore[no-untyped-def]
     return types.float64(types.int64), lambda _, builder, __, args: builder.bitcast(args[0], ir.DoubleType())
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def log(value):
     """Natural logarithm; -inf at 0, NaN below."""
     if not value > 0.0:
@@ -69,12 +71,12 @@ def log(value):
     return power * _LN_2_HIGH - ((half - (s * (half + even + odd) + power * _LN_2_LOW)) - f)
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def _power_of_two(power):
     return _from_bits((power + 1023) << 52)  # type: ignore[call-arg]
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def exp(value):
     """e to the power of a value."""
     if value != value:
@@ -100,7 +102,7 @@ def exp(value):
     return near_one * _power_of_two(half) * _power_of_two(power - half)
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def tanh(value):
     """Hyperbolic tangent."""
     size = abs(value)
@@ -115,7 +117,7 @@ def tanh(value):
     return value + value * z * (above / below)
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def _sin_cos(angle):
     quarter = int(angle * 0.6366197723675814 + (0.5 if angle >= 0.0 else -0.5))
     r = (angle - quarter * _HALF_PI_HIGH) - quarter * _HALF_PI_LOW
@@ -158,13 +160,13 @@ def _sin_cos(angle):
     return (-sine, -cosine) if turned == 2 else (-cosine, sine)
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def sin(angle):
     """Sine of an angle in radians, within some hundred turns."""
     return _sin_cos(angle)[0]
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def cos(angle):
     """Cosine of an angle in radians, within some hundred turns."""
     return _sin_cos(angle)[1]
@@ -175,7 +177,7 @@ def halving(half_life: float) -> float:
     return exp(-LN_2 / half_life)
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def normal_cdf(value):
     """Probability that a standard normal variable is below a value: the error is under 1e-15."""
     if value != value:
@@ -231,25 +233,25 @@ def _each(loop: Callable[[np.ndarray, np.ndarray], None], values):  # type: igno
     return out if out.ndim else float(out)
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def _logs(values, out):
     for i in range(len(values)):
         out[i] = log(values[i])
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def _exps(values, out):
     for i in range(len(values)):
         out[i] = exp(values[i])
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def _tanhs(values, out):
     for i in range(len(values)):
         out[i] = tanh(values[i])
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def whiteners(covariances):
     """The inverse of each covariance's Cholesky factor, and the logarithm of that inverse's determinant.
 

@@ -4,18 +4,17 @@ All are compiled once and run by batch and online alike; see `step` for how the 
 """
 
 import math
-from functools import cache
 
 import numpy as np
-from numba import njit
 
 from pipelines.domain.bars import Interval
+from pipelines.domain.compiled import kept
 from pipelines.features import breadth, cross_section, indices, market, newsflow, survey
 from pipelines.features.catalogue import CLOSE_FAMILIES, COMPARED, MARKET, OWN, STEP
 from pipelines.features.dates import calendar_rows
 from pipelines.features.outcomes import pattern_rows
 from pipelines.features.state import advance
-from pipelines.features.step import as_records, fingerprint, mask
+from pipelines.features.step import as_records, mask
 from pipelines.features.windows import compiled
 
 SESSIONS_A_YEAR = 248
@@ -39,56 +38,52 @@ OWN_LINES = slice(len(STEP), len(STEP) + _OWN)
 _LOOK_BACKS = np.array([feature.look_back for feature in (*MARKET, *COMPARED)], dtype=np.int64)
 
 
-def _loops(version: int):
-    @njit(cache=True, error_model="numpy", nogil=True)
-    def run_survey(states, where, bars, look_backs, figures, counts):
-        for i in range(bars.shape[0]):
-            _survey(states[where[i]], bars[i], look_backs, figures[i], counts[i])
-        return version
+@kept(error_model="numpy", nogil=True)
+def _run_survey(states, where, bars, look_backs, figures, counts):
+    for i in range(bars.shape[0]):
+        _survey(states[where[i]], bars[i], look_backs, figures[i], counts[i])
 
-    @njit(cache=True, error_model="numpy", nogil=True)
-    def run_closes(states, sums, levels, needs, longest, out):
-        m = states[0]
-        for i in range(sums.shape[0]):
-            advance(m)
-            _market(m, sums[i], levels[i], out[i, :_M])
-            _breadth(m, sums[i], levels[i], out[i, _M:_B])
-            _indices(m, sums[i], levels[i], out[i, _B:_I])
-            _newsflow(m, sums[i], levels[i], out[i, _I:])
-            mask(out[i], needs, longest, (m.count - 1,))
-        return version
 
-    @njit(cache=True, error_model="numpy", nogil=True)
-    def run_compare(figures, score_of, out):
-        known, places = np.empty(figures.shape[1]), np.empty(figures.shape[1], dtype=np.int64)
-        for i in range(figures.shape[0]):
-            _compare(figures[i], score_of, known, places, out[i])
-        return version
+@kept(error_model="numpy", nogil=True)
+def _run_closes(states, sums, levels, needs, longest, out):
+    m = states[0]
+    for i in range(sums.shape[0]):
+        advance(m)
+        _market(m, sums[i], levels[i], out[i, :_M])
+        _breadth(m, sums[i], levels[i], out[i, _M:_B])
+        _indices(m, sums[i], levels[i], out[i, _B:_I])
+        _newsflow(m, sums[i], levels[i], out[i, _I:])
+        mask(out[i], needs, longest, (m.count - 1,))
 
-    @njit(cache=True, error_model="numpy", nogil=True)
-    def run_add(rows, out):
-        for i in range(rows.shape[0]):
-            for j in range(rows.shape[1]):
-                out[j] += rows[i, j]
-        return version
 
-    @njit(cache=True, error_model="numpy", nogil=True)
-    def run_lay_out(stepped, market, at, compared, counts, look_backs, first, out):
-        length, later = len(stepped), stepped.shape[1] + _OWN
-        _turn(stepped, first, out, 0)
-        _turn(compared, first, out, later + market.shape[0])
-        for j in range(market.shape[0]):
+@kept(error_model="numpy", nogil=True)
+def _run_compare(figures, score_of, out):
+    known, places = np.empty(figures.shape[1]), np.empty(figures.shape[1], dtype=np.int64)
+    for i in range(figures.shape[0]):
+        _compare(figures[i], score_of, known, places, out[i])
+
+
+@kept(error_model="numpy", nogil=True)
+def _run_add(rows, out):
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            out[j] += rows[i, j]
+
+
+@kept(error_model="numpy", nogil=True)
+def _run_lay_out(stepped, market, at, compared, counts, look_backs, first, out):
+    length, later = len(stepped), stepped.shape[1] + _OWN
+    _turn(stepped, first, out, 0)
+    _turn(compared, first, out, later + market.shape[0])
+    for j in range(market.shape[0]):
+        for i in range(length):
+            out[later + j, first + i] = market[j, at[i]]
+    fewest = counts.min()
+    for j in range(look_backs.shape[0]):
+        if fewest <= look_backs[j]:
             for i in range(length):
-                out[later + j, first + i] = market[j, at[i]]
-        fewest = counts.min()
-        for j in range(look_backs.shape[0]):
-            if fewest <= look_backs[j]:
-                for i in range(length):
-                    if counts[i] <= look_backs[j]:
-                        out[later + j, first + i] = math.nan
-        return version
-
-    return run_survey, run_closes, run_compare, run_add, run_lay_out
+                if counts[i] <= look_backs[j]:
+                    out[later + j, first + i] = math.nan
 
 
 @compiled
@@ -103,11 +98,6 @@ def _turn(rows, first, out, column):
     for j in range(whole, width):
         for i in range(length):
             out[column + j, first + i] = rows[i, j]
-
-
-@cache
-def _compiled():
-    return _loops(fingerprint())
 
 
 def survey_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +115,7 @@ def survey_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray) -> tupl
     """
     figures = np.empty((len(bars), len(survey.FIGURES)))
     counts = np.empty((len(bars), len(survey.COUNTS)))
-    _compiled()[0](states, where, as_records(bars), survey.LOOK_BACKS, figures, counts)
+    _run_survey(states, where, as_records(bars), survey.LOOK_BACKS, figures, counts)
     return figures, counts
 
 
@@ -148,7 +138,7 @@ def market_columns(
     """
     with_year = np.column_stack([levels, np.full(len(times), float(interval.bars_per_day * SESSIONS_A_YEAR))])
     stepped = np.empty((len(times), _N))
-    _compiled()[1](state, sums, with_year, _CLOSE_NEEDS, _CLOSE_NEEDS.max(axis=1), stepped)
+    _run_closes(state, sums, with_year, _CLOSE_NEEDS, _CLOSE_NEEDS.max(axis=1), stepped)
     rows = np.hstack([stepped, calendar_rows(times, interval), pattern_rows(tallies, times)])
     return np.ascontiguousarray(rows.T)
 
@@ -156,13 +146,13 @@ def market_columns(
 def compare_stocks(figures: np.ndarray) -> np.ndarray:
     """Figures of shape (closes, stocks, `survey.FIGURES`) to comparisons of shape (closes, stocks, `COMPARED`)."""
     out = np.empty((*figures.shape[:2], len(COMPARED)))
-    _compiled()[2](figures, cross_section.SCORE_OF, out)
+    _run_compare(figures, cross_section.SCORE_OF, out)
     return out
 
 
 def add_up(rows: np.ndarray, out: np.ndarray) -> None:
     """Add rows to `out` one after another, as the batch does stock by stock."""
-    _compiled()[3](rows, out)
+    _run_add(rows, out)
 
 
 def lay_out(
@@ -185,4 +175,4 @@ def lay_out(
     first : where in `out` the rows begin
     out : array of shape (features, rows); the lines of `OWN_LINES` are left as they are
     """
-    _compiled()[4](stepped, market, at, compared, counts, _LOOK_BACKS, first, out)
+    _run_lay_out(stepped, market, at, compared, counts, _LOOK_BACKS, first, out)

@@ -1,19 +1,15 @@
 """One bar forward: the families joined into one compiled loop, which batch and online both run.
 
-The machine code is kept between processes. Numba looks only at the file of the outermost function to see whether a kept
-version is stale, so the loops close over a fingerprint of all sources of this package: another text, another version.
+The machine code is kept between processes and workspaces, see `pipelines.domain.compiled`.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from numba import njit
 
+from pipelines.domain.compiled import kept
 from pipelines.domain.portable_math import log
 from pipelines.features.catalogue import FAMILIES, STEP
 from pipelines.features.definition import Feature
@@ -160,14 +156,6 @@ def _name(family: ModuleType) -> str:
     return family.__name__.rpartition(".")[2]
 
 
-def fingerprint() -> int:
-    """A number that another text of this package gives anew."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return int.from_bytes(digest.digest()[:7], "big")
-
-
 # A global, since what a loop closes over is part of its kept version's key, and a compiled function never pickles alike
 _write_all = _joined(FAMILIES)
 
@@ -176,22 +164,13 @@ _write_all = _joined(FAMILIES)
 ROW = np.dtype([(_name(family), family.ROW) for family in FAMILIES])
 
 
-def _loop(version: int):
-    @njit(cache=True, error_model="numpy", nogil=True)
-    def run_bars(states, where, bars, needs, longest, rows, out):
-        for i in range(bars.shape[0]):
-            s = states[where[i]]
-            _remember(s, bars[i])
-            _write_all(s, bars[i], rows[i])
-            mask(out[i], needs, longest, (s.count - 1, s.quarters, s.hours, s.sessions))
-        return version
-
-    return run_bars
-
-
-@cache
-def _compiled_loop():
-    return _loop(fingerprint())
+@kept(error_model="numpy", nogil=True)
+def _run_bars(states, where, bars, needs, longest, rows, out):
+    for i in range(bars.shape[0]):
+        s = states[where[i]]
+        _remember(s, bars[i])
+        _write_all(s, bars[i], rows[i])
+        mask(out[i], needs, longest, (s.count - 1, s.quarters, s.hours, s.sessions))
 
 
 def step_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray, out: "StepRows") -> np.ndarray:
@@ -209,7 +188,7 @@ def step_bars(states: np.ndarray, where: np.ndarray, bars: np.ndarray, out: "Ste
     Array of shape (n, features of `catalogue.STEP`), which lies in `out`; NaN while a feature warms up.
     """
     values = out.values[: len(bars)]
-    _compiled_loop()(states, where, bars, NEEDS, LONGEST, out.records, values)
+    _run_bars(states, where, bars, NEEDS, LONGEST, out.records, values)
     return values
 
 

@@ -97,7 +97,7 @@ def _on_level(times: pd.Series, shared: pd.DataFrame) -> np.ndarray:
     """Whether the closes of the shared bars beside each time are alike; without any nothing speaks against it."""
     if not len(shared):
         return np.ones(len(times), dtype=bool)
-    shared = shared.sort_values("open_time")
+    shared = shared.sort_values("open_time", kind="stable")
     alike = ((shared["close_other"] / shared["close"] - 1).abs() <= SAME_LEVEL).to_numpy()
     after = np.searchsorted(shared["open_time"].to_numpy(), times.to_numpy())
     return alike[(after - 1).clip(0)] & alike[after.clip(0, len(alike) - 1)]

@@ -13,10 +13,10 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.charges import rates_on, round_trip_rate
+from pipelines.domain.compiled import kept
 from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.orders import Product
 from pipelines.domain.trading_phases import Group, broker_ends_intraday, square_off_fee
@@ -191,12 +191,12 @@ def _as_date(number: int) -> date:
     return date.fromordinal(date(1970, 1, 1).toordinal() + int(number))
 
 
-@njit(cache=True)
+@kept()
 def _clip(price: float, low: float, high: float) -> float:
     return min(max(price, low), high)
 
 
-@njit(cache=True)
+@kept()
 def _run_barriers(
     opens, highs, lows, closes, atr, days, numbers, squared, squared_from, broker, day_is_over, left, refused,
     intraday, side, stop_atr, target_atr, hold, slip,

@@ -2,18 +2,22 @@
 
 Runs do not see each other's tables, nor an edit made in the checkout while they last. At the end a run is a commit that
 holds `params.yaml` and `dvc.lock`: on it `dvc repro` says up to date, and anybody can compute it again.
+
+A workspace is whole or none: its record (`.tradesage/run.json`: the commit and what was asked) is written last and
+removed first. What has no record, since its maker was killed, is made anew.
 """
 
 import io
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,13 +25,23 @@ from pipelines.domain.errors import BadInput, BadParams, NotFound
 from pipelines.ingest.lake import Lake
 from pipelines.params import params_from
 from pipelines.paths import Paths, state_folder
+from pipelines.tables import read_json, write_json
 
 #: What may name a folder and a branch alike
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
-#: A compiled file that was written longer ago than this is complete
-SETTLED_S = 5.0
+#: In a workspace, where git does not look
+RECORD = Path(".tradesage", "run.json")
+#: What a run may change of its commit
+OF_THE_RUN = ("params.yaml", "dvc.lock")
 #: Author of a run's commit where git knows none, as on a fresh machine
 FALLBACK_AUTHOR = {"NAME": "TradeSage", "EMAIL": "tradesage@localhost"}
+
+
+class Asked(NamedTuple):
+    """What a run was asked to be."""
+
+    commit: str  #: that its stages and parameters come from, 40 hex digits
+    overrides: Mapping[str, Any]  #: of the commit's parameters, by dotted key
 
 
 class RunWorkspace:
@@ -50,7 +64,8 @@ class RunWorkspace:
         Parameters
         ----------
         run_name : str
-            New name, of the folder and later of the branch `runs/<run name>`.
+            New name, of the folder and later of the branch `runs/<run name>`. What a maker that was killed has left
+            under it is removed.
         overrides : mapping
             Values by dotted key (`"ingest.simulated.days": 40`) or as nested mappings; empty changes nothing.
 
@@ -64,24 +79,101 @@ class RunWorkspace:
         BadInput : the name is taken, the checkout is no git repository, or the run reads a lake that is empty.
         """
         path = self.path(run_name)
-        if path.exists():
+        if self.asked(path) is not None:
             raise BadInput(f"{path} is there already; remove that run or choose another name than {run_name!r}")
-        committed = self._git("show", "HEAD:params.yaml")
+        commit = self._git("rev-parse", "HEAD").strip()
+        committed = self.file_at(commit, "params.yaml")
         text = self._pinned(with_overrides(committed, overrides))
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._git("worktree", "prune")
-        self._git("worktree", "add", "--quiet", "--detach", str(path), "HEAD")
+        self.remove(run_name)
         try:
+            self._git("worktree", "add", "--quiet", "--detach", str(path), commit)
             if text != committed:
                 (path / "params.yaml").write_text(text, encoding="utf-8")
             self._share_cache(path)
-            self._carry_compiled(path)
+            self._share_compiled(path)
             if (path / "dvc.lock").exists():  # what the commit has computed already need not be computed again
                 _dvc(path, "checkout", "--quiet", "--allow-missing")
+            write_json({"commit": commit, "overrides": _plain(overrides)}, path / RECORD)
         except BaseException:
             self.remove(run_name)
             raise
         return path
+
+    def prepare(self, run_name: str, overrides: Mapping[str, Any]) -> Path:
+        """The whole workspace of that name, as a run that is begun again wants it.
+
+        One that was made for the same overrides stays, with what has been computed in it and the commit that it is of;
+        any other is made anew.
+        """
+        path = self.path(run_name)
+        asked = self.asked(path)
+        if asked is not None and asked.overrides == _plain(overrides):
+            with suppress(BadInput):  # of a workspace that was changed since, or that git has lost
+                self.check(path)
+                return path
+        self.remove(run_name)
+        return self.create(run_name, overrides)
+
+    def asked(self, path: Path) -> Asked | None:
+        """What a workspace was made for; None if it is not whole."""
+        try:
+            content = read_json(path / RECORD)
+            return Asked(str(content["commit"]), dict(content["overrides"]))
+        except (NotFound, BadInput, OSError, KeyError, TypeError, ValueError):
+            return None
+
+    def check(self, path: Path, overrides: Mapping[str, Any] | None = None) -> None:
+        """Hold what was asked against what was run: commit, stages, sources and parameters.
+
+        Parameters
+        ----------
+        path : of the workspace
+        overrides : as they were asked; None takes those that the workspace was made for
+
+        Raises
+        ------
+        BadInput : in one line, with the first differences; nothing of such a run may be registered.
+        """
+        asked = self.asked(path)
+        if asked is None:
+            raise BadInput(f"{path} was not made whole, so it is not the run that was asked for; clear prepare")
+        if overrides is not None:
+            asked = Asked(asked.commit, _plain(overrides))
+        strange = self._strange(path, asked)
+        if strange:
+            shown = "; ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
+            raise BadInput(f"{path} is not the run that was asked for ({shown}); clear prepare, it makes it anew")
+
+    def _strange(self, path: Path, asked: Asked) -> list[str]:
+        """In what the files of a workspace differ from a commit with overrides."""
+        changed = _git(path, "diff", "--name-only", asked.commit).split()
+        strange = [f"{name} is not the commit's" for name in changed if name not in OF_THE_RUN]
+        ran = _parameters(path / "params.yaml")
+        wanted = yaml.safe_load(with_overrides(self.file_at(asked.commit, "params.yaml"), asked.overrides))
+        if wanted["ingest"].get("source") == "lake" and wanted["ingest"].get("as_of") is None:
+            wanted["ingest"]["as_of"] = (ran.get("ingest") or {}).get("as_of")  # pinned when the run was made
+        ours, theirs = dict(_flat(ran)), dict(_flat(wanted))
+        missing = "missing"
+        return strange + [
+            f"{key} is {ours.get(key, missing)!r}, asked was {theirs.get(key, missing)!r}"
+            for key in sorted(ours.keys() | theirs.keys())
+            if ours.get(key, missing) != theirs.get(key, missing)
+        ]
+
+    def complete(self, path: Path, environment: Mapping[str, str]) -> None:
+        """Run the stages of the run's own commit that are not up to date; a moment where all of them are.
+
+        Whoever ran them one by one may have known the stages of another commit.
+
+        Raises
+        ------
+        BadInput : a stage fails; carries its last words.
+        """
+        command = [sys.executable, "-m", "dvc", "repro", "--quiet"]
+        done = subprocess.run(command, cwd=path, env=dict(environment), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BadInput(f"dvc repro failed in {path} ({' '.join(done.stderr.split())[-500:]}); see its log there")
 
     def finish(self, path: Path, message: str) -> str:
         """Commit `params.yaml` and `dvc.lock` of a workspace whose stages all ran, on the branch `runs/<its name>`.
@@ -96,11 +188,13 @@ class RunWorkspace:
         Raises
         ------
         NotFound : stages have not run, so there is nothing to stand by.
+        BadInput : what was run is not what was asked, see `check`.
         """
+        self.check(path)
         missing = sorted(_stages(path / "dvc.yaml") - _stages(path / "dvc.lock"))
         if missing:
             raise NotFound(f"{path} has no result of {', '.join(missing)}; run dvc repro there first")
-        _git(path, "add", "params.yaml", "dvc.lock")
+        _git(path, "add", *OF_THE_RUN)
         if _git(path, "diff", "--cached", "--name-only"):
             _git(path, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message, env=_author(path))
         commit = _git(path, "rev-parse", "HEAD").strip()
@@ -111,9 +205,14 @@ class RunWorkspace:
     def remove(self, run_name: str) -> None:
         """Remove the workspace if there is one; its branch and what the cache holds stay."""
         path = self.path(run_name)
+        (path / RECORD).unlink(missing_ok=True)  # first: from now on it is not whole
         if path.exists():
             shutil.rmtree(path)
-        self._git("worktree", "prune")
+        self._forget_lost()
+
+    def all(self) -> tuple[Path, ...]:
+        """Every workspace there is, whole or not."""
+        return tuple(sorted(path for path in (state_folder() / "runs").glob("*") if path.is_dir()))
 
     def keep_latest(self, count: int, prefix: str) -> tuple[str, ...]:
         """Remove all but the `count` newest workspaces whose name begins with `prefix`, and tell which went."""
@@ -123,6 +222,17 @@ class RunWorkspace:
         for path in old:
             self.remove(path.name)
         return tuple(path.name for path in old)
+
+    def _forget_lost(self) -> None:
+        """Let git forget workspaces whose folders are gone; one that was killed while git made it is locked."""
+        lost: Path | None = None
+        for line in self._git("worktree", "list", "--porcelain").splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "worktree":
+                lost = Path(rest) if not Path(rest).exists() else None
+            elif word == "locked" and lost is not None and lost.parent == state_folder() / "runs":
+                self._git("worktree", "unlock", str(lost))
+        self._git("worktree", "prune")
 
     def notes(self) -> tuple[str, ...]:
         """Sentences a person should read before a run is made from the last commit: what it will not contain."""
@@ -155,26 +265,14 @@ class RunWorkspace:
         cache["dir"] = str((ours / cache.get("dir", "cache")).resolve())  # a relative one counts from its `.dvc`
         config.write()
 
-    def _carry_compiled(self, path: Path) -> None:
-        """Take along what numba compiled in the checkout from the same source: compiling outlasts most stages.
+    def _share_compiled(self, path: Path) -> None:
+        """Let the workspace's processes find, and keep, machine code where the checkout does."""
+        from pipelines.domain.compiled import FOLDER, kept_code  # numba takes half a second to import
 
-        Numba knows a source by its content, and a function's files by their number in its index. Files that are being
-        written are left alone: with another index it would load other code.
-        """
-        for index in self.repo.glob("pipelines/**/__pycache__/*.nbi"):
-            source = index.parent.parent / f"{index.name.partition('.')[0]}.py"
-            copy = path / source.relative_to(self.repo)
-            if not (source.exists() and copy.exists() and source.read_bytes() == copy.read_bytes()):
-                continue
-            before, code = index.read_bytes(), sorted(index.parent.glob(f"{index.stem}.*.nbc"))
-            if any(time.time() - each.stat().st_mtime < SETTLED_S for each in (index, *code)):
-                continue
-            folder = copy.parent / "__pycache__"
-            folder.mkdir(exist_ok=True)
-            for each in code:
-                shutil.copyfile(each, folder / each.name)
-            if index.read_bytes() == before:
-                (folder / index.name).write_bytes(before)
+        kept, link = kept_code(self.repo).resolve(), path / FOLDER
+        kept.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(kept, target_is_directory=True)
 
     def _free_branch(self, run_name: str) -> str:
         taken = set(self._git("branch", "--list", "runs/*", "--format", "%(refname:short)").split())
@@ -224,6 +322,20 @@ def _flat(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _plain(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides by dotted key, as they are read back from a record."""
+    flat: dict[str, Any] = json.loads(json.dumps(dict(_flat(overrides)), default=str))
+    return flat
+
+
+def _parameters(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        content = None
+    return content if isinstance(content, dict) else {}
 
 
 def _stages(path: Path) -> set[str]:

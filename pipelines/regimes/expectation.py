@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 from hmmlearn.hmm import GaussianHMM
-from numba import njit
 
+from pipelines.domain.compiled import kept
 from pipelines.domain.portable_math import exp, log, whiteners
 
 
@@ -55,7 +55,7 @@ def _expected(model: PortableHMM, observations: np.ndarray) -> tuple[dict[str, n
     return stats, float(likelihood)
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def _expect(seen, start, transition, means, factors, logarithms, first, moves, weights, sums, products):
     """Forward and backward, each bar scaled to sum to one; the expected counts are added to the last five.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from numba import njit
 
+from pipelines.domain.compiled import kept
 from pipelines.domain.errors import BadInput
 from pipelines.domain.portable_math import exp, log, whiteners
 from pipelines.regimes.figures import Figures
@@ -98,7 +98,7 @@ class Filter:
         return after
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def _forward(before, known, transition, centre, limits, means, whiteners, constants, observation, after):
     """Prediction by the transitions, then Bayes' rule with the Gaussian densities; O(states² + states d²)."""
     states, dimensions = means.shape

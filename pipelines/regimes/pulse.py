@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
 from pipelines.domain.bars import TIME_DTYPE, Bar
+from pipelines.domain.compiled import kept
 from pipelines.domain.corporate_actions import adjustments
 from pipelines.domain.instruments import Kind
 from pipelines.domain.news import News
@@ -67,7 +67,7 @@ class Pulse:
     sentiment: float  #: their sum, 0 without any
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def pulse_step(state, high, low, close, volume, breakout_volume, out):
     """What one bar adds, shape (len(SUMS),); `state` moves on. Prices and volume adjusted; volume NaN where unknown."""
     s = state[0]
@@ -98,7 +98,7 @@ def pulse_step(state, high, low, close, volume, breakout_volume, out):
     s.count += 1
 
 
-@njit(error_model="numpy", cache=True)
+@kept(error_model="numpy")
 def _pulse_bars(state, prices, volumes, breakout_volume, out):
     for i in range(len(volumes)):
         pulse_step(state, prices[i, 0], prices[i, 1], prices[i, 2], volumes[i], breakout_volume, out[i])

@@ -77,7 +77,7 @@ def validated(raw: Raw, interval: Interval, params: ValidateParams, released: Re
     suite = raw_bars.suite(intraday=interval.intraday, chosen=chosen)
     sifted = sift(facts, suite, BARS, released, own=list(bars))
     sound, more = _without_wild(sifted.sound, raw.instruments, interval, chosen, released)
-    faulty = pd.concat([sifted.aside, *(one.aside for one in more)]).sort_index()
+    faulty = pd.concat([sifted.aside, *(one.aside for one in more)]).sort_index(kind="stable")
     _refuse_too_many(raw, faulty, params.max_quarantined)
     sound, cut, gap_findings = _without_nights(sound, raw.instruments, params, released)
 

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from pipelines.domain.compiled import FOLDER as COMPILED
 from pipelines.journal import journal_at
 from pipelines.journal.postgres import database_url, stop_embedded
 from pipelines.params import Params, load_params
@@ -139,12 +140,8 @@ def clone_as_it_stands(target: Path, overrides: dict) -> None:
         if source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / name)
-    for compiled in ROOT.glob(
-        "pipelines/**/__pycache__/*.nb[ic]"
-    ):  # compiling them again would take longer than the run
-        copied = target / compiled.relative_to(ROOT)
-        copied.parent.mkdir(exist_ok=True)
-        shutil.copy2(compiled, copied)
+    if (ROOT / COMPILED).exists():  # compiling it again would take longer than the run
+        shutil.copytree(ROOT / COMPILED, target / COMPILED)
     text = (target / "params.yaml").read_text(encoding="utf-8")
     (target / "params.yaml").write_text(with_overrides(text, overrides), encoding="utf-8")
     git(target, "add", "--all")

@@ -92,6 +92,32 @@ def test_the_training_has_the_arrows_that_dvc_draws(training):
     assert training["register"]["upstream"] == ["gates", "prepare"]
 
 
+def test_an_edit_that_is_not_committed_changes_no_task(training, tmp_path):
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
+    for name in ("dags", "dvc.yaml"):
+        subprocess.run(["cp", "-r", str(ROOT / name), str(checkout)], check=True)
+    text = (checkout / "dvc.yaml").read_text(encoding="utf-8")
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", *author, "commit", "--quiet", "--allow-empty", "-am", "as it stands"], cwd=checkout)
+    (checkout / "dvc.yaml").write_text(text.replace("  heads:\n", "  views:\n"), encoding="utf-8")
+
+    edited = json.loads(in_airflow(READ_FOLDER, tmp_path / "airflow", str(checkout / "dags")))
+
+    assert edited["errors"] == {}
+    upstream = {name: task["upstream"] for name, task in edited["dags"]["training"]["tasks"].items()}
+    assert upstream == {name: task["upstream"] for name, task in training.items()}
+
+
+def test_a_stage_that_the_runs_commit_has_not_ends_well(training, tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages:\n  other:\n    cmd: 'true'\n", encoding="utf-8")
+
+    done = subprocess.run(["bash", "-c", training["gates"]["bash_command"]], cwd=tmp_path, capture_output=True)
+
+    assert done.returncode == 0
+    assert b"has no stage gates" in done.stdout
+
+
 def test_each_stage_runs_alone_in_the_runs_workspace_one_at_a_time(training):
     for name, task in training.items():
         if task["task_type"] == "BashOperator":

@@ -127,7 +127,7 @@ def test_another_process_finds_the_compiled_step_and_compiles_nothing():
         "import numpy as np; from pipelines.features import state, step\n"
         "nothing = step.as_records(np.zeros((0, len(state.INPUTS))))\n"
         "step.step_bars(step.new_states(1), np.zeros(0, np.int64), nothing, step.StepRows(0))\n"
-        "stats = step._compiled_loop().stats\n"
+        "stats = step._run_bars.stats\n"
         "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))"
     )
 

@@ -1,6 +1,7 @@
 """A run's workspace: one commit, its own parameters, the checkout's cache, and at the end a commit to stand by."""
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -10,11 +11,12 @@ import pytest
 import yaml
 
 from pipelines.domain.bars import IST
+from pipelines.domain.compiled import FOLDER as COMPILED
 from pipelines.domain.errors import BadInput, BadParams, NotFound
 from pipelines.ingest.lake import Lake
 from pipelines.params import load_params
 from pipelines.paths import Paths
-from pipelines.promotion.workspace import RunWorkspace, with_overrides
+from pipelines.promotion.workspace import RECORD, RunWorkspace, with_overrides
 from tests.conftest import ROOT
 from tests.unit.ingest.lake_builders import a_piece, some_bars
 
@@ -46,6 +48,7 @@ def state(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("TRADESAGE_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # no identity and no settings of the person who runs the tests
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     return tmp_path / "state"
 
 
@@ -210,26 +213,157 @@ def test_a_folder_without_git_is_refused_in_one_line(tmp_path, state):
         RunWorkspace(tmp_path / "plain").create("run", {})
 
 
-def test_compiled_functions_of_the_same_source_are_taken_along(repo):
-    package = repo / "pipelines" / "features"
-    package.mkdir(parents=True)
-    for name in ("same", "edited"):
-        (package / f"{name}.py").write_text("a = 1\n", encoding="utf-8")
-    (repo / ".gitignore").write_text("__pycache__/\n.dvc/config.local\n", encoding="utf-8")
-    git(repo, "add", ".")
-    git(repo, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "sources")
-    (package / "edited.py").write_text("a = 2\n", encoding="utf-8")
-    (package / "__pycache__").mkdir()
-    for name in (
-        "same.run-1.py311.nbi",
-        "same.run-1.py311.1.nbc",
-        "edited.run-1.py311.nbi",
-        "edited.run-1.py311.1.nbc",
-    ):
-        (package / "__pycache__" / name).write_text(name, encoding="utf-8")
-        os.utime(package / "__pycache__" / name, (0, 0))
-
+def test_machine_code_is_kept_where_the_checkout_keeps_it(repo):
     path = RunWorkspace(repo).create("run", {})
 
-    carried = sorted(each.name for each in (path / "pipelines" / "features" / "__pycache__").iterdir())
-    assert carried == ["same.run-1.py311.1.nbc", "same.run-1.py311.nbi"]
+    (path / COMPILED / "kept.nbc").write_text("code", encoding="utf-8")
+    RunWorkspace(repo).remove("run")
+
+    assert (repo / COMPILED / "kept.nbc").read_text(encoding="utf-8") == "code"
+
+
+def killed_while_making(repo: Path, calls: int) -> int:
+    """Make the workspace `run` in a process that is killed after so many calls of git and DVC; its exit status."""
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pipelines.promotion import workspace\n"
+        "left, real = [int(sys.argv[2])], workspace._call\n"
+        "def call(*arguments):\n"
+        "    said = real(*arguments)\n"
+        "    left[0] -= 1\n"
+        "    if left[0] == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return said\n"
+        "workspace._call = call\n"
+        "workspace.RunWorkspace(Path(sys.argv[1])).create('run', {'policy.seed': 77})\n"
+    )
+    return subprocess.run([sys.executable, "-c", code, str(repo), str(calls)], check=False).returncode
+
+
+def test_a_maker_killed_at_any_call_leaves_nothing_that_is_taken(repo):
+    runs, calls = RunWorkspace(repo), 0
+
+    while True:
+        calls += 1
+        status = killed_while_making(repo, calls)
+        path = runs.prepare("run", {"policy.seed": 77})
+        assert load_params(path / "params.yaml").policy.seed == 77
+        assert git(repo, "worktree", "list").count("\n") == 1
+        runs.check(path, {"policy.seed": 77})
+        runs.remove("run")
+        if status == 0:
+            break
+
+    assert calls > 4
+
+
+def test_a_workspace_that_git_was_killed_over_is_made_anew(repo, state):
+    runs = RunWorkspace(repo)
+    path = runs.path("run")
+    git(repo, "worktree", "add", "--detach", str(path))
+    (repo / ".git" / "worktrees" / "run" / "locked").write_text("initializing", encoding="utf-8")
+    (repo / ".git" / "worktrees" / "run" / "index").unlink()
+    (path / "dvc.yaml").unlink()
+
+    made = runs.create("run", {"policy.seed": 77})
+
+    assert made == path
+    assert (path / "dvc.yaml").exists()
+    assert load_params(path / "params.yaml").policy.seed == 77
+
+
+def test_a_run_that_git_was_killed_over_and_lost_is_forgotten(repo, state):
+    runs = RunWorkspace(repo)
+    path = runs.path("lost")
+    git(repo, "worktree", "add", "--detach", str(path))
+    (repo / ".git" / "worktrees" / "lost" / "locked").write_text("initializing", encoding="utf-8")
+    shutil.rmtree(path)
+
+    runs.create("other", {})
+
+    assert "lost" not in git(repo, "worktree", "list")
+
+
+def test_a_run_begun_again_keeps_what_it_has_computed(repo):
+    runs = RunWorkspace(repo)
+    path = runs.prepare("run", {"policy.seed": 77})
+    dvc(path, "repro", "--quiet", "first")
+
+    again = runs.prepare("run", {"policy": {"seed": 77}})
+
+    assert (again / "data" / "first" / "days").exists()
+
+
+def test_a_run_begun_again_with_other_overrides_is_made_anew(repo):
+    runs = RunWorkspace(repo)
+    runs.prepare("run", {"policy.seed": 77})
+
+    again = runs.prepare("run", {"policy.seed": 78})
+
+    assert load_params(again / "params.yaml").policy.seed == 78
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "told"),
+    [
+        ("params.yaml", "seed: 77", "seed: 23", r"policy.seed is 23, asked was 77"),
+        ("params.yaml", "slippage_bps: 2.0", "slippage_bps: 0.0", r"evaluation.slippage_bps is 0.0, asked was 2.0"),
+        ("params.yaml", "min_trades: 100", "", r"gates.min_trades is 'missing', asked was 100"),
+        ("dvc.yaml", "mkdir -p data/second &&", "mkdir -p data/second;", r"dvc.yaml is not the commit's"),
+    ],
+)
+def test_a_run_that_is_not_what_was_asked_is_not_finished(repo, name, before, after, told):
+    runs = RunWorkspace(repo)
+    path = runs.create("run", {"policy.seed": 77})
+    dvc(path, "repro", "--quiet")
+    text = (path / name).read_text(encoding="utf-8")
+    assert before in text
+    (path / name).write_text(text.replace(before, after), encoding="utf-8")
+
+    with pytest.raises(BadInput, match=told):
+        runs.finish(path, "Train run")
+
+    assert git(repo, "branch", "--list", "runs/*") == ""
+
+
+def test_a_run_is_held_against_overrides_as_they_were_asked(repo):
+    runs = RunWorkspace(repo)
+    path = runs.create("run", {"policy.seed": 77})
+
+    runs.check(path, {"policy": {"seed": 77}})
+    with pytest.raises(BadInput, match=r"policy.seed is 77, asked was 23"):
+        runs.check(path, {})
+
+
+def test_a_workspace_without_its_record_is_not_finished(repo):
+    runs = RunWorkspace(repo)
+    path = runs.create("run", {})
+    dvc(path, "repro", "--quiet")
+    (path / RECORD).unlink()
+
+    with pytest.raises(BadInput, match="was not made whole"):
+        runs.finish(path, "Train run")
+
+
+def test_a_run_keeps_the_stages_of_its_commit_when_others_are_committed(repo):
+    runs = RunWorkspace(repo)
+    path = runs.create("run", {})
+    (repo / "dvc.yaml").write_text(STAGES.replace("second", "third"), encoding="utf-8")
+    git(repo, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-am", "other stages")
+
+    again = runs.prepare("run", {})
+    runs.complete(again, dict(os.environ))
+    runs.finish(again, "Train run")
+
+    assert (path / "data" / "second" / "days").exists()
+    assert not (path / "data" / "third").exists()
+
+
+def test_a_stage_that_fails_at_the_end_is_told_with_its_last_words(repo):
+    runs = RunWorkspace(repo)
+    (repo / "dvc.yaml").write_text(STAGES.replace("cat data/first/days", "cat data/nowhere"), encoding="utf-8")
+    git(repo, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-am", "a stage that fails")
+    path = runs.create("run", {})
+
+    with pytest.raises(BadInput, match="data/nowhere"):
+        runs.complete(path, dict(os.environ))

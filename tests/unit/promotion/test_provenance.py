@@ -195,6 +195,19 @@ def test_a_lock_without_the_result_of_a_stage_is_refused(run):
     assert told.startswith("gates: ")
 
 
+@pytest.mark.parametrize("name", ["data/06_policy/bundle/manifest.json", "reports/evaluation.json"])
+def test_what_changes_after_it_was_proved_is_seen(run, name):
+    paths = Paths(run)
+    provenance = provenance_of(paths)
+    provenance.prove_again(paths.bundle, paths.reports / "evaluation.json")
+
+    (run / name).unlink()
+    (run / name).write_text("{}", encoding="utf-8")
+
+    with pytest.raises(NotOfThisRun, match="changed while it was registered"):
+        provenance.prove_again(paths.bundle, paths.reports / "evaluation.json")
+
+
 def test_outside_dvc_nothing_is_proved_and_no_commit_is_told(run, tmp_path):
     (run / "dvc.lock").unlink()
 

@@ -7,7 +7,7 @@ those it was written with. Hashes are computed anew, DVC's memory of sizes and t
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,7 @@ from pipelines.domain.errors import TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
 
-#: What is in here is data and not in a commit: what a stage read of it is among the outputs, which are compared
-DATA = "data/"
+DATA = "data/"  #: no commit holds what is in it
 AGAIN = "run `dvc repro`, commit params.yaml and dvc.lock, and register again"
 
 
@@ -32,11 +31,18 @@ class Provenance:
 
     params: Params
     commit: str | None  #: makes this very run; None outside git, or where it does not hold params.yaml and dvc.lock
-    locked: tuple[Path, ...] | None  #: outputs whose content is proved; None without dvc.lock
+    locked: Mapping[Path, str] | None  #: outputs whose content is proved, with their hashes; None without dvc.lock
 
     def proves(self, path: Path) -> bool:
         """Whether a file or folder is what the stages wrote; without `dvc.lock` that is taken on trust."""
-        return self.locked is None or any(path == out or out in path.parents for out in self.locked)
+        return self.locked is None or _is_made(path, list(self.locked))
+
+    def prove_again(self, *paths: Path) -> None:
+        """Raises NotOfThisRun if one of these changed since, as by a run that goes on meanwhile."""
+        hashes = _Hashes()
+        for out, locked in (self.locked or {}).items():
+            if any(_is_made(path, [out]) for path in paths) and hashes.of(out) != locked:
+                raise NotOfThisRun(f"{out} changed while it was registered; let the run end, and register again")
 
 
 def provenance_of(paths: Paths) -> Provenance:
@@ -62,8 +68,11 @@ def provenance_of(paths: Paths) -> Provenance:
         for stage in stages:
             _compare_outs(paths.root, stage, where, hashes)
         for stage in stages:
-            _compare_inputs(paths.root, stage, outs, where, hashes, committed=commit is not None)
-    locked = Provenance(params, commit, tuple(outs))
+            _compare_made(paths.root, stage, outs, where, hashes)
+            if commit is not None:
+                _compare_sources(paths.root, stage, outs, where, data=str(params.ingest.folder))
+        known = {paths.root / out.def_path: str(out.hash_info.value) for stage in stages for out in stage.outs}
+    locked = Provenance(params, commit, known)
     for path in (paths.bundle, paths.reports / "evaluation.json", paths.verdicts, paths.snapshot):
         if not locked.proves(path):
             raise NotOfThisRun(f"{path} is no output of a stage in {where}; {AGAIN}")
@@ -74,6 +83,11 @@ def commit_of(root: Path) -> str | None:
     """The git commit of a workspace; None outside git."""
     found = _git(root, "rev-parse", "--verify", "HEAD^{commit}")
     return found.decode().strip() if found is not None else None
+
+
+def holds_commit(root: Path, commit: str) -> bool:
+    """Whether a commit is in the repository of a workspace."""
+    return _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is not None
 
 
 def _as_committed(root: Path, commit: str, name: str) -> bool:
@@ -130,20 +144,23 @@ def _compare_outs(root: Path, stage: Any, where: str, hashes: "_Hashes") -> None
             _compare(stage.name, out.def_path, hashes.of(path), out.hash_info.value, where)
 
 
-def _compare_inputs(
-    root: Path, stage: Any, outs: list[Path], where: str, hashes: "_Hashes", *, committed: bool
-) -> None:
-    """What a stage read: of other stages what they left, of the sources what the commit holds."""
+def _compare_made(root: Path, stage: Any, outs: list[Path], where: str, hashes: "_Hashes") -> None:
+    """What a stage read of other stages against what they left."""
     for dependency in stage.deps:
-        if _is_params(dependency):
+        path = root / dependency.def_path
+        if not _is_params(dependency) and _is_made(path, outs) and path.exists():
+            found, locked = hashes.of(path), dependency.hash_info.value
+            _compare(stage.name, f"its input {dependency.def_path}", found, locked, where)
+
+
+def _compare_sources(root: Path, stage: Any, outs: list[Path], where: str, data: str) -> None:
+    """What a stage read of the sources against what the commit holds."""
+    for dependency in stage.deps:
+        name = dependency.def_path
+        if _is_params(dependency) or _is_made(root / name, outs) or _is_data(name, data):
             continue
-        locked, path = dependency.hash_info.value, root / dependency.def_path
-        if any(path == out or out in path.parents for out in outs):
-            if path.exists():
-                _compare(stage.name, f"its input {dependency.def_path}", hashes.of(path), locked, where)
-        elif committed and not _is_data(dependency.def_path):
-            found = dependency.get_hash().value if dependency.exists else None
-            _compare(stage.name, f"its source {dependency.def_path} as committed", found, locked, where)
+        found = dependency.get_hash().value if dependency.exists else None
+        _compare(stage.name, f"its source {name} as committed", found, dependency.hash_info.value, where)
 
 
 def _is_params(dependency: Any) -> bool:
@@ -152,8 +169,13 @@ def _is_params(dependency: Any) -> bool:
     return isinstance(dependency, ParamsDependency)
 
 
-def _is_data(path: str) -> bool:
-    return path.startswith(DATA) or Path(path).is_absolute() or path.startswith("..")
+def _is_made(path: Path, outs: list[Path]) -> bool:
+    return any(path == out or out in path.parents for out in outs)
+
+
+def _is_data(path: str, folder: str) -> bool:
+    """Whether a dependency is data: what `ingest` read of it is among the outputs, which are compared."""
+    return path == folder or path.startswith(DATA) or Path(path).is_absolute() or path.startswith("..")
 
 
 def _outs(root: Path, stage: Any) -> list[Path]:

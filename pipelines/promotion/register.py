@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.domain.bars import IST
+from pipelines.domain.origin import Origin, origin_of
 from pipelines.domain.verdicts import Verdict
 from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.promotion.ladder import PolicyEvents, Stage, may_enter, show, verdicts_from
-from pipelines.promotion.origin import Origin, origin_of
-from pipelines.promotion.provenance import NotOfThisRun, Provenance, provenance_of
+from pipelines.promotion.provenance import NotOfThisRun, Provenance, holds_commit, provenance_of
 from pipelines.promotion.registration import CONTENT, REGISTRATION, Registration, registrations
 from pipelines.promotion.registry import BundleChanged, Registry, content_hash, default_registry, fetch, restore
 from pipelines.stages import STAGES
@@ -71,13 +71,14 @@ def register_run(
     journal = journal or _journal()
     with journal.exclusive(f"registration in {registry.model}"):
         content = content_hash(paths.bundle)
+        finished.provenance.prove_again(paths.bundle, paths.reports / "evaluation.json", paths.verdicts)
         fingerprint = fingerprint_of(content, finished)
         known = _registered_before(journal, registry.model, fingerprint)
         if known is None:
             registration = _register(registry, finished, content, fingerprint, run, actor)
         else:
             _make_whole(known, paths.bundle)
-            registration = _with_more_known(known, finished.provenance.commit, run)
+            registration = _with_more_known(known, finished, run)
         if registration != known:
             _record(journal, registry.model, registration)
     show(registry, journal)
@@ -86,9 +87,11 @@ def register_run(
 
 def read_finished(paths: Paths) -> Finished:
     """What a workspace holds, after it was proved to be one run's."""
+    for path in (paths.reports / "evaluation.json", paths.verdicts, paths.bundle / "manifest.json"):
+        read_json(path)  # a stage that has not run is told by its file
+    provenance = provenance_of(paths)
     evaluation, verdicts = read_json(paths.reports / "evaluation.json"), verdicts_from(read_json(paths.verdicts))
     manifest = read_json(paths.bundle / "manifest.json")
-    provenance = provenance_of(paths)
     judged, policy = evaluation.get("policy_version"), manifest.get("version")
     if judged is not None and judged != policy:
         raise NotOfThisRun(
@@ -175,11 +178,17 @@ def _make_whole(known: Registration, bundle: Path) -> None:
             restore(known.artifact, bundle)
 
 
-def _with_more_known(known: Registration, commit: str | None, run: str | None) -> Registration:
-    """The same registration with what was not known before: a commit that makes it, a training run that made it."""
-    if run is not None and known.run is None and commit is not None:
+def _with_more_known(known: Registration, finished: Finished, run: str | None) -> Registration:
+    """The same registration with what was not known before: a commit that makes it, a training run that made it.
+
+    A commit that is no longer in the repository is replaced by one that is.
+    """
+    commit, root = finished.provenance.commit, finished.paths.root
+    if commit is None:
+        return known
+    if run is not None and known.run is None:
         return replace(known, run=run, commit=commit)
-    return replace(known, commit=commit) if known.commit is None and commit is not None else known
+    return known if known.commit and holds_commit(root, known.commit) else replace(known, commit=commit)
 
 
 def _record(journal: PolicyEvents, model: str, registration: Registration) -> None:

@@ -88,6 +88,27 @@ def test_a_lock_with_other_parameters_than_its_commit_is_refused(run):
     assert refused(run).startswith("gates: the parameters gates (modified) are not those of the dvc.lock of commit ")
 
 
+def test_a_source_that_the_commit_lacks_is_refused(run):
+    git(run, "rm", "--quiet", "-r", "--cached", "sources")
+    git(run, "commit", "--quiet", "-m", "Without the sources")
+
+    assert refused(run).startswith("policy: its source sources as committed is not what")
+
+
+def test_bars_in_a_folder_of_ones_own_need_not_be_committed(run):
+    (run / "bars").mkdir()
+    (run / "bars" / "SBIN.csv").write_text("day,close\n", encoding="utf-8")
+    (run / ".git" / "info" / "exclude").write_text("bars/\n", encoding="utf-8")
+    text = (run / "dvc.yaml").read_text(encoding="utf-8").replace("data/inbox", "bars")
+    (run / "dvc.yaml").write_text(text, encoding="utf-8")
+    change_params(run, ingest__folder="bars", ingest__source="files")
+    repro(run)
+
+    made = commit(run)
+
+    assert provenance_of(Paths(run)).commit == made
+
+
 def test_a_lock_of_another_command_is_refused(run):
     text = (run / "dvc.yaml").read_text(encoding="utf-8")
     (run / "dvc.yaml").write_text(text.replace("python make.py gates", "python make.py gates --soft"), encoding="utf-8")
@@ -172,6 +193,19 @@ def test_a_lock_without_the_result_of_a_stage_is_refused(run):
     told = refused(run)
 
     assert told.startswith("gates: ")
+
+
+@pytest.mark.parametrize("name", ["data/06_policy/bundle/manifest.json", "reports/evaluation.json"])
+def test_what_changes_after_it_was_proved_is_seen(run, name):
+    paths = Paths(run)
+    provenance = provenance_of(paths)
+    provenance.prove_again(paths.bundle, paths.reports / "evaluation.json")
+
+    (run / name).unlink()
+    (run / name).write_text("{}", encoding="utf-8")
+
+    with pytest.raises(NotOfThisRun, match="changed while it was registered"):
+        provenance.prove_again(paths.bundle, paths.reports / "evaluation.json")
 
 
 def test_outside_dvc_nothing_is_proved_and_no_commit_is_told(run, tmp_path):

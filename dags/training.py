@@ -62,6 +62,11 @@ def _paths(stage: dict, kind: str) -> list[PurePosixPath]:
     return [PurePosixPath(next(iter(each)) if isinstance(each, dict) else each) for each in stage.get(kind, [])]
 
 
+def workspace_name(run_id: str | None) -> str:
+    """The workspace of a run: each task finds it by the run itself, since an operator can write what tasks hand on."""
+    return "training-" + re.sub(r"[^A-Za-z0-9]+", "-", run_id or "")[:70].strip("-")
+
+
 def _touch(one: PurePosixPath, other: PurePosixPath) -> bool:
     return one.is_relative_to(other) or other.is_relative_to(one)
 
@@ -90,7 +95,7 @@ def training():
         from pipelines.promotion.workspace import RunWorkspace
 
         runs = RunWorkspace(REPO)
-        name = "training-" + re.sub(r"[^A-Za-z0-9]+", "-", run_id or "")[:70].strip("-")
+        name = workspace_name(run_id)
         try:
             for note in runs.notes():
                 print(note)
@@ -107,14 +112,15 @@ def training():
         outlets=[Asset(CANDIDATE)],
         doc_md="Commits the run, registers its policy as a candidate and tells the promotion.",
     )
-    def register(workspace: str, *, run_id: str | None = None, outlet_events=None) -> dict:
+    def register(run_id: str | None = None, *, outlet_events=None) -> dict:
         from pipelines.params import load_params
         from pipelines.paths import Paths
         from pipelines.promotion.register import register_run
         from pipelines.promotion.workspace import RunWorkspace
 
-        paths = Paths(Path(workspace))
-        commit = RunWorkspace(REPO).finish(paths.root, f"Train {paths.root.name}")
+        runs = RunWorkspace(REPO)
+        paths = Paths(runs.path(workspace_name(run_id)))
+        commit = runs.finish(paths.root, f"Train {paths.root.name}")
         version = register_run(
             paths, load_params(paths.root / "params.yaml"), run=f"training/{run_id}", actor="airflow"
         )
@@ -138,7 +144,7 @@ def training():
         )
         for name, stage in stages.items()
     }
-    registered = register(workspace)
+    workspace >> (registered := register())
     for name, before in arrows(stages).items():
         (([tasks[other] for other in sorted(before)]) or [workspace]) >> tasks[name]
     [each for name, each in tasks.items() if not each.downstream_task_ids] >> registered

@@ -19,6 +19,7 @@ from typing import NoReturn
 from pipelines.domain.errors import ServiceUnavailable, TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths, state_folder
+from serving.policy_reason import NONE_YET, policy_trouble
 from serving.process import (
     LOOPBACK,
     Process,
@@ -176,7 +177,7 @@ def _missing_session(paths: Paths) -> str | None:
 
 def _missing_servers(exchange: str, policy: str) -> str | None:
     if not answers(f"{policy}/readyz"):
-        return f"a policy: {policy} serves none yet; register one and promote it to the alias it loads"
+        return f"a policy at {policy}: {policy_trouble(policy) or NONE_YET}"
     if not answers(f"{exchange}/paper/status"):
         return f"an exchange: {exchange} does not answer yet"
     return None
@@ -377,10 +378,11 @@ def _state(process: Process) -> str:
     if process.port is None:
         return "started"
     if process.healthy():
-        return "answers"
+        trouble = policy_trouble(process.url) if process.name == "policy" else None
+        return f"answers, but {trouble}" if trouble else "answers"
     reason = process.missing() if process.missing else None
     if process.name == "policy" and accepts(process.port):
-        reason = "a policy on its alias: register one and promote it"
+        reason = f"a policy on its alias: {policy_trouble(process.url) or NONE_YET}"
     return f"waits for {reason}" if reason else "does not answer"
 
 

@@ -256,8 +256,8 @@ def fetch(artifact: str, content: str, into: Path) -> Path:
         found = content_hash(bundle)
         if found != content:
             raise BundleChanged(
-                f"the files in {artifact} were changed after registration (hash {found[:12]}, registered "
-                f"{content[:12]}); {RESTORE}"
+                f"its files were changed after registration (hash {found[:12]}, registered {content[:12]}); "
+                f"{RESTORE}; they lie in {artifact}"
             )
         with fresh_folder(into) as target:
             shutil.copytree(bundle, target, dirs_exist_ok=True)
@@ -282,7 +282,9 @@ def _download(artifact: str, folder: Path) -> Path:
     try:
         return Path(get_artifact_repository(artifact).download_artifacts(BUNDLE, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
-        raise BundleChanged(f"the files in {artifact} are no longer there ({_first_line(error)}); {RESTORE}") from error
+        raise BundleChanged(
+            f"its files are no longer there; {RESTORE}; they lay in {artifact} ({_first_line(error)})"
+        ) from error
 
 
 def _quiet() -> None:

@@ -5,6 +5,7 @@ import signal
 import sys
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,7 @@ def _run(given: argparse.Namespace) -> None:
     from serving.executor.health import HealthServer, Metrics, OrderTimes
     from serving.executor.marketplace import refuse_money
     from serving.executor.policy_client import PolicyClient
+    from serving.executor.signed_policy import refuse_unsigned
     from serving.executor.vitals import Vitals
     from serving.executor.whereabouts import note_whereabouts
 
@@ -86,6 +88,7 @@ def _run(given: argparse.Namespace) -> None:
         spool = state_folder() / "spool"
         journal = SpooledJournal(journal_at(database_url("journal")), spool)
         stack.callback(journal.close)
+        refuse_unsigned(root, served, partial(journal.policy_events, params.promotion.model))
         pacer, reads = (None, None) if paper is not None and paper.lockstep else _pacers(params)
         keys = keys_for(root)
         kite = client(keys.api_key, root, reads)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -35,6 +36,7 @@ from serving.executor.live_features import LiveFeatures, fetch_history, known_ou
 from serving.executor.marketplace import MarketPlace, refuse_money
 from serving.executor.policy_client import PolicyClient, Served
 from serving.executor.session import Session, Terms
+from serving.executor.signed_policy import refuse_unsigned
 from serving.executor.summary import session_summary, write_summary
 from serving.executor.trading_state import halt_file
 from serving.executor.vitals import Vitals
@@ -112,6 +114,7 @@ class Daemon:
     def _trade(self) -> None:
         served = self.policy.describe()
         refuse_money(self.place.root, served, self.params.executor.live)
+        refuse_unsigned(self.place.root, served, partial(self.journal.policy_events, self.params.promotion.model))
         self._done = None
         self._check_interval(served)
         instruments = self._patiently(lambda: self._as_listed(read_instruments(self.paths)))

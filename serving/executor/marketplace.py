@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadParams, NotAllowed
 from pipelines.domain.market_calendar import Session, is_known, session_on
+from pipelines.promotion.registration import REAL_SOURCES
 from serving.executor.kite_client import KITE
 from serving.executor.paper import PaperMarket
 from serving.executor.policy_client import Served
@@ -188,7 +189,7 @@ def why_not_live(root: str, served: Served, allowed: bool) -> str | None:
             f"policy {served.policy_version} stands at {served.stage or 'no stage'}; money needs "
             f"{' or '.join(WITH_MONEY)}: promote it, and serve that alias (serving.alias)"
         )
-    if served.source != "files":
+    if served.source not in REAL_SOURCES:
         return (
             f"policy {served.policy_version} was made on {served.source or 'an unknown'} market data; "
             "only one that was trained and judged on real bars may trade with money"

@@ -26,7 +26,7 @@ class Served:
     product: Product
     hold_bars: int
     stage: str = ""  #: of the ladder, that the service loads; "" if it does not say
-    source: str = ""  #: of the bars it was made on: simulated | files; "" if it is not known
+    source: str = ""  #: of the bars it was made on: simulated | files | lake; "" if it is not known
 
 
 @dataclass(frozen=True, slots=True)

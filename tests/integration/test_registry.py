@@ -99,7 +99,7 @@ def test_files_that_are_gone_are_told_as_that(registry, tmp_path):
     stored = register(registry, a_bundle(tmp_path / "bundle", "to be gone"))
     shutil.rmtree(files_of(stored))
 
-    with pytest.raises(BundleChanged, match="no longer there"):
+    with pytest.raises(BundleChanged, match="its files are no longer there"):
         fetch(stored.artifact, stored.content, tmp_path / "served")
 
 

@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from pipelines.credentials import credential
 from pipelines.domain.bars import IST, Interval
@@ -23,10 +24,10 @@ from pipelines.heads import heads_from
 from pipelines.journal import journal_at
 from pipelines.journal.journal import Journal
 from pipelines.journal.postgres import database_url
-from pipelines.policy.bundle import Bundle
+from pipelines.policy.bundle import Bundle, Thresholds
 from pipelines.policy.decide import decide
 from pipelines.policy.fit import fit_policy
-from pipelines.promotion.ladder import Promotion, Stage, promote
+from pipelines.promotion.ladder import Promotion, Refusal, Stage, promote
 from pipelines.promotion.registration import registration_of
 from pipelines.promotion.registry import Registry, artifact_folder
 from serving.process import free_port
@@ -300,3 +301,51 @@ def test_one_row_at_a_time_is_answered_within_the_deadline(serving):
     print(f"decide over HTTP: p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms")
 
     assert p99 < PARAMS.serving.deadline_ms / 1000  # what the executor waits; `make bench` holds the limit on speed
+
+
+def test_a_foreign_client_of_mlflow_changes_nothing_that_is_served(serving, tmp_path):
+    (first, bundle), (second, other) = serving.bundles.items()
+    serving.serve(first)
+    client = MlflowClient(serving.registry._uri, serving.registry._uri)
+
+    def still_served(*_: object) -> tuple[str, str, int]:
+        time.sleep(0.6)  # several looks of the watch
+        said = serving.post("/describe", {}).json()
+        return said["registry_version"], said["source"], serving.decide(some_rows(bundle, 1)).status_code
+
+    theirs = bundle_with(tmp_path / "theirs", replace(bundle.thresholds, min_probability=0.0), bundle)
+    forged = serving.registry.register(theirs, params={}, metrics={}, tags={"source": "files", "reached": "paper"})
+    client.set_model_version_tag(MODEL, first, "source", "files")
+    seen = [
+        still_served(client.set_registered_model_alias(MODEL, ALIAS, forged.version)),
+        still_served(client.set_registered_model_alias(MODEL, ALIAS, second)),
+        still_served(client.delete_registered_model_alias(MODEL, ALIAS)),
+        still_served(client.delete_experiment(client.get_experiment_by_name(MODEL).experiment_id)),
+        still_served(client.delete_registered_model(MODEL)),
+    ]
+    refused = promote(serving.registry, serving.journal, forged.version, Stage(ALIAS), "engineer", "it is good")
+    serving.serve(second)  # a move on the ladder needs no table of MLflow's
+
+    assert seen == [(first, "lake", 200)] * 5
+    assert isinstance(refused, Refusal)
+    assert serving.decide(some_rows(bundle, 1)).json()["policy_version"] == other.version
+
+
+def test_a_new_policy_is_served_after_mlflows_tables_were_lost(serving, tmp_path):
+    bundle = next(iter(serving.bundles.values()))
+    client = MlflowClient(serving.registry._uri, serving.registry._uri)
+    if client.search_registered_models(f"name='{MODEL}'"):
+        client.delete_registered_model(MODEL)
+    new = replace(bundle, thresholds=replace(bundle.thresholds, min_probability=0.52))
+
+    version = registered(serving.registry, new, tmp_path)
+    promoted(serving.registry, version)
+    until(lambda: serving.post("/describe", {}).json()["policy_version"] == new.version)
+
+    assert version == "1"  # a number that another policy had before
+    assert serving.registry.version_at(ALIAS) == version
+
+
+def bundle_with(folder: Path, thresholds: Thresholds, like: Bundle) -> Path:
+    replace(like, thresholds=thresholds).save(folder)
+    return folder

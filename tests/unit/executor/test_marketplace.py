@@ -8,9 +8,13 @@ import pytest
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.errors import BadParams, NotAllowed
 from pipelines.domain.orders import Product
+from pipelines.journal.memory import MemoryJournal
+from pipelines.promotion.ladder import Stage, promote
 from serving.executor.kite_client import KITE
 from serving.executor.marketplace import KitePlace, refuse_money, why_not_live
 from serving.executor.policy_client import Served
+from serving.executor.signed_policy import refuse_unsigned, why_unsigned
+from tests.unit.promotion.builders import AT, MODEL, Aliases, registered
 
 SERVED = Served("p1", "hash", Interval.MIN_5, {}, Product.MIS, 24, stage="champion", source="files")
 
@@ -96,6 +100,38 @@ def test_money_is_traded_only_with_the_switch_a_stage_and_a_real_market():
         assert reason is not None
         assert told in reason
         assert "\n" not in reason
+
+
+@pytest.mark.parametrize("source", ["files", "lake"])
+def test_a_policy_made_on_any_real_bars_may_trade_with_money(source):
+    assert why_not_live(KITE, replace(SERVED, source=source), True) is None
+
+
+@pytest.mark.parametrize("source", ["satellite", "Files", "real"])
+def test_a_source_that_is_not_known_to_be_real_is_refused_money(source):
+    assert why_not_live(KITE, replace(SERVED, source=source), True) is not None
+
+
+def test_money_is_traded_only_by_what_the_journal_recorded_at_the_stage():
+    journal = MemoryJournal()
+    real = registered(journal, "1", source="lake", policy_version="p1")
+    registered(journal, "2", source="simulated", policy_version="p2")
+    for stage in (Stage.PAPER, Stage.CANARY, Stage.CHAMPION):
+        promote(Aliases(), journal, "1", stage, "asha", "good", approved_by="asha", at=AT)
+    for stage in (Stage.PAPER, Stage.CANARY):
+        promote(Aliases(), journal, "2", stage, "asha", "good", approved_by="asha", at=AT)
+    events = journal.policy_events(MODEL)
+
+    assert real.is_real
+    assert why_unsigned(SERVED, events) is None
+    for served, told in (
+        (replace(SERVED, policy_version="p9"), "has not recorded that policy p9 stands at champion"),
+        (replace(SERVED, stage="canary"), "has not recorded that policy p1 stands at canary"),
+        (replace(SERVED, policy_version="p2", stage="canary"), "a simulated market with a planted momentum edge"),
+    ):
+        with pytest.raises(NotAllowed, match=told):
+            refuse_unsigned(KITE, served, lambda: events)
+    refuse_unsigned("http://127.0.0.1:7070", replace(SERVED, policy_version="p9"), lambda: events)
 
 
 def test_a_paper_exchange_takes_any_policy_and_kite_refuses_in_one_line():

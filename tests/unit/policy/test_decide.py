@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -241,6 +242,42 @@ def test_a_folder_that_is_no_policy_is_refused(tmp_path, bundle):
     (tmp_path / "bundle" / "consensus.json").write_text("{")
     with pytest.raises(BadInput, match="not JSON"):
         Bundle.load(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("manifest.json", ("thresholds",)),
+        ("manifest.json", ("barriers", "stop_atr")),
+        ("manifest.json", ("version",)),
+        ("manifest.json", ("trade_model", "calibration")),
+        ("consensus.json", ("weights",)),
+        ("consensus.json", ("weights", "overall")),
+        ("catalogue.json", ("hash",)),
+    ],
+)
+def test_a_policy_without_a_key_is_refused_in_one_line_that_names_it(tmp_path, bundle, name, keys):
+    bundle.save(tmp_path)
+    content = json.loads((tmp_path / name).read_text())
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    del place[keys[-1]]
+    (tmp_path / name).write_text(json.dumps(content))
+
+    with pytest.raises(BadInput, match=rf"{keys[-1]}.*fetch or train the policy again") as error:
+        Bundle.load(tmp_path)
+
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", '{"format": 2}', '{"format": 2, "interval": []}'])
+def test_a_manifest_of_another_shape_is_refused_in_one_line(tmp_path, bundle, content):
+    bundle.save(tmp_path)
+    (tmp_path / "manifest.json").write_text(content)
+
+    with pytest.raises(BadInput):
+        Bundle.load(tmp_path)
 
 
 def test_too_little_history_is_refused():

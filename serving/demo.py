@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from pipelines.domain.errors import BadInput, BooksDiffer, ServiceUnavailable, TradeSageError
+from pipelines.domain.origin import origin_of
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
 from pipelines.stages import STAGES
@@ -62,7 +63,7 @@ def run_demo(root: Path, data: Path | None) -> int:
             pass
         advance("report")
         summary = summary_of(paths, params, told, time.monotonic() - started)
-        _write_reports(root, paths, summary)
+        _write_reports(root, paths, summary, told)
     _print(console, summary, told, root)
     return _judge(console, summary)
 
@@ -191,7 +192,7 @@ def summary_of(paths: Paths, params: Params, told: Told, seconds: float) -> dict
     counted = ("decisions", "intents", "orders", "fills", "outcomes", "open_positions", "cash_exchange", "cash_journal")
     measured = ("sharpe", "sharpe_ci", "max_drawdown", "win_rate", "profit_factor", "trades", "charges_inr")
     return {
-        "source": source_in_words(params),
+        "source": origin_of(snapshot).bars,
         "interval": snapshot["interval"],
         "as_of": snapshot["as_of"],
         "instruments": len(read_table(paths.instruments)),
@@ -201,6 +202,7 @@ def summary_of(paths: Paths, params: Params, told: Told, seconds: float) -> dict
         "policy_version": told.policy_version,
         "registry_version": told.version,
         "stage": told.stage,
+        "kept_from_canary_by": list(told.refused),
         "gates": [{"name": v["gate"], **{key: v[key] for key in ("passed", "measured", "limit")}} for v in verdicts],
         "evaluation": {key: evaluation[key] for key in measured},
         "session": {key: session[key] for key in counted},
@@ -208,25 +210,16 @@ def summary_of(paths: Paths, params: Params, told: Told, seconds: float) -> dict
     }
 
 
-def source_in_words(params: Params) -> str:
-    """Where the bars came from; a planted edge is always called so."""
-    if params.ingest.source == "files":
-        return f"files: {params.ingest.folder}"
-    if params.ingest.source == "lake":
-        return f"lake, as of {params.ingest.as_of or 'now'}"
-    edge = params.ingest.simulated.edge
-    if edge == "none":
-        return "simulated market without an edge"
-    return f"simulated market with a planted {edge} edge of strength {params.ingest.simulated.edge_strength:g}"
-
-
-def _write_reports(root: Path, paths: Paths, summary: dict) -> None:
+def _write_reports(root: Path, paths: Paths, summary: dict, told: Told) -> None:
     """`reports/demo.json` and `demo.html`, always in the checkout, wherever the run's workspace lies."""
     from pipelines.evaluation.report import evaluation_report
 
     session = read_json(paths.reports / "session.json")
     accuracy = regime_figures(paths)
-    evaluation_report(paths, root / "reports" / "demo.html", session=session, regime_accuracy=accuracy)
+    standing = standing_in_words(told)
+    evaluation_report(
+        paths, root / "reports" / "demo.html", session=session, regime_accuracy=accuracy, standing=standing
+    )
     write_json(summary, root / "reports" / "demo.json")
 
 
@@ -262,7 +255,7 @@ def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
     console.print()
     console.print(_facts(summary))
     console.print(_gates(summary["gates"]))
-    console.print(standing_in_words(told), highlight=False)
+    console.print(standing_in_words(told), style="yellow" if told.refused else None, highlight=False)
     if session["decisions"] and not session["fills"]:
         console.print("The policy found nothing worth its charges on the day that was played.")
     if evaluation["trades"] == 0:
@@ -274,7 +267,7 @@ def standing_in_words(told: Told) -> str:
     """What keeps the policy from canary and from money, by the same judgement as the promotion's."""
     if told.refused:
         return (
-            f"[yellow]Not for real money:[/] policy {told.policy_version} is kept from canary and champion by "
+            f"Not for real money: policy {told.policy_version} is kept from canary and champion by "
             f"{', '.join(told.refused)}. It may trade on paper only. That is what gates are for."
         )
     market = "" if told.real else " Made on a simulated market, it may never trade with money."

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipelines.domain.origin import origin_of
 from pipelines.evaluation import charts, importance_part
 from pipelines.evaluation.data_part import data_note, data_part, way_to
 from pipelines.evaluation.session_part import session_part
@@ -50,6 +51,7 @@ def evaluation_report(
     *,
     with_gates: bool = True,
     regime_accuracy: Mapping[str, Any] | None = None,
+    standing: str = "",
 ) -> None:
     """Write the report of a finished workspace.
 
@@ -66,6 +68,8 @@ def evaluation_report(
         False while the gates have not judged this evaluation yet.
     regime_accuracy : mapping, optional
         Of a simulated market, whose truth only the demo may look at: as `pipelines.regimes.accuracy` measures it.
+    standing : str
+        What keeps the policy from the next stage, by what was registered: the gates alone do not tell.
     """
     figures = read_json(paths.reports / "evaluation.json")
     summary = read_json(paths.evaluation / "summary.json")
@@ -82,7 +86,7 @@ def evaluation_report(
             "After charges, slippage and stops.",
             charts.as_html(charts.equity_chart(equity), "equity"),
         ),
-        _gates(verdicts),
+        _gates(verdicts, standing),
         _session(session),
         _pair(
             _section("Returns by month", "", charts.as_html(charts.monthly_chart(equity, opening), "months")),
@@ -139,15 +143,7 @@ def _header(figures: Mapping[str, Any], snapshot: Mapping[str, Any]) -> str:
 
 def headline(snapshot: Mapping[str, Any]) -> str:
     """Where the data came from, in words that cannot be mistaken for a real result where it is simulated."""
-    if snapshot.get("source") == "simulated":
-        simulated = snapshot.get("simulated") or snapshot
-        edge = simulated.get("edge", "none")
-        if str(edge) == "none" or float(simulated.get("edge_strength", 1) or 0) == 0:
-            return "Source: simulated market without an edge"
-        return f"Source: simulated market with a planted {edge} edge"
-    if snapshot.get("source") == "lake":
-        return f"Source: bars collected in the lake, learnt until {snapshot['lake']['learnt_until'][:16]}"
-    return f"Source: real bars from {snapshot.get('folder') or 'files'}"
+    return f"Source: {origin_of(snapshot).bars}"
 
 
 def _cards(figures: Mapping[str, Any]) -> str:
@@ -170,7 +166,7 @@ def _cards(figures: Mapping[str, Any]) -> str:
     return f'<div class="cards">{body}</div>'
 
 
-def _gates(verdicts: Sequence[Mapping[str, Any]] | None) -> str:
+def _gates(verdicts: Sequence[Mapping[str, Any]] | None, standing: str) -> str:
     if verdicts is None:
         return ""
     rows = []
@@ -187,7 +183,8 @@ def _gates(verdicts: Sequence[Mapping[str, Any]] | None) -> str:
         stage for stage in ("shadow", "paper", "canary", "champion") if any(stage in v["protects"] for v in failed)
     ]
     said = f"{len(verdicts) - len(failed)} of {len(verdicts)} passed. "
-    said += f"Not admitted to: {', '.join(refused)}." if refused else "A person may now approve the next stage."
+    said += f"Not admitted to: {', '.join(refused)}. " if refused else ""
+    said += standing or "Whether it may climb is judged when it is registered."
     head = "<tr><th>gate</th><th>verdict</th><th class='n'>measured</th><th class='n'>limit</th><th>protects</th>"
     return _section("Gates", said, f"<table>{head}<th>evidence</th></tr>{''.join(rows)}</table>")
 

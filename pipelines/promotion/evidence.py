@@ -71,7 +71,7 @@ class Evidence:
         made = f"commit `{commit}`" if commit else "no commit"
         money = "" if self.registration.is_real else " It may never trade with money."
         return (
-            f"Version {self.version} {now}; {self.stage} {before}. Made from {made}. Judged on {market}.{money}\n\n"
+            f"Version {self.version} {now}; {self.stage} {before}. Made from {made}. Judged on: {market}.{money}\n\n"
             + "\n".join(rows)
         )
 

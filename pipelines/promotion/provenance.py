@@ -17,8 +17,7 @@ from pipelines.domain.errors import TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
 
-#: What is in here is data and not in a commit: what a stage read of it is among the outputs, which are compared
-DATA = "data/"
+DATA = "data/"  #: no commit holds what is in it
 AGAIN = "run `dvc repro`, commit params.yaml and dvc.lock, and register again"
 
 
@@ -36,7 +35,7 @@ class Provenance:
 
     def proves(self, path: Path) -> bool:
         """Whether a file or folder is what the stages wrote; without `dvc.lock` that is taken on trust."""
-        return self.locked is None or any(path == out or out in path.parents for out in self.locked)
+        return self.locked is None or _is_made(path, list(self.locked))
 
 
 def provenance_of(paths: Paths) -> Provenance:
@@ -62,7 +61,9 @@ def provenance_of(paths: Paths) -> Provenance:
         for stage in stages:
             _compare_outs(paths.root, stage, where, hashes)
         for stage in stages:
-            _compare_inputs(paths.root, stage, outs, where, hashes, committed=commit is not None)
+            _compare_made(paths.root, stage, outs, where, hashes)
+            if commit is not None:
+                _compare_sources(paths.root, stage, outs, where, data=str(params.ingest.folder))
     locked = Provenance(params, commit, tuple(outs))
     for path in (paths.bundle, paths.reports / "evaluation.json", paths.verdicts, paths.snapshot):
         if not locked.proves(path):
@@ -130,20 +131,23 @@ def _compare_outs(root: Path, stage: Any, where: str, hashes: "_Hashes") -> None
             _compare(stage.name, out.def_path, hashes.of(path), out.hash_info.value, where)
 
 
-def _compare_inputs(
-    root: Path, stage: Any, outs: list[Path], where: str, hashes: "_Hashes", *, committed: bool
-) -> None:
-    """What a stage read: of other stages what they left, of the sources what the commit holds."""
+def _compare_made(root: Path, stage: Any, outs: list[Path], where: str, hashes: "_Hashes") -> None:
+    """What a stage read of other stages against what they left."""
     for dependency in stage.deps:
-        if _is_params(dependency):
+        path = root / dependency.def_path
+        if not _is_params(dependency) and _is_made(path, outs) and path.exists():
+            found, locked = hashes.of(path), dependency.hash_info.value
+            _compare(stage.name, f"its input {dependency.def_path}", found, locked, where)
+
+
+def _compare_sources(root: Path, stage: Any, outs: list[Path], where: str, data: str) -> None:
+    """What a stage read of the sources against what the commit holds."""
+    for dependency in stage.deps:
+        name = dependency.def_path
+        if _is_params(dependency) or _is_made(root / name, outs) or _is_data(name, data):
             continue
-        locked, path = dependency.hash_info.value, root / dependency.def_path
-        if any(path == out or out in path.parents for out in outs):
-            if path.exists():
-                _compare(stage.name, f"its input {dependency.def_path}", hashes.of(path), locked, where)
-        elif committed and not _is_data(dependency.def_path):
-            found = dependency.get_hash().value if dependency.exists else None
-            _compare(stage.name, f"its source {dependency.def_path} as committed", found, locked, where)
+        found = dependency.get_hash().value if dependency.exists else None
+        _compare(stage.name, f"its source {name} as committed", found, dependency.hash_info.value, where)
 
 
 def _is_params(dependency: Any) -> bool:
@@ -152,8 +156,13 @@ def _is_params(dependency: Any) -> bool:
     return isinstance(dependency, ParamsDependency)
 
 
-def _is_data(path: str) -> bool:
-    return path.startswith(DATA) or Path(path).is_absolute() or path.startswith("..")
+def _is_made(path: Path, outs: list[Path]) -> bool:
+    return any(path == out or out in path.parents for out in outs)
+
+
+def _is_data(path: str, folder: str) -> bool:
+    """Whether a dependency is data: what `ingest` read of it is among the outputs, which are compared."""
+    return path == folder or path.startswith(DATA) or Path(path).is_absolute() or path.startswith("..")
 
 
 def _outs(root: Path, stage: Any) -> list[Path]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.domain.bars import IST
+from pipelines.domain.origin import Origin, origin_of
 from pipelines.domain.verdicts import Verdict
 from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.promotion.ladder import PolicyEvents, Stage, may_enter, show, verdicts_from
-from pipelines.promotion.origin import Origin, origin_of
 from pipelines.promotion.provenance import NotOfThisRun, Provenance, provenance_of
 from pipelines.promotion.registration import CONTENT, REGISTRATION, Registration, registrations
 from pipelines.promotion.registry import BundleChanged, Registry, content_hash, default_registry, fetch, restore

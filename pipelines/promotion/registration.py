@@ -10,14 +10,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from pipelines.domain.origin import REAL_SOURCES
 from pipelines.domain.verdicts import Verdict
 from pipelines.promotion.stages import Stage
 
 CONTENT = "content_sha256"  #: in the evidence of a move: the hash of the policy's files
 REGISTRATION = "registration"  #: in the evidence of the event that makes a version the candidate
 ROLLBACK = "rollback_from"  #: in the evidence of a rollback: the champion it removed
-#: `ingest.source` of bars that a market made, not a generator
-REAL_SOURCES = frozenset({"files", "lake"})
 
 Events = Iterable[Mapping[str, Any]]  #: the journal's policy events of one model, oldest first
 

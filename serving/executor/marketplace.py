@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadParams, NotAllowed
 from pipelines.domain.market_calendar import Session, is_known, session_on
-from pipelines.promotion.registration import REAL_SOURCES
+from pipelines.domain.origin import REAL_SOURCES
 from serving.executor.kite_client import KITE
 from serving.executor.paper import PaperMarket
 from serving.executor.policy_client import Served

@@ -213,6 +213,7 @@ def test_a_paper_exchange_gives_its_token_to_the_source_by_itself(url, market_ti
     source = kite_history(["ALPHA"], "60minute", START, root=url, now=lambda: market_time)
 
     assert len(bars_in(list(source.fetch(None, DAY)), "ALPHA")) == len(DAYS) * 7
+    assert source.name == "paper_exchange"  # not Kite's: nothing made on them may trade with money
 
 
 def test_without_a_token_of_today_the_source_says_what_to_do(tmp_path, monkeypatch):

@@ -174,8 +174,9 @@ def test_the_report_is_one_file_that_says_the_market_is_simulated(tmp_path, skil
 def test_the_headline_does_not_hide_what_was_simulated():
     assert "without an edge" in headline({"source": "simulated", "simulated": {"edge": "none"}})
     assert headline({"source": "files", "folder": "nse/daily"}) == "Source: real bars from nse/daily"
-    lake = {"source": "lake", "folder": None, "lake": {"learnt_until": "2026-10-30T20:31:07+05:30"}}
-    assert headline(lake) == "Source: bars collected in the lake, learnt until 2026-10-30T20:31"
+    pinned = {"learnt_until": "2026-10-30T20:31:07+05:30", "bars_of": ["kite"]}
+    lake = {"source": "lake", "folder": None, "lake": pinned}
+    assert headline(lake) == "Source: real bars of Kite's history from the lake, as it was on 2026-10-30 20:31"
 
 
 def test_a_policy_reloads_identically():

@@ -96,6 +96,21 @@ def test_without_an_interval_the_coarsest_is_taken(place):
     assert {symbol: len(bars) for symbol, bars in world.bars.items()} == {"SBIN": 25, "TCS": 25}
 
 
+def test_the_snapshot_names_the_sources_whose_bars_were_taken(place):
+    paths, lake, _ = place
+    for source in ("kite", "bhavcopy"):  # the second tells nothing that the first does not
+        lake.store(source, a_piece(a_day()))
+    lake.store("files:mine", a_piece(a_day("TCS")))
+    lake.store("paper_exchange", a_piece(a_day("INFY")))
+
+    stage.run(params_with(paths, priority=["kite", "bhavcopy"]), paths)
+    of_all = read_json(paths.snapshot)["lake"]["bars_of"]
+    stage.run(params_with(paths, symbols=["SBIN"], priority=["kite"]), paths)
+
+    assert of_all == ["files:mine", "kite", "paper_exchange"]
+    assert read_json(paths.snapshot)["lake"]["bars_of"] == ["kite"]
+
+
 def test_news_actions_and_outcomes_of_the_instruments_come_along(place):
     paths, lake, _ = place
     lake.store("kite", a_piece(a_day("TCS")))

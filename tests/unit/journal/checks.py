@@ -1,5 +1,7 @@
 """What every journal must do; run on the twin in memory and, among the integration tests, on PostgreSQL."""
 
+import threading
+import time
 import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -242,6 +244,43 @@ class JournalChecks:
         decision_id = journal.record_decision(account, decision, 1.0, stage=stage)
         journal.record_position(account, a_position(position_id=decision_id))
         journal.record_outcome(account, decision_id, replace(outcome, decision_id=decision_id))
+
+    def test_the_newest_ladder_move_tells_whether_there_is_another(self, journal, account):
+        def move(model: str) -> None:
+            journal.record_policy_event(
+                model=model, version="3", from_stage=None, to_stage="paper", actor="asha", reason="r", evidence={},
+                at=NOON,
+            )  # fmt: skip
+
+        seen = [journal.newest_policy_event(account)]
+        move(account)
+        seen.append(journal.newest_policy_event(account))
+        move(f"not {account}")
+        seen.append(journal.newest_policy_event(account))
+        move(account)
+        seen.append(journal.newest_policy_event(account))
+
+        assert seen[0] == 0 < seen[1] == seen[2] < seen[3]
+
+    def test_only_one_at_a_time_does_what_is_exclusive(self, journal, account):
+        inside, most = [], []
+
+        def work() -> None:
+            with journal.exclusive(f"work of {account}"):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.05)
+                inside.pop()
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        with journal.exclusive(f"work of {account}"), journal.exclusive(f"other work of {account}"):
+            pass
+
+        assert most == [1, 1, 1]
 
     def test_each_audit_entry_carries_the_hash_before_it(self, journal):
         first = journal.audit("asha", "stopped trading", "executor", {"why": "news"}, NOON)

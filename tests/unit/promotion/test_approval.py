@@ -141,7 +141,7 @@ def test_a_softer_number_is_named_in_the_evidence(repo):
 def test_a_reviewer_is_told_on_which_market_the_figures_were_made(repo, changes, words):
     evidence = evidence_of(a_journal(repo, **changes), "canary", repo)
 
-    assert evidence.as_markdown().splitlines()[0].endswith(f"Judged on {words}")
+    assert evidence.as_markdown().splitlines()[0].endswith(f"Judged on: {words}")
 
 
 def test_an_answer_of_a_reviewer_with_a_comment_is_an_approval():

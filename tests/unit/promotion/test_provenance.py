@@ -88,6 +88,27 @@ def test_a_lock_with_other_parameters_than_its_commit_is_refused(run):
     assert refused(run).startswith("gates: the parameters gates (modified) are not those of the dvc.lock of commit ")
 
 
+def test_a_source_that_the_commit_lacks_is_refused(run):
+    git(run, "rm", "--quiet", "-r", "--cached", "sources")
+    git(run, "commit", "--quiet", "-m", "Without the sources")
+
+    assert refused(run).startswith("policy: its source sources as committed is not what")
+
+
+def test_bars_in_a_folder_of_ones_own_need_not_be_committed(run):
+    (run / "bars").mkdir()
+    (run / "bars" / "SBIN.csv").write_text("day,close\n", encoding="utf-8")
+    (run / ".git" / "info" / "exclude").write_text("bars/\n", encoding="utf-8")
+    text = (run / "dvc.yaml").read_text(encoding="utf-8").replace("data/inbox", "bars")
+    (run / "dvc.yaml").write_text(text, encoding="utf-8")
+    change_params(run, ingest__folder="bars", ingest__source="files")
+    repro(run)
+
+    made = commit(run)
+
+    assert provenance_of(Paths(run)).commit == made
+
+
 def test_a_lock_of_another_command_is_refused(run):
     text = (run / "dvc.yaml").read_text(encoding="utf-8")
     (run / "dvc.yaml").write_text(text.replace("python make.py gates", "python make.py gates --soft"), encoding="utf-8")

@@ -1,16 +1,17 @@
-from pipelines.params import Params
-from serving.demo import source_in_words
-from tests.conftest import params_content
+"""What the demo says of a policy's way, from the same judgement as the promotion."""
+
+import pytest
+
+from serving.demo import Told, standing_in_words
 
 
-def test_the_demo_says_where_its_bars_come_from():
-    said = [
-        source_in_words(Params.model_validate(params_content(overrides)))
-        for overrides in (
-            {"ingest.source": "lake"},
-            {"ingest.source": "files", "ingest.folder": "nse/daily"},
-            {"ingest.simulated.edge": "none"},
-        )
-    ]
-
-    assert said == ["lake, as of now", "files: nse/daily", "simulated market without an edge"]
+@pytest.mark.parametrize(
+    ("refused", "real", "said"),
+    [
+        (("made from a commit",), False, "kept from canary and champion by made from a commit. It may trade on paper"),
+        ((), True, "Nothing known keeps policy abc from canary but its time on paper and a person's approval"),
+        ((), False, "Made on a simulated market, it may never trade with money."),
+    ],
+)
+def test_it_says_what_keeps_the_policy_from_the_next_stage(refused, real, said):
+    assert said in standing_in_words(Told("3", "abc", "paper", refused, real))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.promotion.origin import origin_of
+from pipelines.domain.origin import origin_of
 
 LAKE = {"source": "lake", "lake": {"learnt_until": "2026-10-30T18:00:00+05:30"}}
 
@@ -33,9 +33,9 @@ def test_a_lake_with_other_bars_is_no_real_source(names):
 @pytest.mark.parametrize(
     ("simulated", "words", "edge"),
     [
-        ({"edge": "momentum", "edge_strength": 1.0}, "a simulated market with a planted momentum edge", "momentum"),
-        ({"edge": "none", "edge_strength": 1.0}, "a simulated market without an edge", "none"),
-        ({"edge": "news", "edge_strength": 0.0}, "a simulated market without an edge", "none"),
+        ({"edge": "news", "edge_strength": 1.0}, "simulated market with a planted news edge of strength 1", "news"),
+        ({"edge": "none", "edge_strength": 1.0}, "simulated market without an edge", "none"),
+        ({"edge": "news", "edge_strength": 0.0}, "simulated market without an edge", "none"),
     ],
 )
 def test_a_planted_edge_is_called_so(simulated, words, edge):
@@ -45,5 +45,5 @@ def test_a_planted_edge_is_called_so(simulated, words, edge):
 
 
 def test_files_are_real_and_an_unknown_source_is_not():
-    assert origin_of({"source": "files", "folder": "nse/daily"}).bars == "real bars from files (nse/daily)"
+    assert origin_of({"source": "files", "folder": "nse/daily"}).bars == "real bars from nse/daily"
     assert origin_of({"source": "satellite"}).source == "simulated"

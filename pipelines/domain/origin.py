@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 SIMULATED = "simulated"
+#: `ingest.source` of bars that a market made, not a generator: what may be traded with money
+REAL_SOURCES = frozenset({"files", "lake"})
 #: Sources of the lake whose bars a market made, and what a reviewer calls them
 MARKET_BARS = {"kite": "Kite's history", "bhavcopy": "NSE's bhavcopy", "files": "files", "ticks": "files of ticks"}
 
@@ -26,8 +28,7 @@ def origin_of(snapshot: Mapping[str, Any]) -> Origin:
     """
     source = str(snapshot.get("source"))
     if source == "files":
-        folder = snapshot.get("folder")
-        return Origin(source, f"real bars from files ({folder})" if folder else "real bars from files", None)
+        return Origin(source, f"real bars from {snapshot.get('folder') or 'files'}", None)
     if source == "lake":
         pinned = snapshot.get("lake") or {}
         names = tuple(str(name) for name in pinned.get("bars_of") or ())
@@ -40,8 +41,9 @@ def origin_of(snapshot: Mapping[str, Any]) -> Origin:
     simulated = snapshot.get("simulated") or {}
     edge = str(simulated.get("edge", "unknown"))
     if edge == "none" or simulated.get("edge_strength") == 0:
-        return Origin(SIMULATED, "a simulated market without an edge", "none")
-    return Origin(SIMULATED, f"a simulated market with a planted {edge} edge", edge)
+        return Origin(SIMULATED, "simulated market without an edge", "none")
+    strength = f" of strength {simulated['edge_strength']:g}" if "edge_strength" in simulated else ""
+    return Origin(SIMULATED, f"simulated market with a planted {edge} edge{strength}", edge)
 
 
 def _kind(name: str) -> str:

@@ -77,6 +77,11 @@ def commit_of(root: Path) -> str | None:
     return found.decode().strip() if found is not None else None
 
 
+def holds_commit(root: Path, commit: str) -> bool:
+    """Whether a commit is in the repository of a workspace."""
+    return _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is not None
+
+
 def _as_committed(root: Path, commit: str, name: str) -> bool:
     """Whether a file is byte for byte what the commit holds; git's own word can be told to overlook changes."""
     return _git(root, "show", f"{commit}:./{name}") == (root / name).read_bytes()

@@ -16,7 +16,7 @@ from pipelines.domain.verdicts import Verdict
 from pipelines.params import Params
 from pipelines.paths import Paths
 from pipelines.promotion.ladder import PolicyEvents, Stage, may_enter, show, verdicts_from
-from pipelines.promotion.provenance import NotOfThisRun, Provenance, provenance_of
+from pipelines.promotion.provenance import NotOfThisRun, Provenance, holds_commit, provenance_of
 from pipelines.promotion.registration import CONTENT, REGISTRATION, Registration, registrations
 from pipelines.promotion.registry import BundleChanged, Registry, content_hash, default_registry, fetch, restore
 from pipelines.stages import STAGES
@@ -77,7 +77,7 @@ def register_run(
             registration = _register(registry, finished, content, fingerprint, run, actor)
         else:
             _make_whole(known, paths.bundle)
-            registration = _with_more_known(known, finished.provenance.commit, run)
+            registration = _with_more_known(known, finished, run)
         if registration != known:
             _record(journal, registry.model, registration)
     show(registry, journal)
@@ -175,11 +175,17 @@ def _make_whole(known: Registration, bundle: Path) -> None:
             restore(known.artifact, bundle)
 
 
-def _with_more_known(known: Registration, commit: str | None, run: str | None) -> Registration:
-    """The same registration with what was not known before: a commit that makes it, a training run that made it."""
-    if run is not None and known.run is None and commit is not None:
+def _with_more_known(known: Registration, finished: Finished, run: str | None) -> Registration:
+    """The same registration with what was not known before: a commit that makes it, a training run that made it.
+
+    A commit that is no longer in the repository is replaced by one that is.
+    """
+    commit, root = finished.provenance.commit, finished.paths.root
+    if commit is None:
+        return known
+    if run is not None and known.run is None:
         return replace(known, run=run, commit=commit)
-    return replace(known, commit=commit) if known.commit is None and commit is not None else known
+    return known if known.commit and holds_commit(root, known.commit) else replace(known, commit=commit)
 
 
 def _record(journal: PolicyEvents, model: str, registration: Registration) -> None:

@@ -260,6 +260,23 @@ def test_an_uncommitted_run_gets_its_commit_when_it_is_committed(own_postgres, c
     assert registration_of(events_of(params), version).commit == made
 
 
+def test_a_commit_that_was_lost_is_replaced_by_one_that_is_there(own_postgres, committed_run, tmp_path):
+    paths, params = a_run(committed_run, tmp_path / "run", "test-lost-commit")
+    version = register_run(paths, params)
+    git(paths.root, "checkout", "--quiet", "--orphan", "anew")
+    made = commit(paths.root, "The same without its past")
+    git(paths.root, "branch", "--quiet", "-D", "main")
+    git(paths.root, "reflog", "expire", "--expire=now", "--all")
+    git(paths.root, "gc", "--quiet", "--prune=now")
+
+    same = register_run(paths, params)
+    (paths.root / "dvc.lock").unlink()
+    without_dvc = register_run(paths, params)
+
+    assert same == without_dvc == version
+    assert registration_of(events_of(params), version).commit == made
+
+
 def test_two_registrations_at_once_make_one_version(own_postgres, committed_run, tmp_path):
     paths, params = a_run(committed_run, tmp_path / "run", "test-at-once")
     versions, began = [], threading.Barrier(3)

@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 
 from pipelines.credentials import credential
 from pipelines.domain.bars import IST, Interval
+from pipelines.domain.errors import ServiceUnavailable
 from pipelines.domain.signals import Action, FeatureRow
 from pipelines.domain.verdicts import Verdict
 from pipelines.features.catalogue import FEATURE_NAMES, catalogue_content
@@ -30,6 +31,8 @@ from pipelines.policy.fit import fit_policy
 from pipelines.promotion.ladder import Promotion, Refusal, Stage, promote
 from pipelines.promotion.registration import registration_of
 from pipelines.promotion.registry import Registry, artifact_folder
+from serving.executor.policy_client import PolicyClient
+from serving.policy_reason import policy_trouble
 from serving.process import free_port
 from serving.processes import policy_process
 from serving.wire import decision_from_wire, row_to_wire
@@ -270,13 +273,40 @@ def test_changed_files_are_not_loaded_and_told_while_the_loaded_policy_goes_on(s
     promoted(serving.registry, changed)
     until(lambda: serving.post("/describe", {}).json()["trouble"] is not None)
     said = serving.post("/describe", {}).json()
+    status = policy_trouble(str(serving.client.base_url).rstrip("/"))
     decided = serving.decide(some_rows(bundle, 1)).status_code
     serving.serve(first)
 
     assert (said["registry_version"], decided) == (first, 200)
     assert f"version {changed} at the alias 'paper' was not loaded: BundleChanged" in said["trouble"]
-    assert "were changed after registration" in said["trouble"]
+    assert "its files were changed after registration" in said["trouble"]
+    assert status == said["trouble"]
     until(lambda: serving.post("/describe", {}).json()["trouble"] is None)
+
+
+def test_with_nothing_loaded_every_caller_hears_that_the_files_were_changed(serving, tmp_path):
+    first, bundle = next(iter(serving.bundles.items()))
+    changed = registered(serving.registry, replace(bundle, barriers=replace(bundle.barriers, hold_bars=4)), tmp_path)
+    artifact = registration_of(serving.journal.policy_events(MODEL), changed).artifact
+    (Path(urlparse(artifact).path) / "bundle" / "consensus.json").unlink()
+    url = str(serving.client.base_url).rstrip("/")
+
+    serving.serve(first)
+    promote(serving.registry, serving.journal, first, Stage.RETIRED, "engineer", "for the test")
+    until(lambda: serving.client.get("/readyz").status_code == 503)
+    nothing = policy_trouble(url)
+    promoted(serving.registry, changed)
+    until(lambda: "changed" in str(policy_trouble(url)))
+    with pytest.raises(ServiceUnavailable) as heard:
+        PolicyClient(url, credential("policy_token"), 5000).describe()
+    decided = serving.decide(some_rows(bundle, 1))
+    serving.serve(first)
+
+    assert nothing == f"no policy stands at the alias 'paper' of {MODEL}; register one and promote it to there"
+    for told in (str(heard.value), decided.json()["error"]):
+        assert "its files were changed" in told
+        assert "\n" not in told
+    assert policy_trouble(url) is None
 
 
 def test_metrics_count_decisions_and_their_time(serving):

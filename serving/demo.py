@@ -141,7 +141,7 @@ def session_processes(
     """
     from pipelines.journal import journal_at
     from pipelines.journal.postgres import database_url, stop_embedded
-    from pipelines.promotion.evidence import gather_evidence
+    from pipelines.promotion.approval import all_evidence
     from pipelines.promotion.ladder import Refusal, Stage, promote
     from pipelines.promotion.register import register_run
     from pipelines.promotion.registry import default_registry
@@ -157,7 +157,7 @@ def session_processes(
         moved = promote(registry, journal, version, Stage.PAPER, actor="demo", reason="demonstration run")
         if isinstance(moved, Refusal):
             raise TradeSageError(f"the policy may not trade even on paper: {moved}")
-        evidence = gather_evidence(journal.policy_events(registry.model), version, Stage.CANARY, paths.root)
+        evidence = all_evidence(registry.model, journal, version, Stage.CANARY, paths.root)
         policy = evidence.registration
         play_session(paths, params, advance)
         refused = tuple(_obstacle(verdict) for verdict in evidence.against)

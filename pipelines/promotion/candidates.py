@@ -18,7 +18,7 @@ from pipelines.domain.verdicts import Verdict
 from pipelines.promotion.ladder import AUTOMATON, AliasStore, PolicyJournal, Refusal, promote
 from pipelines.promotion.paper_rule import judge_candidate, judged_otherwise, market_is_busy
 from pipelines.promotion.registration import CONTENT, Registration, registered_by_event, registrations
-from pipelines.promotion.signatures import signatures
+from pipelines.promotion.signatures import Signature, signatures
 from pipelines.promotion.stages import Stage
 from pipelines.promotion.workspace import RunWorkspace
 
@@ -43,11 +43,12 @@ def open_candidates(
     ----------
     events, refusals : moves and refused moves of one model, oldest first
     """
-    refused = list(refusals)
+    refused, paper = list(refusals), signatures(events).get(Stage.PAPER)
     waiting = [
         (registration, step)
         for registration in sorted(registrations(events).values(), key=lambda each: (each.at, each.version))
         if (step := _next_step(registration, events, refused)) is not None
+        and not (step is Stage.PAPER and _is(paper, registration))
     ]
     return tuple(waiting)
 
@@ -114,6 +115,8 @@ class _Look:
 
     def _into_paper(self, candidate: Registration) -> Looked:
         version = candidate.version
+        if _is(signatures(self.journal.policy_events(self.registry.model)).get(Stage.PAPER), candidate):
+            return Looked(version, None, f"version {version} stands at paper already")
         verdicts = self._rule(candidate)
         failing = tuple(verdict for verdict in verdicts if not verdict.passed)
         if failing:
@@ -192,6 +195,11 @@ def _next_step(
         return Stage.SHADOW
     only_shadow = all(move["to_stage"] == Stage.SHADOW and move["actor"] == AUTOMATON for move in moves)
     return Stage.PAPER if only_shadow else None
+
+
+def _is(signature: Signature | None, candidate: Registration) -> bool:
+    """Whether what stands at a stage is just this policy."""
+    return signature is not None and (signature.version, signature.content) == (candidate.version, candidate.content)
 
 
 def _counts(refusal: Mapping[str, Any]) -> bool:

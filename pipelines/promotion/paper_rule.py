@@ -17,8 +17,8 @@ from pipelines.promotion.stages import Stage
 PROTECTS = (Stage.PAPER.value,)
 #: Sections of `params.yaml` that say on which bars and how strictly a policy is judged
 JUDGING = ("ingest", "validate", "evaluation", "gates")
-#: Keys that a run may set and that judge nothing: the lake is pinned as of the run
-PINNED = frozenset({"ingest.as_of"})
+#: A run of the whole lake notes here up to when it was read; a time that the checkout names must be the run's, too
+PINNED = "ingest.as_of"
 
 
 def judge_candidate(
@@ -79,7 +79,7 @@ def judged_otherwise(now: Mapping, then: Mapping) -> tuple[str, ...]:
     return tuple(
         f"{key}: {here.get(key)} here, {there.get(key)} in the run"
         for key in sorted(here.keys() | there.keys())
-        if key not in PINNED and here.get(key) != there.get(key)
+        if here.get(key) != there.get(key) and not (key == PINNED and here.get(key) is None)
     )
 
 

@@ -14,21 +14,30 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
 
+from pipelines.domain.bars import IST
 from pipelines.domain.compiled import FOLDER as COMPILED
 from pipelines.journal import journal_at
+from pipelines.journal.journal import Journal
 from pipelines.journal.postgres import database_url, stop_embedded
 from pipelines.params import Params, load_params
+from pipelines.promotion.ladder import Promotion, promote
+from pipelines.promotion.paper_rule import market_is_busy
 from pipelines.promotion.registry import Registry, default_registry
+from pipelines.promotion.signatures import signatures
+from pipelines.promotion.stages import Stage
 from pipelines.promotion.workspace import with_overrides
 from serving.process import Process, ProcessGroup, free_port
 from tests.conftest import ROOT, SMALL
+from tests.unit.promotion.builders import AT, registered
+from tests.unit.promotion.months import REAL, trades_for_a_month
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -76,7 +85,7 @@ class Team:
     def tasks(self, run: str) -> dict[str, str]:
         return {each["task_id"]: each["state"] for each in self.read(f"{run}/taskInstances")["task_instances"]}
 
-    def ended(self, run: str, patience_s: float = 240) -> str:
+    def ended(self, run: str, patience_s: float = 400) -> str:
         """Wait until a run has ended; its state."""
         return until(lambda: {"success": "success", "failed": "failed"}.get(self.read(run)["state"]), patience_s, run)
 
@@ -110,9 +119,13 @@ class World:
     checkout: Path
     params: Params
     registry: Registry
+    journal: Journal
 
     def events(self) -> list[dict]:
-        return journal_at(database_url("journal")).policy_events(self.params.promotion.model)
+        return self.journal.policy_events(self.params.promotion.model)
+
+    def refusals(self) -> list[dict]:
+        return self.journal.policy_refusals(self.params.promotion.model)
 
 
 def run_path(dag: str, run_id: str) -> str:
@@ -162,7 +175,7 @@ def world() -> Iterator[World]:
             with ProcessGroup() as group:
                 team, processes = started(group, checkout, port)
                 params = load_params(checkout / "params.yaml")
-                yield World(team, checkout, params, default_registry(params))
+                yield World(team, checkout, params, default_registry(params), journal_at(database_url("journal")))
                 for process in processes:  # all at once; one after another takes half a minute
                     if process.running and process.pid:
                         os.kill(process.pid, signal.SIGTERM)
@@ -219,7 +232,33 @@ def version_of(world: World, run: str) -> str:
 
 
 def promotions(world: World) -> list[dict]:
-    return world.team.read("/dags/promotion/dagRuns")["dag_runs"]
+    return world.team.read("/dags/promotion/dagRuns?order_by=-run_after")["dag_runs"]
+
+
+def way_of(world: World, version: str) -> list[tuple[str, str]]:
+    """What became of a version after its registration: stages entered, and refused stages after a minus sign."""
+    model = world.params.promotion.model
+    moves = [(e["at"], e["to_stage"], e["actor"]) for e in world.events() if e["version"] == version]
+    refused = [(r["at"], f"-{r['asked']}", r["actor"]) for r in world.refusals() if r["version"] == version]
+    assert all(event["model"] == model for event in world.events())
+    in_order = sorted(moves + refused, key=lambda row: row[0])
+    return [(stage, actor) for _, stage, actor in in_order if stage != "candidate"]
+
+
+def looked_at(world: World, version: str) -> list[tuple[str, str]]:
+    """Wait until a candidate was looked at, for paper too unless the market's day is on; its way."""
+
+    def way() -> list[tuple[str, str]] | None:
+        found = way_of(world, version)
+        ended = found and (found[0] != ("shadow", "airflow") or len(found) > 1 or market_is_busy(datetime.now(IST)))
+        return found if ended else None
+
+    return until(way, 60, f"a look at version {version}")
+
+
+def stands_at(world: World, stage: str) -> str | None:
+    found = signatures(world.events()).get(stage)
+    return found.version if found else None
 
 
 def test_a_training_run_registers_a_candidate_made_from_a_commit(world, trained):
@@ -242,17 +281,145 @@ def test_a_stage_got_no_secret_of_airflows(world, trained):
     assert not [name for name in shown if name.startswith(("AIRFLOW", "TRADESAGE"))]
 
 
-def test_a_candidate_enters_paper_by_itself_when_the_sanity_gates_pass(world, trained):
-    run = until(lambda: next(iter(promotions(world)), None), 30, "the promotion to paper")
-    state = world.team.ended(run_path("promotion", run["dag_run_id"]))
+def test_a_candidate_enters_shadow_and_takes_paper_when_no_session_is_on(world, trained):
+    version = version_of(world, trained)
+    way = looked_at(world, version)
 
-    assert (run["run_type"], state) == ("asset_triggered", "success")
-    assert world.registry.version_at("paper") == version_of(world, trained)
-    assert [(event["to_stage"], event["actor"]) for event in world.events()][-1] == ("paper", "airflow")
+    assert way[0] == ("shadow", "airflow")
+    if market_is_busy(datetime.now(IST)):
+        assert stands_at(world, "paper") is None
+        by_hand(world, version, "paper")
+    else:
+        assert way[1:] == [("paper", "airflow")]
+    assert stands_at(world, "paper") == version
+    assert world.registry.version_at("paper") == version
+    [run] = [run for run in promotions(world) if run["run_type"] == "asset_triggered"]
+    assert world.team.ended(run_path("promotion", run["dag_run_id"])) == "success"
 
 
-def test_canary_needs_a_reviewer_and_nobody_gets_round_one(world, trained):
-    version, team = version_of(world, trained), world.team
+def by_hand(
+    world: World, version: str | None, move: str, choice: str = "Approve", comment: str = "looked at it"
+) -> str:
+    """Ask for a move and have the reviewer answer; the ended run's path."""
+    run = world.team.trigger("promotion", {"version": version, "stage": move})
+    world.team.asked(run)
+    assert world.team.answer("reviewer", run, choice, comment) == 200
+    world.team.ended(run)
+    return run
+
+
+def test_an_asset_event_that_somebody_posts_lets_nothing_climb(world, trained):
+    registered(world.journal, "901", world.params.promotion.model, run=None, content="901", source="lake")
+    [asset] = [each for each in world.team.read("/assets")["assets"] if each["name"] == "candidate"]
+    before, runs = world.events(), len(promotions(world))
+
+    for extra in ({"version": "901"}, {"version": "999"}, {"version": [1]}, {"run": "training/forged"}, {}):
+        answer = world.team.call("engineer", "POST", "/assets/events", {"asset_id": asset["id"], "extra": extra})
+        assert answer.status_code == 200, answer.text
+
+    newest = until(lambda: promotions(world)[0] if len(promotions(world)) > runs else None, 60, "the look")
+    assert world.team.ended(run_path("promotion", newest["dag_run_id"])) == "success"
+    assert world.events() == before
+    assert world.refusals() == []
+
+
+def test_candidates_of_two_runs_while_the_promotion_was_paused_are_both_looked_at(world, trained, two_candidates):
+    ways = [looked_at(world, version) for version in two_candidates]
+
+    assert [way[0] for way in ways] == [("shadow", "airflow")] * 2
+    refused = {row["version"]: row["reason"] for row in world.refusals() if row["asked"] == "paper"}
+    assert "gates.min_sharpe" in refused[two_candidates[1]]
+
+
+@pytest.fixture(scope="module")
+def two_candidates(world, trained) -> tuple[str, str]:
+    """Versions of two training runs that ended while the promotion was paused; the second one judges itself anew."""
+    team, overrides = world.team, ({"policy.trees": 31}, {"policy.trees": 30, "gates.min_sharpe": 900})
+    assert team.call("admin", "PATCH", "/dags/promotion", {"is_paused": True}).status_code == 200
+    runs = [team.trigger("training", {"overrides": each}) for each in overrides]
+    assert [team.ended(run) for run in runs] == ["success", "success"]
+    first, second = (version_of(world, run) for run in runs)
+    assert way_of(world, first) == way_of(world, second) == []
+    assert "is cached - skipping run" in team.log(runs[1], "policy")
+    assert team.call("admin", "PATCH", "/dags/promotion", {"is_paused": False}).status_code == 200
+    return first, second
+
+
+def test_a_cleared_training_run_registers_nothing_new_and_displaces_nothing(world, trained, two_candidates):
+    for version in two_candidates:
+        looked_at(world, version)
+    before, run_id = world.events(), unquote(trained.rpartition("/")[2])
+    clear = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["register"], "only_failed": False}
+
+    answer = world.team.call("engineer", "POST", "/dags/training/clearTaskInstances", clear)
+
+    assert answer.status_code == 200, answer.text
+    runs = len(promotions(world))
+    assert world.team.ended(trained) == "success"
+    newest = until(lambda: promotions(world)[0] if len(promotions(world)) > runs else None, 60, "the look")
+    world.team.ended(run_path("promotion", newest["dag_run_id"]))
+    assert world.events() == before
+
+
+def test_an_engineer_writes_nothing_that_tasks_hand_on(world, trained):
+    forged = {"key": "return_value", "value": "/tmp/elsewhere", "map_index": -1}
+    run = world.team.trigger("promotion", {"version": version_of(world, trained), "stage": "champion"})
+    world.team.ended(run)
+    paths = (f"{trained}/taskInstances/prepare/xcomEntries", f"{run}/taskInstances/evidence/xcomEntries")
+
+    tries = [world.team.call(user, "POST", path, forged) for user in ("engineer", "admin") for path in paths]
+
+    assert [answer.status_code for answer in tries] == [403] * 4
+
+
+def test_champion_without_canary_is_refused_before_anybody_is_asked(world, trained):
+    version = version_of(world, trained)
+
+    run = world.team.trigger("promotion", {"version": version, "stage": "champion"})
+
+    assert world.team.ended(run) == "failed"
+    tasks = world.team.tasks(run)
+    assert (tasks["evidence"], tasks["refused"], tasks["approve"], tasks["promote"]) == (
+        "success",
+        "failed",
+        "skipped",
+        "skipped",
+    )
+    line = world.team.log(run, "refused")
+    for figure in ("has been at canary: 0, limit 1", "trading days at canary: 0, limit 20", "trades at canary: 0"):
+        assert figure in line
+    assert way_of(world, version)[-1] == ("-champion", "airflow")
+
+
+def test_a_fresh_policy_is_refused_canary_by_its_days_and_trades(world, trained):
+    version = version_of(world, trained)
+
+    run = world.team.trigger("promotion", {"version": version, "stage": "canary"})
+
+    assert world.team.ended(run) == "failed"
+    line = world.team.log(run, "refused")
+    assert f"canary is refused to version {version}" in line
+    assert "trading days at paper: 0, limit 20" in line
+    assert "bars that a market made: 0, limit 1" in line
+    assert world.team.tasks(run)["approve"] == "skipped"
+
+
+@pytest.fixture(scope="module")
+def with_a_record(world) -> str:
+    """A version of real bars with a month at paper behind it, written into the journal as registration and executor
+    would; nobody can wait for a month."""
+    version, model = "902", world.params.promotion.model
+    head, policy = git(world.checkout, "rev-parse", "HEAD"), "policy-of-902"
+    real = {"run": None, "commit": head, "content": version, "fingerprint": version, "policy_version": policy} | REAL
+    registered(world.journal, version, model, **real)
+    moved = promote(world.registry, world.journal, version, Stage.PAPER, "asha", "a month ago", at=AT)
+    assert isinstance(moved, Promotion), str(moved)
+    trades_for_a_month(world.journal, Stage.PAPER, policy_version=policy)
+    return version
+
+
+def test_canary_needs_a_reviewer_and_nobody_gets_round_one(world, trained, with_a_record):
+    version, team = with_a_record, world.team
     run = team.trigger("promotion", {"version": version, "stage": "canary"})
 
     asked = team.asked(run)
@@ -273,42 +440,49 @@ def test_canary_needs_a_reviewer_and_nobody_gets_round_one(world, trained):
     assert answers == {"engineer": 403, "admin": 403, "auditor": 403}
     assert f"version {version} to canary" in asked["subject"]
     assert "| gate | measured | limit |" in asked["body"]
-    assert world.registry.version_at("canary") is None
+    assert "20 days, 60 trades" in asked["body"]
+    assert stands_at(world, "canary") is None
 
     assert team.answer("reviewer", run) == 200
     assert team.ended(run) == "success", (team.tasks(run), team.read("/eventLogs?dag_id=promotion&limit=50"))
-    assert world.registry.version_at("canary") == version
+    assert stands_at(world, "canary") == version
     event = world.events()[-1]
     assert (event["version"], event["to_stage"], event["actor"]) == (version, "canary", "reviewer")
     assert event["evidence"]["approved_by"] == "reviewer"
     assert "beats random entries" in event["reason"]
 
 
-def test_a_rejection_moves_nothing(world, trained):
-    run = world.team.trigger("promotion", {"version": version_of(world, trained), "stage": "champion"})
-    world.team.asked(run)
+def test_a_rejection_moves_nothing_is_journaled_and_the_run_is_not_green(world, with_a_record):
+    before = world.events()
 
-    assert world.team.answer("reviewer", run, "Reject", "not yet") == 200
+    run = by_hand(world, with_a_record, "shadow", "Reject", "not yet")
+
+    assert world.team.ended(run) == "failed"
+    assert world.team.tasks(run)["promote"] == "failed"
+    assert world.events() == before
+    refusal = world.refusals()[-1]
+    assert (refusal["version"], refusal["asked"], refusal["actor"]) == (with_a_record, "shadow", "reviewer")
+    assert "reviewer rejected it (not yet)" in refusal["reason"]
+    assert world.journal.audit_broken_at() is None
+
+
+def test_a_reviewer_retires_a_version_by_the_form(world, with_a_record):
+    run = by_hand(world, with_a_record, "retire", comment="odd trades")
 
     assert world.team.ended(run) == "success"
-    assert world.team.tasks(run)["promote"] == "skipped"
-    assert world.registry.version_at("champion") is None
+    assert with_a_record not in [signature.version for signature in signatures(world.events()).values()]
+    assert "odd trades" in world.events()[-1]["reason"]
 
 
-def test_failing_gates_refuse_canary_before_anybody_is_asked(world, trained):
-    team, before = world.team, world.registry.version_at("canary")
-    strict = team.trigger("training", {"overrides": {"policy.trees": 30, "gates.min_sharpe": 900}})
-    assert team.ended(strict) == "success"
-    version = version_of(world, strict)
+def test_failing_gates_refuse_canary_before_anybody_is_asked(world, two_candidates):
+    version = two_candidates[1]
 
-    run = team.trigger("promotion", {"version": version, "stage": "canary"})
+    run = world.team.trigger("promotion", {"version": version, "stage": "canary"})
 
-    assert team.ended(run) == "failed"
-    tasks = team.tasks(run)
+    assert world.team.ended(run) == "failed"
+    tasks = world.team.tasks(run)
     assert (tasks["evidence"], tasks["refused"], tasks["approve"]) == ("success", "failed", "skipped")
-    assert f"canary is refused to version {version}" in team.log(run, "refused")
-    assert "is cached - skipping run" in team.log(strict, "policy")
-    assert world.registry.version_at("canary") == before
+    assert "limit 900" in world.team.log(run, "refused")
 
 
 def test_an_unknown_override_is_refused_before_anything_is_made(world):

@@ -233,3 +233,16 @@ def test_a_number_that_was_another_policy_before_is_looked_at_anew(shelf, journa
     [looked] = look(shelf, journal, repo, EVENING + timedelta(days=1, hours=1))
 
     assert (looked.version, looked.stage) == ("1", "paper")
+
+
+def test_what_a_person_had_put_at_paper_before_a_training_run_made_it_stays_there(shelf, journal, repo):
+    a_candidate(journal, repo, "1", run=None)
+    promote(shelf, journal, "1", Stage.PAPER, "demo", "demonstration run", at=EVENING)
+    a_candidate(journal, repo, "1")  # the same policy, now known to come from a training run
+
+    [looked] = look(shelf, journal, repo)
+
+    assert (looked.stage, looked.failed, looked.waits) == ("shadow", False, False)
+    assert "stands at paper already" in looked.line
+    assert refusals(journal) == []
+    assert look(shelf, journal, repo) == ()

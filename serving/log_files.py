@@ -20,14 +20,14 @@ def open_log(path: Path) -> BinaryIO:
     return os.fdopen(handle, "ab", buffering=0)
 
 
-def cut(path: Path, largest: int = LARGEST) -> bool:
-    """Set a log's content aside and begin anew if it has more than `largest` bytes; whether it was.
+def cut(path: Path, largest: int | None = None) -> bool:
+    """Set a log's content aside and begin anew if it has more than `largest` bytes (`LARGEST`); whether it was.
 
     Those who write to it keep it open and append, so that it is emptied in its place. A line that comes between copy
     and cut is lost. Where there is no room for a copy, the content is: a bound that a full disk lifts is none.
     """
     with suppress(OSError):
-        if path.stat().st_size <= largest:
+        if path.stat().st_size <= (LARGEST if largest is None else largest):
             return False
         with suppress(OSError):
             for number in range(KEPT, 1, -1):

@@ -106,8 +106,7 @@ def _watch(pid: int) -> None:
         waiting = select.poll()
         waiting.register(handle, select.POLLIN)
         waiting.poll()
-    _say("the supervisor is gone; ending, too")
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)  # nothing is said: who would read it may be gone, too
 
 
 def _wait_politely(process: Process) -> dict[str, str]:
@@ -167,7 +166,8 @@ def _keep_up(name: str, upkeep: Callable[[], None]) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    with suppress(OSError):  # nobody reads it any more, or the disk is full
+        print(line, flush=True)
 
 
 def _leave(number: int, frame: object) -> None:

@@ -34,6 +34,7 @@ class Door:
 
     def __init__(self) -> None:
         self._events: queue.SimpleQueue[HaltEvent] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.bind(_address())
@@ -42,7 +43,8 @@ class Door:
             LOG.warning("the door stays shut", why=str(error))
             self._socket.close()
             return
-        threading.Thread(target=self._serve, name="door", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
+        self._thread.start()
 
     def asked(self) -> list[HaltEvent]:
         """What was said since the last look, in order."""
@@ -55,6 +57,8 @@ class Door:
     def close(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        if self._thread is not None:
+            self._thread.join(ANSWER_S)  # while it waits, the address stays taken
         self._socket.close()
 
     def _serve(self) -> None:

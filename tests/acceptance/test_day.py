@@ -69,9 +69,13 @@ def test_the_journal_holds_every_step_and_its_arithmetic_is_right(played):
 def test_the_registry_shows_the_policy_on_paper(played):
     import httpx
 
+    from serving.mlflow_environment import mlflow_login
+
     _, params, told, url = played
     answer = httpx.get(
-        f"{url}/api/2.0/mlflow/registered-models/alias", params={"name": params.promotion.model, "alias": "paper"}
+        f"{url}/api/2.0/mlflow/registered-models/alias",
+        params={"name": params.promotion.model, "alias": "paper"},
+        auth=mlflow_login(),
     )
 
     assert answer.status_code == 200

@@ -1,5 +1,6 @@
 """The processes as a whole: the Procfile, what waits, what is started again, up and down."""
 
+import json
 import re
 import shutil
 import socket
@@ -9,11 +10,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
 from pipelines.domain.errors import PortTaken, ServiceUnavailable
+from pipelines.journal import embedded
 from pipelines.params import params_from
+from pipelines.paths import state_folder
 from serving import all_processes, processes
 from serving.process import Process, accepts, answers, free_port
 from tests.conftest import ROOT, params_content
@@ -88,6 +92,8 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
+    def log_message(self, *words):  # nobody may be left to read it
+        pass
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
 
@@ -129,6 +135,170 @@ def test_up_starts_in_the_background_and_down_ends_it(tmp_path, monkeypatch, own
     assert all_processes.running_up() is None
     assert not accepts(port)
     all_processes.down()  # nothing to end is no error
+
+
+#: A server whose child listens, in a session of its own, deaf to SIGTERM, as workers are that lose their parent
+HIDING = """
+import subprocess, sys, time
+code = "import signal, runpy, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); runpy.run_path(sys.argv.pop(1))"
+subprocess.Popen([sys.executable, "-c", code, *sys.argv[1:]], start_new_session=True)
+time.sleep(600)
+"""
+#: What `python -m serving.processes <name>` does, for a server of the test
+LINE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from serving.process import Process
+from serving.supervising import end_with_the_supervisor, supervise
+name, port, *program = sys.argv[1:]
+end_with_the_supervisor()
+supervise(Process(name, (sys.executable, *program, port), port=int(port)))
+"""
+
+
+@pytest.fixture
+def running(tmp_path, monkeypatch, own_state):
+    """PostgreSQL and two servers under a supervisor; what listens for `policy` is a child that hides. Their ports."""
+    params = own_params()
+    ports = {"mlflow": params.serving.mlflow_port, "policy": params.serving.policy_port}
+    for name, script in {"server": SERVER, "hiding": HIDING, "line": LINE}.items():
+        (tmp_path / f"{name}.py").write_text(script, encoding="utf-8")
+    line = f"python {tmp_path}/line.py"
+    lines_of(
+        monkeypatch,
+        tmp_path,
+        postgres="python -m serving.processes postgres",
+        mlflow=f"{line} mlflow {ports['mlflow']} {tmp_path}/server.py",
+        policy=f"{line} policy {ports['policy']} {tmp_path}/hiding.py {tmp_path}/server.py",
+    )
+    all_processes.up(params, only=("postgres", *ports), timeout_s=60)
+    until(lambda: all(accepts(port) for port in ports.values()))
+    return params
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def gone(family: list[psutil.Process]) -> bool:
+    return not [one for one in family if one.is_running() and one.name() != "postgres" and one.status() != "zombie"]
+
+
+def honcho(pid: int) -> psutil.Process:
+    return next(child for child in psutil.Process(pid).children() if "honcho" in child.cmdline())
+
+
+def hider(pid: int) -> psutil.Process:
+    """The program whose child listens."""
+    return next(one for one in tree(pid) if one.cmdline()[1:2] and one.cmdline()[1].endswith("hiding.py"))
+
+
+@pytest.mark.parametrize("victims", ["supervisor", "honcho", "both"])
+def test_whichever_supervisor_is_killed_nothing_that_it_started_stays(running, victims):
+    supervisor = psutil.Process(all_processes.running_up())
+    family = tree(supervisor.pid)
+    killed = {"supervisor": [supervisor], "honcho": [honcho(supervisor.pid)]}
+    killed["both"] = killed["supervisor"] + killed["honcho"]
+
+    for process in killed[victims]:
+        process.kill()
+
+    until(lambda: gone(family) and all_processes.running_up() is None, 30)
+    assert not accepts(running.serving.policy_port)
+    assert not accepts(running.serving.mlflow_port)
+
+
+def test_what_lost_every_supervisor_is_shown_and_ended_by_down(running, capsys):
+    supervisor = psutil.Process(all_processes.running_up())
+    [worker] = hider(supervisor.pid).children()
+    for process in (supervisor, *tree(supervisor.pid)):
+        if process != worker and process.name() != "postgres":
+            process.kill()
+    until(lambda: all_processes.running_up() is None)
+    orphaned = accepts(running.serving.policy_port)
+
+    all_processes.status(running, only=("postgres", "policy"))
+    shown = " ".join(capsys.readouterr().out.split())
+    all_processes.down()
+    said = capsys.readouterr().out
+
+    assert orphaned, "the test has made an orphan that keeps its port"
+    assert f"the supervisor is gone, and this still runs: policy (pid {worker.pid})" in shown
+    assert f"ended what had no supervisor: policy (pid {worker.pid})" in said
+    assert not accepts(running.serving.policy_port)
+
+
+def test_up_ends_an_orphan_of_ours_and_takes_its_port(running, capsys):
+    supervisor = psutil.Process(all_processes.running_up())
+    [worker] = hider(supervisor.pid).children()
+    for process in (supervisor, *tree(supervisor.pid)):
+        if process != worker and process.name() != "postgres":
+            process.kill()
+    until(lambda: all_processes.running_up() is None)
+
+    all_processes.up(running, only=("postgres", "policy"), timeout_s=60)
+
+    assert f"ending what has lost its supervisor: policy (pid {worker.pid})" in capsys.readouterr().out
+    assert gone([worker])
+    assert accepts(running.serving.policy_port)
+
+
+def test_the_status_asks_though_no_supervisor_is_known(running, capsys):
+    (state_folder() / "up.pid").rename(state_folder() / "lost.pid")
+
+    all_processes.status(running, only=("postgres", "mlflow", "policy"))
+    shown = capsys.readouterr().out
+    (state_folder() / "lost.pid").rename(state_folder() / "up.pid")
+
+    assert "postgres │ answers" in shown
+    assert "mlflow   │ answers" in shown
+    assert "not up" not in shown
+
+
+def test_a_killed_program_frees_its_port_and_comes_back(running):
+    program = hider(all_processes.running_up())
+    [worker] = program.children()
+
+    program.kill()
+    until(lambda: gone([worker]))
+    until(lambda: accepts(running.serving.policy_port), 30)
+
+    assert hider(all_processes.running_up()) != program
+
+
+def test_down_ends_an_executor_that_nobody_watches_before_postgres(own_state):
+    script = (
+        "import signal, sys, time; from pathlib import Path\n"
+        "from pipelines.journal import journal_at; from pipelines.journal.postgres import database_url\n"
+        "from serving.executor.whereabouts import note_whereabouts\n"
+        "journal = journal_at(database_url('journal'))\n"
+        "def leave(*_): print('journal answers at the end:', journal.accounts(), flush=True); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, leave)\n"
+        "note_whereabouts('A1', 'http://127.0.0.1:9', paper=True, workspace=Path('.'), port=9)\n"
+        "print('trades', flush=True); time.sleep(300)"
+    )
+    command = (sys.executable, "-u", "-c", script, "serving.executor")
+    with Process("executor", command, folder=ROOT) as executor:
+        until(lambda: "trades" in executor.tail())
+        all_processes.down()
+        code, said = executor.wait(10), executor.tail()
+
+    assert code == 0
+    assert "journal answers at the end: []" in said
+    assert embedded.answering() is None
+
+
+def test_a_pid_that_another_program_has_now_is_never_ended(own_state):
+    other = subprocess.Popen(["sleep", "60"])
+    (own_state / "up.pid").write_text(f"{other.pid} 1.0\n", encoding="ascii")
+    told = {"account": "A1", "broker": "http://127.0.0.1:9", "paper": True, "workspace": ".", "port": 9}
+    (own_state / "executor.json").write_text(json.dumps(told | {"pid": other.pid}), encoding="utf-8")
+
+    all_processes.down()
+
+    assert other.poll() is None
+    other.kill()
+    other.wait()
 
 
 def test_compose_lists_the_same_processes_and_everything_it_names_exists():

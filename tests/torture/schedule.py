@@ -12,6 +12,7 @@ from pipelines.domain.bars import IST, Bar, Interval
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.orders import Product
 from serving.exchange.faults import FaultKind
+from tests.torture.neighbours import Neighbours, neighbours_of
 
 CLOSE = datetime(2026, 10, 30, 15, 15, tzinfo=IST)
 INTERVAL = Interval.MIN_5
@@ -86,6 +87,8 @@ class Schedule:
     kills: tuple[Kill, ...] = ()
     faults: Mapping[FaultKind, float] = field(default_factory=dict)  #: share of the opportunities, by kind
 
+    neighbours: Neighbours = field(default_factory=Neighbours)  #: how they misbehave
+
     @property
     def traded(self) -> tuple[Instrument, ...]:
         return INSTRUMENTS[: self.instruments]
@@ -109,6 +112,7 @@ def schedule_of(seed: int, *, kills: bool = True, faults: bool = True) -> Schedu
     )
     drawn_kills = tuple(_kill(rng) for _ in range(int(rng.integers(1, 6))))
     drawn_faults = _faults(rng) if rng.random() < 0.75 else {}
+    schedule = replace(schedule, neighbours=neighbours_of(seed) if faults else Neighbours())
     return replace(schedule, kills=drawn_kills if kills else (), faults=drawn_faults if faults else {})
 
 

@@ -36,6 +36,8 @@ def spoiled(right: dict[str, Any], draw: random.Random) -> bytes:
 
 def _spoil(told: dict[str, Any], draw: random.Random) -> None:
     places = list(_places(told))
+    if not places:
+        return
     parent, key = draw.choice(places)
     match draw.randrange(6):
         case 0 if isinstance(parent, dict):

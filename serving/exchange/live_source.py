@@ -17,6 +17,7 @@ from serving.exchange.market import CLOCK_TOKEN, SessionDay
 from serving.exchange.quotes import Forming
 from serving.exchange.refusals import input_error
 from serving.exchange.venue import Venue
+from serving.executor.kite_client import client
 
 KITE, KITE_TICKER = "https://api.kite.trade", "wss://ws.kite.trade"
 
@@ -80,11 +81,10 @@ def live_source(root: str, symbols: frozenset[str], days: list[SessionDay] | Non
     NotFound : if key or token are not given, or a symbol is not listed.
     ServiceUnavailable : if the source refuses or does not answer.
     """
-    from kiteconnect import KiteConnect
-
     key = given_credential("kite_live_api_key", "the API key of your Kite Connect app")
     token = given_credential("kite_live_access_token", "today's access token of your Kite Connect app")
-    kite = KiteConnect(key, token, root=root, timeout=20)
+    kite = client(key, root)
+    kite.set_access_token(token)
     try:
         listed = {row["tradingsymbol"]: row for row in kite.instruments("NSE")}
         missing = sorted(symbols - set(listed))

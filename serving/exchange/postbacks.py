@@ -75,11 +75,12 @@ class Postbacks:
     async def _post(self, client: httpx.AsyncClient, body: dict[str, Any]) -> None:
         for pause in (*PAUSES_SECONDS, None):
             try:
-                answer = await client.post(self.url, json=body)
+                async with asyncio.timeout(TIMEOUT_SECONDS):  # the client's counts from byte to byte
+                    answer = await client.post(self.url, json=body)
                 if answer.is_success:
                     return
                 reason = str(answer.status_code)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, TimeoutError) as error:
                 reason = type(error).__name__
             if pause is not None:
                 await asyncio.sleep(pause)

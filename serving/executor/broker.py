@@ -15,7 +15,17 @@ from typing import Any, Protocol, TypeVar
 from pipelines.domain.errors import BrokerSilent, LoggedOut
 from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderType, Product, Purpose
 from serving.executor.alarms import Alarms
-from serving.executor.kite_rows import booked, is_known, is_ours_to_read, read_rows, require, traded
+from serving.executor.kite_rows import (
+    booked,
+    is_known,
+    is_ours_to_read,
+    plain,
+    read_rows,
+    require,
+    shares_of,
+    text_of,
+    traded,
+)
 from serving.executor.pacing import OrderPacer
 
 EXCHANGE = "NSE"
@@ -190,13 +200,13 @@ class KiteBroker:
         counts_delivery = self._product in (None, Product.CNC)
         kept, faults = read_rows(
             self._reading(self._kite.holdings) if counts_delivery else (),
-            lambda row: (str(row["tradingsymbol"]), int(row["opening_quantity"])),
+            lambda row: (text_of(row, "tradingsymbol"), shares_of(row, "opening_quantity")),
             "holdings",
         )
         positions = self._known(self._reading(self._kite.positions)["net"], "quantity")
         moved, more_faults = read_rows(
             (row for row in positions if self._counts(row)),
-            lambda row: (str(row["tradingsymbol"]), int(row["quantity"])),
+            lambda row: (text_of(row, "tradingsymbol"), shares_of(row, "quantity")),
             "positions",
         )
         require(faults + more_faults)
@@ -225,30 +235,44 @@ class KiteBroker:
         return self._reading(lambda: self._kite.instruments(exchange), "instruments")
 
     def quote(self, *keys: str) -> dict[str, Any]:
-        return self._reading(lambda: self._kite.quote(*keys), "quote")
+        """Quotes by key, of those that are asked for; Kite leaves out what it does not list.
+
+        Raises
+        ------
+        BrokerSilent : also if there is a quote of none of them.
+        """
+        told = self._reading(lambda: self._kite.quote(*keys), "quote")
+        found = {key: told[key] for key in keys if key in told}
+        if keys and not found:
+            raise self._silent("quote", f"no quote of {keys[0]}")
+        return found
 
     def _known(self, rows: Iterable[Mapping[str, Any]], traded: str) -> list[Mapping[str, Any]]:
         """Rows of our exchange and products; of the others it is kept that they trade something."""
         known = []
         for row in rows:
-            if is_ours_to_read(row, EXCHANGE):
-                known.append(row)
+            if not isinstance(row, Mapping) or is_ours_to_read(row, EXCHANGE):
+                known.append(row)  # one that is no row is named by who reads it
             elif row.get(traded):
                 where = f"{row.get('exchange')}, {row.get('product')}"
                 self.untold = f"others trade {row.get('tradingsymbol')} ({where}), which we do not read"
         return known
 
     def _counts(self, row: Mapping[str, Any]) -> bool:
+        if not isinstance(row, Mapping):
+            return True  # it is named by who reads it
         return is_ours_to_read(row, EXCHANGE) and (self._product is None or row.get("product") == self._product)
 
     def _booked(self, row: Mapping[str, Any]) -> BookedOrder:
         """Most rows of a book are as they were at the last look; one that became unreadable stays as it was."""
-        order_id = str(row["order_id"])
+        order_id = text_of(row, "order_id")
         before, order = self._read.get(order_id, (None, None))
         if order is not None and before == row:
             return order
         if not is_known(str(row.get("status"))):
-            self._alarm(f"order {order_id} has the status {row.get('status')!r}, which we do not know; it may yet fill")
+            self._alarm(
+                f"order {order_id} has the status {plain(row.get('status'))!r}, which we do not know; it may yet fill"
+            )
         found, faults = read_rows((row,), booked, "order book")
         if not found and order is None:
             return booked(row)  # raises: it is named by who reads the book
@@ -267,6 +291,7 @@ class KiteBroker:
                 rows = self._reading(self._kite.orders)
             except BrokerSilent:
                 return None
+            rows = [row for row in rows if isinstance(row, Mapping)]
             found = [str(row["order_id"]) for row in rows if row.get("tag") == tag and row.get("order_id")]
             if found:
                 return found[0]
@@ -294,14 +319,14 @@ class KiteBroker:
                 if attempt == 0 and self._renew():
                     continue
                 self.logged_out = True
-                return Refused(f"the log-in is over: {error}"), "logged out"
+                return Refused(plain(f"the log-in is over: {error}")), "logged out"
             except KiteException as error:
                 code = int(getattr(error, "code", 500) or 500)
                 if code == 429 and attempt < ORDER_TRIES - 1:
                     time.sleep(ORDER_PAUSE_S)
                     continue
                 kind = "too many requests" if code == 429 else "unclear" if code >= 500 else "refused"
-                return Refused(str(error), unclear=code >= 500), kind
+                return Refused(plain(str(error)), unclear=code >= 500), kind
             except Exception as error:  # no answer, or one that the client cannot read, e.g. a gateway's page
                 return Refused(f"no answer: {type(error).__name__}", unclear=True), "unclear"
         raise AssertionError("the loop returns")
@@ -323,10 +348,10 @@ class KiteBroker:
                 answer = read()
             except TokenException as error:
                 if not self._renew():
-                    raise self._dead(str(error)) from None
+                    raise self._dead(plain(str(error))) from None
             except Exception as error:  # also an answer that the client cannot read, e.g. a gateway's page
                 code = int(getattr(error, "code", 0) or 0) if isinstance(error, KiteException) else 0
-                reason = f"{type(error).__name__}: {error}" if code else type(error).__name__
+                reason = plain(f"{type(error).__name__}: {error}") if code else type(error).__name__
                 if look == LOOKS - 1 or self.silent_since is not None:
                     raise self._silent(name, reason) from None
                 time.sleep(TOO_MANY_S if code == 429 else PAUSE_S)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from urllib.parse import parse_qs, urlencode, urlparse
 
+from pipelines.deadlines import hold, within
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput, ServiceUnavailable
 from serving.executor.kite_client import KITE, client
@@ -12,6 +13,7 @@ from serving.executor.kite_client import KITE, client
 KITE_LOGIN = "https://kite.zerodha.com/connect/login"
 #: A token lives until six in the morning of the next day, whenever it was made (kite.trade/docs/connect/v3/user)
 EXPIRES_AT = time(6, 0)
+LOG_IN_S = 5.0  #: that the paper exchange's page may take as a whole
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,12 +90,12 @@ def paper_log_in(root: str, api_key: str, api_secret: str, now: datetime) -> Tok
     """
     import requests
 
-    session = requests.Session()
+    session = hold(requests.Session())
     session.trust_env = False  # proxies of the environment are not for what runs on this machine
     try:
-        answer = session.get(
-            f"{root}/connect/login", params={"v": "3", "api_key": api_key}, allow_redirects=False, timeout=(2.0, 5.0)
-        )
+        query = {"v": "3", "api_key": api_key}
+        with within(LOG_IN_S):
+            answer = session.get(f"{root}/connect/login", params=query, allow_redirects=False, timeout=LOG_IN_S)
     except requests.RequestException as error:
         reason = type(error).__name__
     else:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-import httpx
+import requests
 
+from pipelines.deadlines import hold, within
 from pipelines.domain.errors import ServiceUnavailable
+
+DEADLINE_S = 20.0  #: of a call as a whole; a step of the market may take long
 
 
 class PaperMarket:
@@ -12,23 +15,25 @@ class PaperMarket:
 
     def __init__(self, url: str, token: str):
         self._url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"}
-        self._client = httpx.Client(timeout=20.0, headers=headers, trust_env=False)
+        self._session = hold(requests.Session())
+        self._session.trust_env = False
+        self._session.headers["Authorization"] = f"Bearer {token}"
 
     def status(self) -> dict[str, Any]:
-        return self._ask("GET", "status")
+        return self._ask("GET", "status", "run", "pace", "clock", "state", "last_day")
 
     def go_on(self) -> bool:
         """Let the exchange make its next step; whether the market is over after it."""
-        return bool(self._ask("POST", "continue")["finished"])
+        return bool(self._ask("POST", "continue", "finished")["finished"])
 
     def close(self) -> None:
-        self._client.close()
+        self._session.close()
 
-    def _ask(self, method: str, route: str) -> dict[str, Any]:
+    def _ask(self, method: str, route: str, *fields: str) -> dict[str, Any]:
         try:
-            answer = self._client.request(method, f"{self._url}/paper/{route}")
-        except httpx.HTTPError as error:
+            with within(DEADLINE_S):
+                answer = self._session.request(method, f"{self._url}/paper/{route}", timeout=DEADLINE_S)
+        except (requests.RequestException, OSError) as error:
             raise ServiceUnavailable(
                 f"the exchange at {self._url} does not answer ({type(error).__name__}); start it: make up"
             ) from None
@@ -38,4 +43,10 @@ class PaperMarket:
             )
         if answer.status_code != 200:
             raise ServiceUnavailable(f"the exchange at {self._url} answers {answer.status_code} to /paper/{route}")
-        return answer.json()
+        try:
+            told = answer.json()
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict) or any(field not in told for field in fields):
+            raise ServiceUnavailable(f"what answers at {self._url} is no paper exchange; see who listens there")
+        return told

@@ -25,6 +25,8 @@ from serving.executor.books import Books
 from serving.executor.broker import LOOKS, Broker
 from serving.executor.desk import LOG, Desk, Frame, Terms
 from serving.executor.entering import Entering
+from serving.executor.kite_answers import is_number
+from serving.executor.kite_rows import plain
 from serving.executor.leaving import Leaving
 from serving.executor.marking import Marking
 from serving.executor.overnight import Overnight
@@ -182,10 +184,13 @@ class Session:
 
     def on_order_update(self, update: Mapping[str, Any]) -> None:
         """The broker hints at a change; what is true stands in its books, which are read at the next chance."""
-        order_id = str(update.get("order_id", ""))
-        told = {name: update.get(name) for name in ("status", "filled_quantity", "tag", "status_message")}
-        self.desk.journal.record_order_event(self.desk.account, order_id, str(update.get("status")), told, self.now)
         self.books.stale = True
+        if not isinstance(update, Mapping):
+            return
+        order_id, status = plain(update.get("order_id", "")), plain(update.get("status"))
+        told = {name: update.get(name) for name in ("filled_quantity", "tag", "status_message")}
+        told = {name: value if is_number(value) else plain(value) for name, value in told.items() if value is not None}
+        self.desk.journal.record_order_event(self.desk.account, order_id, status, told | {"status": status}, self.now)
 
     def on_books_changed(self) -> None:
         """Act on order updates that came between two frames."""

@@ -31,6 +31,7 @@ class Life:
     api_secret: str
     kill: Kill | None  #: None: this one lives to the end
     diary: str  #: file to which it writes how it ended
+    policy: str = ""  #: address of its service; "": decisions are made in the daemon
 
 
 def run(life: Life) -> None:
@@ -48,6 +49,7 @@ def run(life: Life) -> None:
 
 
 def _play(life: Life, tell: Callable[[str], None]) -> None:
+    from pipelines.journal.spool import SpooledJournal
     from pipelines.pacing import ReadPacer
     from pipelines.params import load_params
     from pipelines.paths import Paths
@@ -61,7 +63,9 @@ def _play(life: Life, tell: Callable[[str], None]) -> None:
     from serving.executor.pacing import OrderPacer
     from serving.executor.paper import PaperMarket
     from serving.executor.vitals import Vitals
+    from tests.torture.dripping import short_deadlines
     from tests.torture.dying import Dying, DyingJournal
+    from tests.torture.odd_answers import AskedWhims
     from tests.torture.whims import Closes, Whims
 
     class Tortured(Daemon):
@@ -70,13 +74,16 @@ def _play(life: Life, tell: Callable[[str], None]) -> None:
 
     if life.schedule.pace is None:
         course.SILENCE_S = SILENCE_S
+    if life.schedule.neighbours.broker_drips:
+        short_deadlines()
     dying = Dying(life.kill, tell)
     params = load_params(Path(life.root) / "params.yaml")
     place = PaperPlace(life.exchange, PaperMarket(life.exchange, life.admin_token))
     kite = client(life.api_key, life.exchange, None if place.lockstep else ReadPacer())
     dying.watch_calls(kite)
     access = Access(kite, PaperLogin(life.exchange, Keys(life.api_key, life.api_secret)))
-    metrics, policy = Metrics(), Whims(life.schedule)
+    metrics = Metrics()
+    policy: Any = AskedWhims(life.schedule, life.policy) if life.policy else Whims(life.schedule)
     calls = OrderTimes(metrics)
     limits = params.executor
     pacer = OrderPacer(limits.max_orders_per_second, limits.max_orders_per_minute, limits.max_orders_per_day)
@@ -91,7 +98,7 @@ def _play(life: Life, tell: Callable[[str], None]) -> None:
         place=place,
         access=access,
         broker=broker,
-        journal=DyingJournal(life.database, dying),
+        journal=SpooledJournal(DyingJournal(life.database, dying), Path(life.root) / "spool", retry_s=0.25),
         policy=policy,
         flatten_at_end=True,
         metrics=metrics,

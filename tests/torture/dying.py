@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
+from pipelines.journal.connecting import PROMPT
 from pipelines.journal.journal import Journal
 from tests.torture.schedule import Kill, Where
 
@@ -78,7 +79,7 @@ class DyingJournal(Journal):
     """The real journal; the edges of every transaction that writes are counted."""
 
     def __init__(self, url: str, dying: Dying):
-        super().__init__(url)
+        super().__init__(url, PROMPT)
         self._dying = dying
         self._written: list[str] = []  # tables that the present transaction has written to
         event.listen(self._engine, "before_cursor_execute", self._note)
@@ -91,13 +92,13 @@ class DyingJournal(Journal):
             self._written.append(words[1])
 
     @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def _begin(self, seconds: float | None = None) -> Iterator[Connection]:
         if self._joined.get() is not None:
-            with super()._begin() as connection:
+            with super()._begin(seconds) as connection:
                 yield connection
             return
         self._written.clear()
-        with super()._begin() as connection:
+        with super()._begin(seconds) as connection:
             yield connection
             what = ", ".join(dict.fromkeys(self._written))
             if what:

@@ -27,8 +27,11 @@ from serving.exchange.conductor import Conductor
 from serving.exchange.faults import FaultPlan, Faults
 from tests.conftest import workspace_at
 from tests.torture.daemon import ENDED_WELL, Life, run
+from tests.torture.database_hangs import database_of, hanging
+from tests.torture.dripping import DrippingAnswers
 from tests.torture.hand_trades import trade_by_hand
 from tests.torture.judge import Findings, judge
+from tests.torture.odd_answers import odd_policy
 from tests.torture.schedule import INTERVAL, TICKS_PER_BAR, Kill, Schedule, bars_of
 from tests.torture.watch import NakedWatch
 from tests.torture.wild import PARAMS as WILD_PARAMS
@@ -49,6 +52,7 @@ STUCK_S = 60.0  #: a daemon that takes longer is ended
 CRASHES = 4  #: of one schedule; then it is given up
 OPENING_CASH = Decimal(1_000_000)
 NAKED_LIMIT_S = 1.0
+AWAY = "JournalAway"  #: how a daemon ends that was started while PostgreSQL hangs
 
 
 @dataclass
@@ -83,15 +87,20 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
     diary = folder / f"{account}.log"
     keys = secrets.token_hex(8), secrets.token_hex(8), secrets.token_hex(8)
     watch = NakedWatch()
+    database = database_of(schedule.neighbours.hangs, schedule.seed, database)
     with (
         contextlib.closing(Journal(database)) as journal,
         exchange(schedule, keys, watch) as (address, conductor, skip),
+        odd_policy(schedule) as (policy, odd),
+        hanging(schedule.neighbours.hangs, database, account) as hangs,
     ):
         lives, kills, crashes, edges = [], Counter[str](), 0, Counter[str]()
         waiting: list[Kill | None] = [*schedule.kills, None]
         while waiting:
             kill = waiting.pop(0)
-            life = Life(schedule, str(root), account, address, database, keys[2], keys[0], keys[1], kill, str(diary))
+            life = Life(
+                schedule, str(root), account, address, database, keys[2], keys[0], keys[1], kill, str(diary), policy
+            )
             arm_for_life(conductor.venue.faults, schedule.seed, schedule.faults, len(lives))
             code = _live(life)
             watch.nobody_lives()
@@ -100,6 +109,9 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
             if code == -9 and kill is not None:
                 kills[kill.where] += 1
                 skip(kill.missed)
+            elif code == 1 and AWAY in how and schedule.neighbours.hangs and sum(AWAY in life for life in lives) < 20:
+                lives[-1] = f"ended at a start without a journal: {lives[-1]}"
+                waiting.insert(0, kill)  # whatever looks after the daemon starts it again
             elif code == 0:
                 edges.update(json.loads(how.removeprefix(ENDED_WELL))["edges"])
                 break
@@ -109,6 +121,9 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
                     waiting = waiting or [None]  # as whatever looks after the daemon would
         story = Story(schedule, judge(conductor.venue, journal, account), lives, kills, edges=edges, crashes=crashes)
         story.faults.update(conductor.venue.faults.told()["counts"])
+        story.faults.update(odd)
+        story.faults.update(hangs)
+        story.faults.update(conductor.drips)  # type: ignore[attr-defined]
     story.faults = +story.faults
     story.naked_seconds = watch.wall if schedule.pace else watch.market.total_seconds()
     story.naked_seconds_dead, story.naked_seconds_wall = watch.dead.total_seconds(), watch.wall
@@ -176,6 +191,11 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
     trade_by_hand(conductor, schedule.by_hand, schedule.traded)
     watch.follow(conductor)
     app = create_app(conductor, Candles(lambda symbol: _table([]), INTERVAL), Keys(*keys))
+    conductor.drips = Counter[str]()  # type: ignore[attr-defined]
+    if schedule.neighbours.broker_drips:
+        app.add_middleware(
+            DrippingAnswers, share=schedule.neighbours.broker_drips, seed=schedule.seed, counts=conductor.drips
+        )
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: 40 ms an answer
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)

@@ -13,6 +13,7 @@ from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.orders import Product
 from serving.exchange.faults import FaultKind
 from tests.torture.hand_trades import HandTrade, hand_trades
+from tests.torture.neighbours import Neighbours, neighbours_of
 from tests.torture.odd_books import odd_books
 from tests.torture.wild import wild_rates
 
@@ -90,6 +91,8 @@ class Schedule:
     faults: dict[FaultKind, float] = field(default_factory=dict)  #: share of the opportunities, by kind
     by_hand: tuple[HandTrade, ...] = ()  #: what a person trades in the account
 
+    neighbours: Neighbours = field(default_factory=Neighbours)  #: how they misbehave
+
     @property
     def traded(self) -> tuple[Instrument, ...]:
         return INSTRUMENTS[: self.instruments]
@@ -113,6 +116,7 @@ def schedule_of(seed: int, *, kills: bool = True, faults: bool = True) -> Schedu
     )
     drawn_kills = tuple(_kill(rng) for _ in range(int(rng.integers(1, 6))))
     drawn_faults = _faults(rng) if rng.random() < 0.75 else {}
+    schedule = replace(schedule, neighbours=neighbours_of(seed) if faults else Neighbours())
     drawn_faults |= wild_rates(seed)
     schedule = replace(schedule, kills=drawn_kills if kills else (), faults=drawn_faults if faults else {})
     return with_odd_books(with_hand_trades(schedule)) if faults else schedule

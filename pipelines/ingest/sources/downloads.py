@@ -1,12 +1,17 @@
 """Files from the network, as little trusted as they deserve: https only, no larger than asked for, tried again."""
 
+import os
+import socket
+import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -141,8 +146,9 @@ def _get(url: str, most_bytes: int) -> bytes:
         for _ in range(REDIRECTS + 1):
             local = urlsplit(url).hostname in _LOOPBACK  # proxies of the environment are not for this machine
             with (
+                _CutOff(LONGEST_DOWNLOAD_S) as cut_off,
                 httpx.Client(timeout=TIMEOUT, headers=HEADERS, trust_env=not local) as client,
-                client.stream("GET", url) as answer,
+                client.stream("GET", url, extensions={"trace": cut_off.watch}) as answer,
             ):
                 if answer.has_redirect_location:
                     url = checked(urljoin(url, answer.headers["location"]))
@@ -156,6 +162,35 @@ def _get(url: str, most_bytes: int) -> bytes:
     else:
         raise ServiceUnavailable(f"{url} is redirected more than {REDIRECTS} times; look at the address")
     raise problem
+
+
+class _CutOff:
+    """Ends a request's connection after so many seconds: the client's time-outs count from byte to byte."""
+
+    def __init__(self, seconds: float):
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._connections: list[socket.socket] = []
+
+    def __enter__(self) -> "_CutOff":
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        for connection in self._connections:
+            connection.close()
+
+    def watch(self, event: str, told: Mapping[str, Any]) -> None:
+        """Asked by the client at each step of a request."""
+        if event == "connection.connect_tcp.complete":
+            connection = told["return_value"].get_extra_info("socket")
+            self._connections.append(socket.socket(fileno=os.dup(connection.fileno())))  # TLS takes the first one away
+
+    def _end(self) -> None:
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _refuse(answer: httpx.Response, url: str) -> None:

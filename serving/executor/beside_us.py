@@ -155,10 +155,11 @@ class BesideUs:
         It stays so for good: what they leave in the cash is not known when they are gone.
         """
         desk = self._desk
-        if not self._untold and desk.broker.untold:
+        why = desk.terms.untold()
+        if why and not self._untold:
             self._untold = True
-            desk.journal.record_order_event(desk.account, ACCOUNT, UNTOLD, {"why": desk.broker.untold}, desk.now)
-            desk.alarm(f"the account's cash is not compared any more: {desk.broker.untold}")
+            desk.journal.record_order_event(desk.account, ACCOUNT, UNTOLD, {"why": why}, desk.now)
+            desk.alarm(f"the account's cash is not compared any more: {why}")
         return self._untold
 
     def take_up(self) -> None:

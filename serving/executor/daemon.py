@@ -193,6 +193,8 @@ class Daemon:
             restrictions=lambda: restrictions_from(executor, self.paths.root),
             actions=lambda at: self._actions(instruments, at),
             halt_file=halt_file(),
+            takes_entry=self.broker.takes_entry,
+            untold=lambda: self.broker.untold,
             market_is_now=self.place.root == KITE,
         )
         builder = BarBuilder(session_grid(served.interval), features.carry)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pipelines.pacing import ReadPacer, Route
+from pipelines.pacing import RESERVED_READS, ReadPacer, Route
 
 KITE = "https://api.kite.trade"
 KITE_TICKER = "wss://ws.kite.trade"
@@ -20,6 +20,7 @@ TIMEOUTS_S: Mapping[Route, tuple[float, float]] = {
     Route.QUOTE: (2.0, 5.0),
     Route.HISTORICAL: (2.0, 20.0),
 }
+BOOK_ROUTES = frozenset({"orders", "trades"})  #: what stops follow from
 ORDER_ROUTES = frozenset({"order.place", "order.modify", "order.cancel"})
 
 
@@ -50,7 +51,8 @@ def client(api_key: str, root: str, reads: ReadPacer | None = None) -> Any:
             kind = route_of(route)
             self.timeout = TIMEOUTS_S[kind]
             if reads is not None and kind is not Route.ORDER:  # orders have a pacer that knows which of them is urgent
-                reads.wait(kind)
+                spares = kind is Route.OTHER and route not in BOOK_ROUTES
+                reads.wait(kind, reserved=RESERVED_READS if spares else 0)
             return super()._request(route, *others, **named)
 
         def _format_response(self, data: Any) -> Any:

@@ -25,6 +25,7 @@ from pipelines.journal.journal import Journal
 from pipelines.tables import write_json, write_table
 from serving.exchange.conductor import Conductor
 from serving.exchange.faults import FaultPlan, Faults
+from serving.exchange.rate_limits import NO_LIMITS, Limits
 from tests.conftest import workspace_at
 from tests.torture.daemon import ENDED_WELL, Life, run
 from tests.torture.hand_trades import trade_by_hand
@@ -66,12 +67,13 @@ class Story:
     wrong: list[str] = field(default_factory=list)  #: sentences, none when all is well
 
 
-def play(schedule: Schedule, database: str, folder: Path) -> Story:
+def play(schedule: Schedule, database: str, folder: Path, limits: Limits = NO_LIMITS) -> Story:
     """Play a schedule; it is an account of its own in the journal.
 
     Parameters
     ----------
     database : SQLAlchemy address of a journal at the present schema
+    limits : of calls, as the exchange counts them
     folder : where the daemons write their diaries
     """
     began = time.monotonic()
@@ -82,7 +84,7 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
     watch = NakedWatch()
     with (
         contextlib.closing(Journal(database)) as journal,
-        exchange(schedule, keys, watch) as (address, conductor, skip),
+        exchange(schedule, keys, watch, limits) as (address, conductor, skip),
     ):
         lives, kills, crashes, edges = [], Counter[str](), 0, Counter[str]()
         waiting: list[Kill | None] = [*schedule.kills, None]
@@ -160,7 +162,9 @@ def _complaint(diary: Path) -> str:
 
 
 @contextlib.contextmanager
-def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) -> Iterator[tuple[str, Conductor, Any]]:
+def exchange(
+    schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch, limits: Limits = NO_LIMITS
+) -> Iterator[tuple[str, Conductor, Any]]:
     """The real application on a port of its own, in a thread: its address, the conductor, and how to miss frames."""
     import uvicorn
 
@@ -171,7 +175,7 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
     conductor = _conductor(schedule)
     trade_by_hand(conductor, schedule.by_hand, schedule.traded)
     watch.follow(conductor)
-    app = create_app(conductor, Candles(lambda symbol: _table([]), INTERVAL), Keys(*keys))
+    app = create_app(conductor, Candles(lambda symbol: _table([]), INTERVAL), Keys(*keys), limits=limits)
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: 40 ms an answer
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)

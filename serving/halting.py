@@ -226,7 +226,8 @@ class BrokerDesk:
     def standing(self, account: str, journal: Journal) -> Any:
         from serving.executor.standing import standing_at
 
-        return standing_at(self.broker, {intent.tag for intent in journal.intents(account)})
+        held = {position.symbol for position in journal.open_positions(account)}
+        return standing_at(self.broker, {intent.tag for intent in journal.intents(account)}, held)
 
     def flattener(self, account: str, journal: Journal) -> Any:
         from pipelines.paths import Paths

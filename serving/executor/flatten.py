@@ -121,7 +121,9 @@ class Flattener:
             self.place.go_on()
 
     def _standing(self) -> Standing:
-        return standing_at(self.broker, {intent.tag for intent in self.journal.intents(self.account)})
+        tags = {intent.tag for intent in self.journal.intents(self.account)}
+        held = {position.symbol for position in self.journal.open_positions(self.account)}
+        return standing_at(self.broker, tags, held)
 
     def _symbols(self) -> dict[int, str]:
         return {instrument.token: instrument.symbol for instrument in self.instruments if instrument.tradable}

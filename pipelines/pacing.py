@@ -39,6 +39,11 @@ class Window:
         over = len(self._calls) - max(self.most - reserved, 1)
         return 0.0 if over < 0 else max(self.seconds - (now - self._calls[over]), 0.0)
 
+    def has_room(self, now: float, calls: int) -> bool:
+        """Whether so many more calls fit now; a window that is empty takes one set of them in any case."""
+        free = self.most - sum(now - at < self.seconds for at in self._calls)
+        return free >= min(calls, self.most)
+
     def take(self, now: float) -> None:
         self._calls.append(now)
 
@@ -46,6 +51,8 @@ class Window:
 #: Seconds added to every wait, so that it surely ends in the next window
 MARGIN_S = 0.002
 #: Calls a second by what is counted together; one below Kite's ten, since calls bunch on their way
+#: Of the other routes' limit the calls a second that are kept for the order book and the trade book
+RESERVED_READS = 4
 READS: Mapping[Route, int] = {Route.QUOTE: 1, Route.HISTORICAL: 3, Route.OTHER: 9}
 
 
@@ -56,8 +63,9 @@ class ReadPacer:
         self._windows = {route: Window(most, 1.0) for route, most in limits.items()}
         self._clock, self._sleep = clock, sleep
 
-    def wait(self, route: Route) -> None:
+    def wait(self, route: Route, *, reserved: int = 0) -> None:
+        """Wait until a call may be made that leaves `reserved` calls a second of its kind to others."""
         window = self._windows[route]
-        while seconds := window.wait(self._clock()):
+        while seconds := window.wait(self._clock(), reserved):
             self._sleep(seconds + MARGIN_S)
         window.take(self._clock())

@@ -15,6 +15,14 @@ from serving.executor.whereabouts import Whereabouts
 
 
 @dataclass
+class Ours:
+    """What the journal knows to be ours."""
+
+    tags: set[str]  #: of all our intents
+    held: set[str]  #: symbols of open positions
+
+
+@dataclass
 class BrokerDesk:
     """The broker that the last executor traded at, with a token of our own."""
 
@@ -24,13 +32,13 @@ class BrokerDesk:
     place: Any
     access_token: str
 
-    def standing(self, tags: set[str] | None) -> Any:
-        """What stands there; every working order counts as ours where our tags are not known (None)."""
+    def standing(self, ours: Ours | None) -> Any:
+        """What stands there; all of it counts as ours where it is not known what is (None)."""
         from serving.executor.standing import standing_at
 
-        if tags is None:
-            tags = {order.tag for order in self.broker.orders()}
-        return standing_at(self.broker, tags)
+        if ours is None:
+            ours = Ours({order.tag for order in self.broker.orders()}, set(self.broker.shares()))
+        return standing_at(self.broker, ours.tags, ours.held)
 
     def flattener(self, account: str, params: Params, journal: Journal) -> Any:
         from serving.executor.daemon import read_instruments

@@ -21,6 +21,7 @@ from pipelines.domain.errors import NotFound, TradeSageError
 from pipelines.domain.halts import Cause, HaltEvent, Mode, Word, state_after
 from pipelines.journal.journal import Journal
 from pipelines.params import Params, load_params
+from serving.broker_desk import Ours
 from serving.executor.trading_state import halt_file
 from serving.executor.whereabouts import Whereabouts, last_whereabouts
 from serving.stopping import JOURNAL_S, Stopped, bounded, journal_to_stop_by, one_line, stop
@@ -198,13 +199,13 @@ def _get_flat(where: Whereabouts, patience_s: float) -> bool:
 def _flat_by_daemon(desk: Any, account: str, patience_s: float) -> Any:
     """Watch the executor get flat; what stands in the end, None if no executor answers."""
     show, deadline = _shown(), time.monotonic() + patience_s
-    tags: set[str] | None = None
+    ours: Ours | None = None
     asked_at = float("-inf")
     while _health(account) is not None:
         if time.monotonic() - asked_at > HEARD_WITHIN_S:  # exits make new ones; a journal that hangs is not asked again
-            tags = _tags(account) or tags
+            ours = _ours(account) or ours
             asked_at = time.monotonic()
-        standing = desk.standing(tags)
+        standing = desk.standing(ours)
         show(standing)
         if standing.flat or time.monotonic() > deadline:
             return standing
@@ -212,17 +213,18 @@ def _flat_by_daemon(desk: Any, account: str, patience_s: float) -> Any:
     return None
 
 
-def _tags(account: str) -> set[str] | None:
-    """Of all our intents; None while the journal does not answer, then every working order counts as ours."""
-    found: list[set[str]] = []
+def _ours(account: str) -> Ours | None:
+    """Tags and symbols that are ours; None while the journal does not answer, then all that stands counts as ours."""
+    found: list[Ours] = []
 
     def read() -> None:
         with _journal() as journal:
-            found.append({intent.tag for intent in journal.intents(account)})
+            tags = {intent.tag for intent in journal.intents(account)}
+            found.append(Ours(tags, {position.symbol for position in journal.open_positions(account)}))
 
     failure = bounded(read, JOURNAL_S, "the journal")
     if failure:
-        _say(f"{failure}; every working order counts as ours", "yellow")
+        _say(f"{failure}; all that stands at the broker counts as ours", "yellow")
     return found[0] if found else None
 
 

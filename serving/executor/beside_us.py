@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipelines.domain.orders import BookedOrder, Fill
 from serving.executor.desk import Desk
 from serving.executor.legs import foreign_leg
-from serving.executor.others import standing_at
+from serving.executor.others import shares_at
 from serving.executor.reconcile import share_differences
 from serving.executor.resume import ASKED
 from serving.executor.share_counts import as_credited
@@ -116,7 +116,7 @@ class BesideUs:
         )
         if outcome is None or all(leg.ours for leg in trade.legs):
             return False
-        own, others = standing_at(trade.legs, trade.side, trade.others_before, outcome.exited_at)
+        own, others = shares_at(trade.legs, trade.side, trade.others_before, outcome.exited_at)
         return own + others == 0
 
     @property
@@ -155,10 +155,11 @@ class BesideUs:
         It stays so for good: what they leave in the cash is not known when they are gone.
         """
         desk = self._desk
-        if not self._untold and desk.broker.untold:
+        why = desk.terms.untold()
+        if why and not self._untold:
             self._untold = True
-            desk.journal.record_order_event(desk.account, ACCOUNT, UNTOLD, {"why": desk.broker.untold}, desk.now)
-            desk.alarm(f"the account's cash is not compared any more: {desk.broker.untold}")
+            desk.journal.record_order_event(desk.account, ACCOUNT, UNTOLD, {"why": why}, desk.now)
+            desk.alarm(f"the account's cash is not compared any more: {why}")
         return self._untold
 
     def take_up(self) -> None:

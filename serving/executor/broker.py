@@ -34,12 +34,17 @@ AUTO_PROTECTION = -1  #: the broker chooses the band of a marketable order; with
 LOOKS = 3  #: times the order book is read after an unclear answer
 FIND_PAUSE_S = 0.05  #: between looks for an order whose answer was lost; shares may be bare meanwhile
 PAUSE_S = 0.3
-TOO_MANY_S = 1.0  #: the broker counts calls by the second
-RENEW_S = 1.0  #: between two looks for a new token
-LONGEST_PAUSE_S = 15.0  #: between two tries at a silent broker
+#: Tries of a read that is answered with 429. The broker counts by the second, so the last is more than that later.
+TOO_MANY_TRIES = 6
+#: Before the second try, doubled before each further one: 1.1 s in all, and a quarter of a second if three are refused.
+#: What is read may be the fill of shares that are bare.
+TOO_MANY_S = 0.035
 ORDER_TRIES = 5  #: of one order call that is answered with 429
+ENTRY_TRIES = 2  #: of an entry: while it waits, stops of other shares do
 #: Between them: a second in all. What is waited for may be the stop of shares that are held already.
 ORDER_PAUSE_S = 0.2
+RENEW_S = 1.0  #: between two looks for a new token
+LONGEST_PAUSE_S = 15.0  #: between two tries at a silent broker
 Answer = TypeVar("Answer")
 
 
@@ -66,8 +71,6 @@ class Broker(Protocol):
 
     What is read raises BrokerSilent while there is no answer; what is ordered never raises.
     """
-
-    untold: str  #: what others trade in the account that we do not read, and that moves its cash; empty: nothing
 
     def place(self, intent: Intent) -> str | Refused: ...
 
@@ -169,6 +172,10 @@ class KiteBroker:
                 variety=VARIETY, order_id=order_id, quantity=quantity, market_protection=AUTO_PROTECTION
             )
         )
+
+    def takes_entry(self, owed: int) -> bool:
+        """Whether an entry may be sent now, so that its stop and `owed` others have room behind it."""
+        return self._pacer is None or self._pacer.has_room(owed)
 
     def cancel(self, order_id: str) -> Refused | None:
         return self._changing(lambda: self._kite.cancel_order(variety=VARIETY, order_id=order_id), "cancel")
@@ -312,7 +319,8 @@ class KiteBroker:
     def _sent(self, send: Callable[[], Answer], urgent: bool) -> tuple[Answer | Refused, str]:
         from kiteconnect.exceptions import KiteException, TokenException
 
-        for attempt in range(ORDER_TRIES):
+        tries = ORDER_TRIES if urgent else ENTRY_TRIES
+        for attempt in range(tries):
             try:
                 return send(), "taken"
             except TokenException as error:
@@ -322,7 +330,7 @@ class KiteBroker:
                 return Refused(plain(f"the log-in is over: {error}")), "logged out"
             except KiteException as error:
                 code = int(getattr(error, "code", 500) or 500)
-                if code == 429 and attempt < ORDER_TRIES - 1:
+                if code == 429 and attempt < tries - 1:
                     time.sleep(ORDER_PAUSE_S)
                     continue
                 kind = "too many requests" if code == 429 else "unclear" if code >= 500 else "refused"
@@ -343,18 +351,27 @@ class KiteBroker:
         name = name or getattr(read, "__name__", "read")
         if time.monotonic() < self._asked_again_at:
             raise BrokerSilent(f"the broker at {self._kite.root} did not answer; it is asked again in a moment")
-        for look in range(LOOKS):
+        tries, too_many = LOOKS, 0
+        while tries:
             try:
                 answer = read()
             except TokenException as error:
+                tries -= 1
                 if not self._renew():
                     raise self._dead(plain(str(error))) from None
             except Exception as error:  # also an answer that the client cannot read, e.g. a gateway's page
                 code = int(getattr(error, "code", 0) or 0) if isinstance(error, KiteException) else 0
                 reason = plain(f"{type(error).__name__}: {error}") if code else type(error).__name__
-                if look == LOOKS - 1 or self.silent_since is not None:
+                if code == 429:
+                    pause, too_many = TOO_MANY_S * 2**too_many, too_many + 1
+                    if too_many == TOO_MANY_TRIES:  # it answers: nothing else has to wait for it
+                        raise BrokerSilent(f"the broker at {self._kite.root} takes no more {name} now") from None
+                    time.sleep(pause)
+                    continue
+                tries -= 1
+                if tries == 0 or self.silent_since is not None:
                     raise self._silent(name, reason) from None
-                time.sleep(TOO_MANY_S if code == 429 else PAUSE_S)
+                time.sleep(PAUSE_S)
             else:
                 self._answers()
                 return answer

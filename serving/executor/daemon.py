@@ -216,6 +216,8 @@ class Daemon:
             actions=lambda at: self._actions(instruments, at),
             halt_file=halt_file(),
             asked=self.asked,
+            takes_entry=self.broker.takes_entry,
+            untold=lambda: self.broker.untold,
             market_is_now=self.place.root == KITE,
         )
         builder = BarBuilder(session_grid(served.interval), features.carry)

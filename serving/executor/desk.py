@@ -66,6 +66,8 @@ class Terms:
     actions: Callable[[datetime], KnownActions] = lambda at: KnownActions()  #: by a moment; read anew each day
     halt_file: Path | None = None  #: stops trading while it is there
     asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
+    takes_entry: Callable[[int], bool] = lambda owed: True  #: beside so many stops that are still to be sent
+    untold: Callable[[], str] = str  #: what others trade in the account that we do not read; empty: nothing
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time
 
 

@@ -1,5 +1,6 @@
 """From a bar's rows to entries: the policy decides, the rules judge, what is left of it is sent."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
@@ -14,6 +15,8 @@ from serving.executor.policy_client import Answer
 from serving.executor.risk_desk import RiskDesk
 from serving.executor.sending import Sender
 from serving.executor.trade import Trade
+
+FILLS_WITHIN_S = 2.0  #: of the wall clock: an entry at the market that has not filled by then waits for its price
 
 
 class Entering:
@@ -36,6 +39,7 @@ class Entering:
         self._desk, self._books, self._sender, self._risk, self._decide = desk, books, sender, risk, decide
         self.pending: list[tuple[str, Decision]] = []  # decided, not yet sent: the market was closed or the rate full
         self.latencies_ms: list[float] = []
+        self._sent_at: dict[str, float] = {}  # monotonic seconds, by decision
         self._hashes: dict[str, str] = {}  # of features, by pending decision
 
     def decide_on(self, rows: list[FeatureRow], equity: Decimal) -> None:
@@ -97,7 +101,7 @@ class Entering:
         for decision_id, decision in waiting:
             if decision.symbol in self._desk.trades or self._is_lost(decision.symbol):
                 continue  # one position an instrument; the policy does not know what is held
-            if self._rate_is_full():
+            if self._rate_is_full() or not self._desk.terms.takes_entry(self._owed_stops()):
                 self.pending.append((decision_id, decision))
                 continue
             quantity = self._judge(decision_id, decision, equity)
@@ -128,11 +132,19 @@ class Entering:
             sent.last_minute >= for_entries(limits.max_orders_per_minute, limits)
         )
 
+    def _owed_stops(self) -> int:
+        """Stops that are to follow soon: of bare shares, and of entries that were sent a moment ago."""
+        now = time.monotonic()
+        self._sent_at = {name: at for name, at in self._sent_at.items() if now - at < FILLS_WITHIN_S}
+        trades = self._desk.trades.values()
+        return sum(t.uncovered > 0 or (t.entry.works and t.trade_id in self._sent_at) for t in trades)
+
     def _open_trade(self, decision_id: str, decision: Decision, quantity: int) -> None:
         assert decision.side is not None
         intent = self._sender.commit(
             decision_id, Purpose.ENTRY, decision.symbol, decision.side, quantity, OrderType.MARKET
         )
+        self._sent_at[decision_id] = time.monotonic()
         entry = self._sender.send(intent)
         self._desk.trades[decision.symbol] = Trade(
             decision_id, decision, self._desk.terms.product, entry, features_hash=self._hashes.get(decision_id, "")

@@ -89,6 +89,7 @@ class Flattener:
             cash_is_a_ledger=self.place.cash_is_a_ledger,
             actions=lambda at: newest_actions(self.params.ingest, self.paths, symbols, at),
             halt_file=halt_file(),
+            untold=lambda: self.broker.untold,
         )
         grid = BarBuilder(session_grid(Interval.MIN_1))
         return Session(terms, self.broker, self.journal, grid, _NoFeatures(), _no_decision, lambda day: True)
@@ -120,7 +121,9 @@ class Flattener:
             self.place.go_on()
 
     def _standing(self) -> Standing:
-        return standing_at(self.broker, {intent.tag for intent in self.journal.intents(self.account)})
+        tags = {intent.tag for intent in self.journal.intents(self.account)}
+        held = {position.symbol for position in self.journal.open_positions(self.account)}
+        return standing_at(self.broker, tags, held)
 
     def _symbols(self) -> dict[int, str]:
         return {instrument.token: instrument.symbol for instrument in self.instruments if instrument.tradable}

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.deadlines import hold, within
-from pipelines.pacing import ReadPacer, Route
+from pipelines.pacing import RESERVED_READS, ReadPacer, Route
 from serving.executor.kite_answers import fault_of
 
 KITE = "https://api.kite.trade"
@@ -28,6 +28,7 @@ DEADLINES_S: Mapping[Route, float] = {
 }
 LARGE_S = 20.0  #: for `market.instruments`, some ten megabytes
 CONNECT_S = 2.0  #: of them, to connect
+BOOK_ROUTES = frozenset({"orders", "trades"})  #: what stops follow from
 ORDER_ROUTES = frozenset({"order.place", "order.modify", "order.cancel"})
 
 
@@ -64,7 +65,8 @@ def client(api_key: str, root: str, reads: ReadPacer | None = None) -> Any:
             kind, seconds = route_of(route), deadline_of(route)
             self.timeout = (min(CONNECT_S, seconds), seconds)
             if reads is not None and kind is not Route.ORDER:  # orders have a pacer that knows which of them is urgent
-                reads.wait(kind)
+                spares = kind is Route.OTHER and route not in BOOK_ROUTES
+                reads.wait(kind, reserved=RESERVED_READS if spares else 0)
             try:
                 with within(seconds):
                     answer = super()._request(route, *others, **named)

@@ -117,7 +117,7 @@ def _summed(taken: Fraction, lots: list[_Lot], legs: Iterable[Leg]) -> Taken:
     return Taken(taken, value, by_order)
 
 
-def standing_at(legs: Iterable[Leg], side: Side, before: int, until: datetime) -> tuple[int, int]:
+def shares_at(legs: Iterable[Leg], side: Side, before: int, until: datetime) -> tuple[int, int]:
     """Shares of the trade and of others up to a moment, both counted on the trade's side."""
     own, others = 0, max(before, 0)
     for event in _fills(legs):

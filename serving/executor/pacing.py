@@ -1,5 +1,8 @@
 """Holds order calls back before the broker refuses them; exits and stops come before entries.
 
+An entry is sent only if the stops that are owed, its own included, have room within the same second: shares that fill
+are not left bare by the entries behind them.
+
 Kite takes 10 order calls a second, 400 a minute and 5,000 a day, placing, modifying and cancelling together.
 """
 
@@ -51,6 +54,11 @@ class OrderPacer:
         for window in self._windows:
             window.take(self._clock())
         return None
+
+    def has_room(self, owed: int) -> bool:
+        """Whether an entry may be sent now such that its stop, and `owed` others, can follow within the same second."""
+        now, calls = self._clock(), owed + 2
+        return all(window.has_room(now, calls) for window in self._windows[:1])
 
     def _wait(self, urgent: bool) -> float:
         now = self._clock()

@@ -153,6 +153,8 @@ class Session:
             differences = self.books.differences()
             if not differences:
                 break
+            if not self._day_begins:  # what has filled meanwhile is not left bare for our pauses
+                self.leaving.manage(bar_closed=False)
         self._differences = differences
         for difference in differences:
             self.desk.alarm(difference, partial(self._differs, difference))

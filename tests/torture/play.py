@@ -25,6 +25,7 @@ from pipelines.journal.journal import Journal
 from pipelines.tables import write_json, write_table
 from serving.exchange.conductor import Conductor
 from serving.exchange.faults import FaultPlan, Faults
+from serving.exchange.rate_limits import NO_LIMITS, Limits
 from tests.conftest import workspace_at
 from tests.torture.daemon import ENDED_WELL, Life, run
 from tests.torture.database_hangs import database_of, hanging
@@ -73,12 +74,13 @@ class Story:
     wrong: list[str] = field(default_factory=list)  #: sentences, none when all is well
 
 
-def play(schedule: Schedule, database: str, folder: Path) -> Story:
+def play(schedule: Schedule, database: str, folder: Path, limits: Limits = NO_LIMITS) -> Story:
     """Play a schedule; it is an account of its own in the journal.
 
     Parameters
     ----------
     database : SQLAlchemy address of a journal at the present schema
+    limits : of calls, as the exchange counts them
     folder : where the daemons write their diaries
     """
     began = time.monotonic()
@@ -90,7 +92,7 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
     database = database_of(schedule.neighbours.hangs, schedule.seed, database)
     with (
         contextlib.closing(Journal(database)) as journal,
-        exchange(schedule, keys, watch) as (address, conductor, skip),
+        exchange(schedule, keys, watch, limits) as (address, conductor, skip),
         odd_policy(schedule) as (policy, odd),
         hanging(schedule.neighbours.hangs, database, account) as hangs,
     ):
@@ -179,7 +181,9 @@ def _complaint(diary: Path) -> str:
 
 
 @contextlib.contextmanager
-def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) -> Iterator[tuple[str, Conductor, Any]]:
+def exchange(
+    schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch, limits: Limits = NO_LIMITS
+) -> Iterator[tuple[str, Conductor, Any]]:
     """The real application on a port of its own, in a thread: its address, the conductor, and how to miss frames."""
     import uvicorn
 
@@ -190,7 +194,7 @@ def exchange(schedule: Schedule, keys: tuple[str, str, str], watch: NakedWatch) 
     conductor = _conductor(schedule)
     trade_by_hand(conductor, schedule.by_hand, schedule.traded)
     watch.follow(conductor)
-    app = create_app(conductor, Candles(lambda symbol: _table([]), INTERVAL), Keys(*keys))
+    app = create_app(conductor, Candles(lambda symbol: _table([]), INTERVAL), Keys(*keys), limits=limits)
     conductor.drips = Counter[str]()  # type: ignore[attr-defined]
     if schedule.neighbours.broker_drips:
         app.add_middleware(

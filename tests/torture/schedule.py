@@ -26,6 +26,16 @@ INSTRUMENTS = (
     Instrument("BETA", 738561, Kind.STOCK, Decimal("0.05"), 1, "OIL", True),
     Instrument("GAMMA", 341249, Kind.STOCK, Decimal("0.05"), 1, "BANK", True),
 )
+
+
+def crowd_of(count: int) -> tuple[Instrument, ...]:
+    """Many instruments, each of a sector of its own."""
+    return tuple(
+        Instrument(f"STOCK{i:02d}", 1025 + i * 256, Kind.STOCK, Decimal("0.05"), 1, f"SECTOR{i}", True)
+        for i in range(count)
+    )
+
+
 REFERENCE = 1028  #: seed of the day on which every edge is tried: it has partial fills and every reason to leave
 #: Shares of their opportunities that faults hit where a schedule has them: the lowest and the highest
 RATES: Mapping[FaultKind, tuple[float, float]] = {
@@ -90,12 +100,13 @@ class Schedule:
     kills: tuple[Kill, ...] = ()
     faults: dict[FaultKind, float] = field(default_factory=dict)  #: share of the opportunities, by kind
     by_hand: tuple[HandTrade, ...] = ()  #: what a person trades in the account
+    crowd: int = 0  #: so many instruments, all of them entered at each close in small sizes; 0: a few, by whim
 
     neighbours: Neighbours = field(default_factory=Neighbours)  #: how they misbehave
 
     @property
     def traded(self) -> tuple[Instrument, ...]:
-        return INSTRUMENTS[: self.instruments]
+        return crowd_of(self.crowd) if self.crowd else INSTRUMENTS[: self.instruments]
 
     @property
     def name(self) -> str:

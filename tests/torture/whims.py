@@ -38,7 +38,7 @@ class Whims:
     """Takes more than every second row, long or short; stops, targets and sizes are drawn, too."""
 
     def __init__(self, schedule: Schedule):
-        self._seed = schedule.seed
+        self._seed, self._crowded = schedule.seed, schedule.crowd > 0
         self._traded = {instrument.symbol: instrument for instrument in schedule.traded}
 
     def describe(self) -> Served:
@@ -52,13 +52,13 @@ class Whims:
         instrument = self._traded[row.symbol]
         side = Side.BUY if dice[0] % 2 else Side.SELL
         away, beyond = 0.001 + dice[1] / 255 * 0.006, 0.001 + dice[2] / 255 * 0.008
-        takes = dice[3] % 5 < 3
+        takes = self._crowded or dice[3] % 5 < 3
         return Decision(
             symbol=row.symbol,
             close_time=row.close_time,
             action=Action.TAKE if takes else Action.SKIP,
             side=side if takes else None,
-            quantity=20 + dice[4] % 150 if takes else 0,
+            quantity=(20 if self._crowded else 20 + dice[4] % 150) if takes else 0,
             reference_price=instrument.to_tick(row.close),
             stop=instrument.to_tick(row.close * (1 - away * side.sign)),
             target=instrument.to_tick(row.close * (1 + beyond * side.sign)),

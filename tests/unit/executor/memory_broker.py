@@ -16,8 +16,6 @@ MODEL = FillModel(slippage_bps=0.0, participation=1.0)
 
 
 class MemoryBroker:
-    untold = ""
-
     def __init__(self, cash: Decimal, now: datetime):
         self.ledger, self.now = cash, now
         self.book: dict[str, BookedOrder] = {}

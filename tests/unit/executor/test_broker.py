@@ -362,3 +362,44 @@ def test_an_order_without_a_log_in_is_refused_and_never_raises():
     kite = Kite(place_order=[TokenException("expired")], orders=[TokenException("expired")])
 
     assert KiteBroker(kite).place(an_intent()) == Refused("the log-in is over: expired")
+
+
+def too_many() -> NetworkException:
+    return NetworkException("Too many requests", code=429)
+
+
+def test_a_book_that_is_refused_for_its_rate_is_read_within_a_third_of_a_second(pauses):
+    kite = Kite(orders=[too_many(), too_many(), too_many(), [ORDER]])
+
+    assert len(KiteBroker(kite).orders()) == 1
+    assert sum(pauses) < 0.33, "shares may be bare until it is read"
+
+
+def test_a_read_that_is_refused_for_long_keeps_no_other_read_from_the_broker(pauses):
+    kite = Kite(margins=[too_many()] * 6, orders=[[ORDER]])
+    broker = KiteBroker(kite)
+
+    with pytest.raises(BrokerSilent, match="takes no more"):
+        broker.cash()
+
+    assert len(broker.orders()) == 1, "the book is read at once"
+
+
+def test_an_entry_that_is_refused_for_its_rate_keeps_no_stop_waiting(pauses):
+    entry = Kite(place_order=[too_many()] * 2, orders=[[]])
+    stop = Kite(place_order=[*[too_many()] * 4, "42"])
+
+    assert isinstance(KiteBroker(entry).place(an_intent()), Refused)
+    assert pauses == [0.2]
+    assert KiteBroker(stop).place(an_intent(Purpose.STOP)) == "42"
+
+
+def test_what_others_trade_beyond_our_exchange_is_kept_in_mind():
+    row = {"exchange": "NFO", "product": "NRML", "tradingsymbol": "NIFTY26NOVFUT", "filled_quantity": 75}
+    broker = KiteBroker(Kite(orders=[[ORDER | row]]))
+
+    assert broker.orders() == []
+
+    assert "NIFTY26NOVFUT" in broker.untold
+
+    assert "NIFTY26NOVFUT" in broker.untold

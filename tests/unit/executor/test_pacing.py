@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.pacing import ReadPacer, Route
+from pipelines.pacing import RESERVED_READS, ReadPacer, Route
 from serving.executor.kite_client import client, route_of
 from serving.executor.pacing import OrderPacer
 
@@ -65,6 +65,38 @@ def test_an_entry_is_refused_when_the_minute_is_used_up_and_an_exit_waits_for_it
     assert wall.now == 0.0
     assert pacer.admit(urgent=True) is None
     assert wall.now == pytest.approx(60.0, abs=0.01)
+
+
+def test_an_entry_waits_for_room_for_all_stops_that_are_owed():
+    wall = Wall()
+    pacer = pacer_at(wall)
+    entered = 0
+    while pacer.has_room(owed=entered):
+        assert pacer.admit(urgent=False) is None
+        entered += 1
+
+    for _ in range(entered):
+        assert pacer.admit(urgent=True) is None
+
+    assert entered == 4
+    assert wall.now == 0.0, "every stop had its place in the same second"
+    assert not pacer.has_room(owed=0)
+    wall.now += 1.0
+    assert pacer.has_room(owed=0)
+
+
+def test_reads_of_the_books_find_room_beside_all_others():
+    wall = Wall()
+    pacer = ReadPacer(clock=wall, sleep=wall.sleep)
+    for _ in range(RESERVED_READS + 1):
+        pacer.wait(Route.OTHER, reserved=RESERVED_READS)
+
+    for _ in range(RESERVED_READS):
+        pacer.wait(Route.OTHER)
+
+    assert wall.now == 0.0
+    pacer.wait(Route.OTHER, reserved=RESERVED_READS)
+    assert wall.now >= 1.0
 
 
 def test_a_day_that_is_used_up_is_told_and_not_waited_for():

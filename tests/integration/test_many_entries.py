@@ -1,0 +1,31 @@
+"""Twenty entries at one close, by the wall clock and under the broker's limits of calls: no fill waits for its stop."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.journal import journal_at
+from pipelines.journal.postgres import database_url
+from serving.exchange.rate_limits import kite_limits
+from tests.torture.play import NAKED_LIMIT_S, play
+from tests.torture.schedule import Schedule
+
+CROWD = 20
+PACE = 60.0  #: a bar of five minutes takes five seconds
+
+
+@pytest.fixture
+def database(own_postgres):
+    url = database_url("journal_crowd")
+    journal_at(url).close()
+    return url
+
+
+def test_no_fill_of_twenty_entries_at_one_close_is_bare_for_a_second(database, tmp_path):
+    schedule = Schedule(seed=918_273, bars=4, instruments=3, volume=40_000, pace=PACE, crowd=CROWD)
+
+    story = play(schedule, database, Path(tmp_path), limits=kite_limits())
+
+    assert story.wrong == []
+    assert story.findings.orders > 2 * CROWD  # at least one close's entries and their stops
+    assert story.naked_seconds_wall <= NAKED_LIMIT_S

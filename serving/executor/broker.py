@@ -6,7 +6,7 @@ frames are worked off while it is silent.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from pipelines.domain.errors import BrokerSilent, LoggedOut
 from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderType, Product, Purpose
 from serving.executor.kite_rows import booked, is_known, is_ours_to_read, read_rows, require, traded
 from serving.executor.pacing import OrderPacer
+from serving.executor.symbol_names import SymbolNames
 
 LOG = structlog.get_logger("executor")
 EXCHANGE = "NSE"
@@ -103,6 +104,7 @@ class KiteBroker:
         self._kite, self._pacer, self._product = kite, pacer, product
         self._renew, self._on_call = renew, on_call
         self._read: dict[str, tuple[Mapping[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
+        self.names = SymbolNames()  #: what the broker calls our symbols today
         self.alarms: list[str] = []  #: rows and words that could not be understood, each once
         self.logged_out = False  #: whether the token was refused since the last log-in
         self.silent_since: float | None = None  #: monotonic seconds; None while it answers
@@ -118,7 +120,7 @@ class KiteBroker:
             return self._kite.place_order(
                 variety=VARIETY,
                 exchange=EXCHANGE,
-                tradingsymbol=intent.symbol,
+                tradingsymbol=self.names.theirs(intent.symbol),
                 transaction_type=intent.side.value,
                 quantity=intent.quantity,
                 product=intent.product.value,
@@ -164,7 +166,7 @@ class KiteBroker:
 
     def orders(self) -> list[BookedOrder]:
         """The order book of the day, as far as it is of our exchange and products."""
-        rows = [row for row in self._reading(self._kite.orders) if is_ours_to_read(row, EXCHANGE)]
+        rows = [self.names.as_ours(row) for row in self._reading(self._kite.orders) if is_ours_to_read(row, EXCHANGE)]
         found, faults = read_rows(rows, self._booked, "order book")
         for fault in faults:
             self._alarm(fault)
@@ -172,7 +174,7 @@ class KiteBroker:
 
     def fills(self) -> list[Fill]:
         """The trade book of the day."""
-        rows = [row for row in self._reading(self._kite.trades) if is_ours_to_read(row, EXCHANGE)]
+        rows = [self.names.as_ours(row) for row in self._reading(self._kite.trades) if is_ours_to_read(row, EXCHANGE)]
         found, faults = read_rows(rows, traded, "trade book")
         for fault in faults:
             self._alarm(fault)
@@ -189,12 +191,12 @@ class KiteBroker:
         counts_delivery = self._product in (None, Product.CNC)
         kept, faults = read_rows(
             self._reading(self._kite.holdings) if counts_delivery else (),
-            lambda row: (str(row["tradingsymbol"]), int(row["opening_quantity"])),
+            lambda row: (self.names.ours(str(row["tradingsymbol"])), int(row["opening_quantity"])),
             "holdings",
         )
         moved, more_faults = read_rows(
             (row for row in self._reading(self._kite.positions)["net"] if self._counts(row)),
-            lambda row: (str(row["tradingsymbol"]), int(row["quantity"])),
+            lambda row: (self.names.ours(str(row["tradingsymbol"])), int(row["quantity"])),
             "positions",
         )
         require(faults + more_faults)
@@ -221,6 +223,11 @@ class KiteBroker:
     def instruments(self, exchange: str) -> list[dict[str, Any]]:
         """The broker's dump of what it lists today."""
         return self._reading(lambda: self._kite.instruments(exchange), "instruments")
+
+    def quotes_of(self, symbols: Sequence[str]) -> dict[str, Any]:
+        """Quotes by our symbols; what the broker does not know is missing."""
+        keys = {f"{EXCHANGE}:{self.names.theirs(symbol)}": symbol for symbol in symbols}
+        return {keys[key]: quote for key, quote in self.quote(*keys).items() if key in keys}
 
     def quote(self, *keys: str) -> dict[str, Any]:
         return self._reading(lambda: self._kite.quote(*keys), "quote")

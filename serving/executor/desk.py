@@ -63,6 +63,7 @@ class Terms:
     restrictions: Callable[[], tuple[Restriction, ...]] = tuple  #: read anew each day
     actions: Callable[[datetime], KnownActions] = lambda at: KnownActions()  #: by a moment; read anew each day
     halt_file: Path | None = None  #: stops trading while it is there
+    out_of_reach: Mapping[str, str] = field(default_factory=dict)  #: why nothing is sent for what is held
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time
 
 

@@ -302,7 +302,7 @@ class Daemon:
                     over = finished
                     if lockstep and not finished:
                         self._await_books(session)
-                        finished = self.place.go_on()
+                        finished, asked_at = self.place.go_on(), time.monotonic()
                     elif not lockstep:
                         over = feed.waits and self.place.is_over(self._done, quiet=False)
                 case Disconnected():
@@ -313,13 +313,14 @@ class Daemon:
                 case None if not lockstep:
                     session.on_connection_lost()
                     session.on_books_changed()
-            if not over and time.monotonic() - max(self._played_at, asked_at) >= SILENCE_S:
-                asked_at = time.monotonic()
+            silent_s = time.monotonic() - max(self._played_at, asked_at)
+            if not over and feed.waits and silent_s >= SILENCE_S:
                 over = self._on_silence(session)
                 if lockstep and not over:
                     self._await_books(session)
                     finished = self.place.go_on()
-            trouble = watch.look(session.desk.market_open)
+                asked_at = time.monotonic()
+            trouble = watch.look(session.desk.market_open, idle=feed.waits)
             if trouble is not None:
                 session.desk.alarm(trouble)
             self._keep_logged_in(feed)

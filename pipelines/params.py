@@ -281,6 +281,7 @@ class ExchangeParams(Section):
     circuits: dict[str, Annotated[Decimal, Field(gt=0, lt=1)]]
     pace: Literal["lockstep", "max"] | Annotated[float, Field(gt=0)]
     ticks_per_bar: Annotated[int, Field(ge=4, le=400)]
+    auction_gap_bps: Annotated[float, Field(ge=0, le=2000)]
     seed: Seed
     token_expiry: Literal["auto"] | bool
     rate_limits: Literal["auto"] | bool

@@ -39,7 +39,8 @@ def newest_actions(params: IngestParams, paths: Paths, symbols: Collection[str],
     """
     tables = [read_table(path) for path in (paths.raw_actions, paths.session_actions) if path.exists()]
     filled = [table for table in tables if len(table)]
-    pinned = _known(pd.concat(filled, ignore_index=True) if filled else empty("actions"), symbols, at)
+    of_run = pd.concat(filled, ignore_index=True) if filled else empty("actions")
+    pinned = _known(renamed(of_run, {current_symbol(symbol): symbol for symbol in symbols}), symbols, at)
     try:
         learnt = _known(_learnt(params, paths, symbols), symbols, at)
     except BadInput as error:

@@ -99,7 +99,8 @@ def _serve(given: argparse.Namespace) -> None:
     recording = _recording(given)
     keys = Keys(credential("kite_api_key"), credential("kite_api_secret"), credential("exchange_admin_token"))
     url = given.postback_url or params.exchange.postback_url
-    venue = recording.venue(rules_from(params), params.exchange.ticks_per_bar, params.exchange.seed)
+    told = params.exchange
+    venue = recording.venue(rules_from(params), told.ticks_per_bar, told.seed, told.auction_gap_bps)
     venue.faults = Faults(plan)
     conductor = Conductor(
         venue,

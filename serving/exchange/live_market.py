@@ -1,15 +1,15 @@
 """A live feed as a market: packets of the official ticker become frames, with their own time.
 
 Packets are snapshots: what a packet's running volume has grown by is what has traded since the one before. Nothing is
-known between two packets, so every tick is a jump. Time is the packets'; a session that falls silent is closed some
-minutes after its end by the wall clock.
+known between two packets, so every tick is a jump. Time is the packets', as far as more than one tells it; a session
+that falls silent is closed some minutes after its end by the wall clock. The day's open and its volume are the source's
+own: those of the pre-open auction are in them.
 """
 
 import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,20 +19,13 @@ from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import Session, sessions_between
 from serving.exchange.market import Best, Frame, FrameKind, SessionDay, Tick
 from serving.exchange.tick_tape import ANYWHERE, MINUTE
+from serving.last_trades import LastTrades
+from serving.packet_time import PacketTime
 
 LOG = logging.getLogger("tradesage.exchange")
 AHEAD = timedelta(days=30)  #: sessions that are known from the start
 STALE = timedelta(seconds=5)  #: a packet so far behind the newest is old news
 SILENT_CLOSE = timedelta(minutes=2)  #: of the wall clock after a session's end, without any packet
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The last packet of an instrument that was taken."""
-
-    at: datetime
-    price: Decimal
-    total: int
 
 
 def sessions_ahead(now: datetime) -> list[SessionDay]:
@@ -53,9 +46,10 @@ class LiveMarket:
     instruments : Sequence of Instrument
         What is mirrored; their tokens are the source's.
     days : Sequence of SessionDay, in time
+    time : judges the packets' stamps; without it each is believed
     """
 
-    def __init__(self, instruments: Sequence[Instrument], days: Sequence[SessionDay]):
+    def __init__(self, instruments: Sequence[Instrument], days: Sequence[SessionDay], time: PacketTime | None = None):
         self.days = list(days)
         self.left_out = 0  #: packets that were older than what was known
         self._instruments = {instrument.token: instrument for instrument in instruments}
@@ -64,7 +58,9 @@ class LiveMarket:
         self._place = 0  # of the present day
         self._opened = False
         self._at: datetime | None = None  # of the last frame
-        self._seen: dict[int, _Seen] = {}
+        self._time = time
+        self._trades = LastTrades()
+        self._totals: dict[int, int] = {}  # of each token's day, while somebody listens
 
     @property
     def waiting(self) -> bool:
@@ -80,22 +76,31 @@ class LiveMarket:
         """One message of the ticker, in full mode, as the official client parses it."""
         with self._lock:
             stamped = [(moment, packet) for packet in packets if (moment := _stamp(packet)) is not None]
+            told = self._told([(packet["instrument_token"], moment) for moment, packet in stamped])
+            if told is None:
+                return
             fresh = [one for one in stamped if self._at is None or one[0] >= self._at - STALE]
             self.left_out += len(stamped) - len(fresh)
             if not fresh:
                 return
-            at = max(moment for moment, _ in fresh)
-            at = at if self._at is None else max(at, self._at)
+            at = told if self._at is None else max(told, self._at)
             if not self._reach(at):
                 return
-            ticks = [tick for _, packet in fresh if (tick := self._tick(packet)) is not None]
+            ticks = [tick for _, packet in fresh if (tick := self._tick(packet, at)) is not None]
             if ticks and at < self._session.close:
                 self._put(FrameKind.TICKS, at, tuple(ticks))
+
+    def _told(self, stamps: Sequence[tuple[int, datetime]]) -> datetime | None:
+        """The time of a message; None if it has none, or none can be believed yet and none was."""
+        if self._time is None or not stamps:
+            return max((moment for _, moment in stamps), default=None)
+        second = self._time.judge([(token, int(moment.timestamp())) for token, moment in stamps])
+        return self._time.last if second is None else datetime.fromtimestamp(second, IST)
 
     def reconnected(self) -> None:
         """What was traded while nobody listened is not there for our orders."""
         with self._lock:
-            self._seen.clear()
+            self._totals.clear()
 
     def close_if_over(self, now: datetime) -> None:
         """Ends a session that has gone silent, at the wall clock's `now`."""
@@ -134,30 +139,39 @@ class LiveMarket:
         self._put(FrameKind.CLOSING, self._session.close)
         if last:
             self._put(FrameKind.POST_CLOSE, self._session.close)
-        self._opened, self._seen = False, {}
+        self._opened, self._totals = False, {}
         self._place = min(self._place + 1, len(self.days) - 1)
 
     def _put(self, kind: FrameKind, at: datetime, ticks: tuple[Tick, ...] = ()) -> None:
         self._at = at
         self._frames.append(Frame(kind, at, ticks))
 
-    def _tick(self, packet: Mapping[str, Any]) -> Tick | None:
+    def _tick(self, packet: Mapping[str, Any], at: datetime) -> Tick | None:
         """What has traded since the packet before; None if nothing, or if this one came too late."""
         instrument = self._instruments.get(packet["instrument_token"])
         if instrument is None:
             return None
         traded, total = packet.get("last_trade_time"), int(packet.get("volume_traded") or 0)
-        at = _in_india(traded) if traded is not None else _stamp(packet)
-        assert at is not None
-        now, before = _Seen(at, Decimal(str(packet["last_price"])), total), self._seen.get(instrument.token)
-        if before == now:
+        price = Decimal(str(packet["last_price"]))
+        second = int((_in_india(traded) if traded is not None else at).timestamp())
+        trade = self._trades.take(instrument.token, second, total, int(price * 100), int(at.timestamp()))
+        if trade is None:
             return None
-        if before is not None and (now.at < before.at or now.total < before.total):
+        before, self._totals[instrument.token] = self._totals.get(instrument.token), trade.volume
+        if total < trade.volume:
             self.left_out += 1
             return None
-        self._seen[instrument.token] = now
-        shares = total - before.total if before is not None else int(packet.get("last_traded_quantity") or 0)
-        return Tick(instrument, now.price, shares if instrument.has_volume else 0, *ANYWHERE, best=_best(packet))
+        shares = trade.volume - before if before is not None else int(packet.get("last_traded_quantity") or 0)
+        opened = (packet.get("ohlc") or {}).get("open")
+        return Tick(
+            instrument,
+            price,
+            max(shares, 0) if instrument.has_volume else 0,
+            *ANYWHERE,
+            best=_best(packet),
+            day_open=Decimal(str(opened)) if opened else None,
+            day_volume=trade.volume,
+        )
 
 
 class Mirror:

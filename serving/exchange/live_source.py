@@ -18,6 +18,7 @@ from serving.exchange.quotes import Forming
 from serving.exchange.refusals import input_error
 from serving.exchange.venue import Venue
 from serving.executor.kite_client import client
+from serving.packet_time import PacketTime
 
 KITE, KITE_TICKER = "https://api.kite.trade", "wss://ws.kite.trade"
 
@@ -55,7 +56,8 @@ class Live:
     _kite: Any
     _ticker: str
 
-    def venue(self, rules: Rules, ticks_per_bar: int, seed: int) -> Venue:
+    def venue(self, rules: Rules, ticks_per_bar: int, seed: int, auction_gap_bps: float = 0.0) -> Venue:
+        """The source's own ticks, whatever the arguments but `rules` say."""
         rules = replace(rules, hours=rules.hours or CalendarHours(seed=seed))
         return Venue(self.instruments, self.market, self.previous_closes, rules)
 
@@ -98,7 +100,8 @@ def live_source(root: str, symbols: frozenset[str], days: list[SessionDay] | Non
         told = without_secrets(f"{type(error).__name__}: {error}")
         raise ServiceUnavailable(f"{root} cannot be mirrored ({told}); log in anew and check the address") from None
     closes = {name.partition(":")[2]: Decimal(str(quote["ohlc"]["close"])) for name, quote in quotes.items()}
-    market = LiveMarket(instruments, days or sessions_ahead(datetime.now(IST)))
+    time = PacketTime(wall=lambda: datetime.now(IST)) if root == KITE else None  # another source has days of its own
+    market = LiveMarket(instruments, days or sessions_ahead(datetime.now(IST)), time)
     ticker = KITE_TICKER if root == KITE else root.replace("http", "ws", 1)
     return Live(
         instruments, tuple(market.days), {s: c for s, c in closes.items() if c}, Interval.MIN_1, market, kite, ticker

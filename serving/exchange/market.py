@@ -3,10 +3,13 @@
 A bar's ticks begin at its open, end at its close, touch exactly its high and low and add up to its volume, so a client
 that builds bars from ticks gets the recorded ones back. At every bar boundary stands a frame without trades: the
 market's clock, which goes on through bars that nobody recorded.
+
+A day's first recorded bar opens at the price of the pre-open auction, as Kite's candles do. Where it is asked for, the
+auction trades by itself, told with the opening, and the first continuous trade is at another price.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum, auto
@@ -24,11 +27,13 @@ PAISA = Decimal("0.01")
 CLOCK_TOKEN = 256265  #: Kite's token of the index NIFTY 50
 CLOCK_SYMBOL = "NIFTY 50"
 CLOCK_BASE = Decimal(20_000)  #: level of the synthesised index at the previous close, points
+AUCTION_BEFORE = timedelta(minutes=7)  #: the pre-open auction matches so long before the opening: 09:08 on NSE
+AUCTION_SHARE = 0.02  #: of the first bar's volume that trades in the auction, where it trades by itself
 POST_CLOSE = timedelta(minutes=10)  #: from the last session's close to its post-close session, as on NSE: 15:40
 
 
 class FrameKind(Enum):
-    OPENING = auto()  #: the session opens; no trades yet
+    OPENING = auto()  #: the session opens; no trades but those of the pre-open auction
     TICKS = auto()
     BOUNDARY = auto()  #: a bar has ended; no trades
     CLOSING = auto()  #: the session's last bar has ended; no trades
@@ -47,6 +52,8 @@ class Tick:
     bar_volume: int | None = None  #: shares of the whole recorded bar; None where no bar is known: a tape, live
     path_from: Decimal | None = None  #: price before, where prices moved on continuously; None after a jump
     best: "Best | None" = None  #: where the source tells its depth
+    day_open: Decimal | None = None  #: the day's first price, where the source tells it
+    day_volume: int | None = None  #: shares of the day so far, where the source tells them
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +116,20 @@ class BarMarket:
     ticks_per_bar : int, at least 4
     seed : int
         Of the paths that prices take inside of bars.
+    auction_gap_bps : float
+        How far each day's first continuous trade is off the auction's price, within its bar; 0: no auction.
     """
 
     def __init__(
-        self, days: Sequence[SessionDay], instruments: Mapping[str, Instrument], ticks_per_bar: int, seed: int
+        self,
+        days: Sequence[SessionDay],
+        instruments: Mapping[str, Instrument],
+        ticks_per_bar: int,
+        seed: int,
+        auction_gap_bps: float = 0.0,
     ):
         self.days = list(days)
-        self._frames = frames(self.days, instruments, ticks_per_bar, seed)
+        self._frames = frames(self.days, instruments, ticks_per_bar, seed, auction_gap_bps)
 
     def next_frame(self) -> Frame:
         return next(self._frames)
@@ -146,16 +160,46 @@ def session_days(bars: Mapping[str, pd.DataFrame], *, whole: bool = False) -> li
 
 
 def frames(
-    days: Sequence[SessionDay], instruments: Mapping[str, Instrument], ticks_per_bar: int, seed: int
+    days: Sequence[SessionDay],
+    instruments: Mapping[str, Instrument],
+    ticks_per_bar: int,
+    seed: int,
+    auction_gap_bps: float = 0.0,
 ) -> Iterator[Frame]:
     """Every frame of the market in order: per day an opening, then per bar its ticks and a boundary."""
     for session in days:
-        yield Frame(FrameKind.OPENING, session.open)
+        first = session.slots[0] if auction_gap_bps and session.slots else None
+        opened = first.bars if first is not None else ()
+        auctions = {bar.symbol: auctioned(bar, instruments[bar.symbol], seed, auction_gap_bps) for bar in opened}
+        yield Frame(FrameKind.OPENING, session.open, tuple(auction.tick for auction in auctions.values()))
         for slot in session.slots:
-            yield from _ticks_of(slot.bars, instruments, ticks_per_bar, seed)
+            bars = tuple(auctions[bar.symbol].rest for bar in slot.bars) if auctions and slot is first else slot.bars
+            yield from _ticks_of(bars, instruments, ticks_per_bar, seed)
             last = slot is session.slots[-1]
             yield Frame(FrameKind.CLOSING if last else FrameKind.BOUNDARY, slot.close)
     yield Frame(FrameKind.POST_CLOSE, days[-1].close + POST_CLOSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Auctioned:
+    """A day's first bar in two parts."""
+
+    tick: Tick  #: the auction's trade, at the bar's open
+    rest: Bar  #: what is traded continuously after it
+
+
+def auctioned(bar: Bar, instrument: Instrument, seed: int, gap_bps: float) -> Auctioned:
+    """Part a bar: the auction takes its open and some of its shares, the rest opens further on within its range."""
+    rng = np.random.default_rng([seed, instrument.token, int(bar.open_time.timestamp()), 1])
+    step = max(int(instrument.tick_size * 100), 1)
+    open_, high, low = (to_paise(price) for price in (bar.open, bar.high, bar.low))
+    gap = max(round(open_ * gap_bps / 10_000 / step), 1) * step
+    sides = (1, -1) if rng.random() < 0.5 else (-1, 1)
+    reached = [min(max(open_ + side * gap, low), high) for side in sides]
+    first = next((price for price in reached if price != open_), open_)
+    shares = int(bar.volume * AUCTION_SHARE) if instrument.has_volume else 0
+    tick = Tick(instrument, rupees(open_), shares, rupees(low), rupees(high))
+    return Auctioned(tick, replace(bar, open=float(rupees(first)), volume=bar.volume - shares))
 
 
 def tick_path(bar: Bar, instrument: Instrument, count: int, seed: int) -> list[tuple[Decimal, int]]:

@@ -45,6 +45,14 @@ class Quote:
         self.volume += quantity
         self.value += price * quantity
 
+    def as_told(self, opened: Decimal | None, volume: int | None) -> None:
+        """The day's open and volume as a live source tells them: what was traded before we looked is in them."""
+        if opened is not None:
+            self.open, self.high, self.low = opened, max(self.high, opened), min(self.low, opened)
+        if volume is not None and volume > self.volume:
+            self.value += self.last_price * (volume - self.volume)
+            self.volume = volume
+
     @property
     def average_price(self) -> Decimal:
         return (self.value / self.volume).quantize(PAISA, ROUND_HALF_UP) if self.volume else Decimal(0)
@@ -157,6 +165,7 @@ class QuoteBoard:
                 quote.previous_close = tick.price
             self._base.setdefault(symbol, tick.price)
             quote.trade(tick.price, tick.quantity, at)
+            quote.as_told(tick.day_open, tick.day_volume)
         if self._synthesised:
             self.quotes[self.clock.symbol].trade(self._level(), 0, at)
 

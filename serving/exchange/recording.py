@@ -32,9 +32,9 @@ class Recording:
     previous_closes: dict[str, Decimal]
     interval: Interval
 
-    def venue(self, rules: Rules, ticks_per_bar: int, seed: int) -> Venue:
+    def venue(self, rules: Rules, ticks_per_bar: int, seed: int, auction_gap_bps: float = 0.0) -> Venue:
         by_symbol = {instrument.symbol: instrument for instrument in self.instruments}
-        market = BarMarket(self.days, by_symbol, ticks_per_bar, seed)
+        market = BarMarket(self.days, by_symbol, ticks_per_bar, seed, auction_gap_bps)
         return Venue(self.instruments, market, self.previous_closes, rules)
 
     def candles(self) -> Candles:

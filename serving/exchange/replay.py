@@ -40,15 +40,16 @@ class Replay:
     previous_closes: dict[str, Decimal]
     interval: Interval
     told: tuple[str, ...]  #: what was left out or taken for granted, in sentences
-    _market: Callable[[int, int], Market]
+    _market: Callable[[int, int, float], Market]
     bars: Mapping[str, pd.DataFrame]  #: of all days, those before the played ones too
 
-    def market(self, ticks_per_bar: int, seed: int) -> Market:
+    def market(self, ticks_per_bar: int, seed: int, auction_gap_bps: float = 0.0) -> Market:
         """A fresh market; a tape takes its ticks as they were, whatever the arguments."""
-        return self._market(ticks_per_bar, seed)
+        return self._market(ticks_per_bar, seed, auction_gap_bps)
 
-    def venue(self, rules: Rules, ticks_per_bar: int, seed: int) -> Venue:
-        return Venue(self.instruments, self.market(ticks_per_bar, seed), self.previous_closes, rules)
+    def venue(self, rules: Rules, ticks_per_bar: int, seed: int, auction_gap_bps: float = 0.0) -> Venue:
+        market = self.market(ticks_per_bar, seed, auction_gap_bps)
+        return Venue(self.instruments, market, self.previous_closes, rules)
 
     def candles(self) -> Candles:
         empty = next(iter(self.bars.values())).iloc[:0]
@@ -76,7 +77,7 @@ def replay_bars(path: Path, choice: Choice, dump: Path | None = None) -> Replay:
         _closes_before(read.bars, played),
         read.interval,
         (*read.left_out, *said),
-        lambda ticks_per_bar, seed: BarMarket(days, by_symbol, ticks_per_bar, seed),
+        lambda ticks_per_bar, seed, gap_bps: BarMarket(days, by_symbol, ticks_per_bar, seed, gap_bps),
         read.bars,
     )
 
@@ -100,7 +101,7 @@ def replay_ticks(path: Path, choice: Choice, dump: Path | None = None) -> Replay
         {},
         Interval.MIN_1,
         (f"{len(read.ticks)} ticks; left out: {counts or 'none'}; {read.reordered} put in order", *said),
-        lambda ticks_per_bar, seed: TickTape(read.ticks, by_symbol),
+        lambda ticks_per_bar, seed, gap_bps: TickTape(read.ticks, by_symbol),
         bars,
     )
 

@@ -5,10 +5,11 @@ from serving.exchange.market import FrameKind, Market, Tick
 
 
 def tape_of(market: Market) -> list[TapeFrame]:
-    """Every frame of a fresh market up to its last close."""
+    """Every frame of a fresh market up to its last close; in the pre-open auction nobody of ours trades."""
     frames = []
     while (frame := market.next_frame()).kind is not FrameKind.POST_CLOSE:
-        frames.append(TapeFrame(frame.at, {tick.instrument.symbol: _on_tape(tick) for tick in frame.ticks}))
+        ticks = () if frame.kind is FrameKind.OPENING else frame.ticks
+        frames.append(TapeFrame(frame.at, {tick.instrument.symbol: _on_tape(tick) for tick in ticks}))
     return frames
 
 

@@ -35,7 +35,7 @@ from serving.exchange.floor import Floor, Rules
 from serving.exchange.gtt import Triggers
 from serving.exchange.hours import RecordedHours, refused_in
 from serving.exchange.legs import first_leg
-from serving.exchange.market import Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
+from serving.exchange.market import AUCTION_BEFORE, Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
 from serving.exchange.order_forms import AUTO_PROTECTION, EXPIRED, checked
 from serving.exchange.quotes import QuoteBoard
 from serving.exchange.refusals import KiteError, input_error, margin_error, order_error
@@ -158,7 +158,9 @@ class Venue:
         course.clock, course.frame = frame.at, frame.kind
         floor.arrivals()
         self._send_after_market_orders()
-        self.board.trade(frame.ticks, frame.at)
+        if frame.kind is FrameKind.OPENING:
+            self.board.next_bar(frame.at)  # the auction's trades are the first bar's
+        self.board.trade(frame.ticks, frame.at - AUCTION_BEFORE if frame.kind is FrameKind.OPENING else frame.at)
         self._auction.watch()
         if frame.kind is FrameKind.TICKS:
             self._square_off.in_time()
@@ -166,7 +168,8 @@ class Venue:
             self.triggers.meet(self.board.quotes, self.clock, self)
         else:
             floor.next_bar()
-            self.board.next_bar(frame.at)
+            if frame.kind is not FrameKind.OPENING:
+                self.board.next_bar(frame.at)
         self._expire_in_time()
         if frame.kind is FrameKind.CLOSING:
             self._square_off.finish()

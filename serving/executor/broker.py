@@ -6,7 +6,7 @@ frames are worked off while it is silent.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -27,6 +27,7 @@ from serving.executor.kite_rows import (
     traded,
 )
 from serving.executor.pacing import OrderPacer
+from serving.executor.symbol_names import SymbolNames
 
 EXCHANGE = "NSE"
 VARIETY = "regular"
@@ -116,6 +117,7 @@ class KiteBroker:
         self._kite, self._pacer, self._product = kite, pacer, product
         self._renew, self._on_call = renew, on_call
         self._read: dict[str, tuple[Mapping[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
+        self.names = SymbolNames()  #: what the broker calls our symbols today
         self.alarms = Alarms()  #: rows and words that could not be understood
         self.untold = ""  #: what others trade in the account that we do not read, and that moves its cash
         self.logged_out = False  #: whether the token was refused since the last log-in
@@ -132,7 +134,7 @@ class KiteBroker:
             return self._kite.place_order(
                 variety=VARIETY,
                 exchange=EXCHANGE,
-                tradingsymbol=intent.symbol,
+                tradingsymbol=self.names.theirs(intent.symbol),
                 transaction_type=intent.side.value,
                 quantity=intent.quantity,
                 product=intent.product.value,
@@ -190,7 +192,7 @@ class KiteBroker:
 
     def fills(self) -> list[Fill]:
         """The trade book of the day."""
-        rows = [row for row in self._reading(self._kite.trades) if is_ours_to_read(row, EXCHANGE)]
+        rows = [self.names.as_ours(row) for row in self._reading(self._kite.trades) if is_ours_to_read(row, EXCHANGE)]
         found, faults = read_rows(rows, traded, "trade book")
         for fault in faults:
             self._alarm(fault)
@@ -207,7 +209,7 @@ class KiteBroker:
         counts_delivery = self._product in (None, Product.CNC)
         kept, faults = read_rows(
             self._reading(self._kite.holdings) if counts_delivery else (),
-            lambda row: (text_of(row, "tradingsymbol"), shares_of(row, "opening_quantity")),
+            lambda row: (self.names.ours(text_of(row, "tradingsymbol")), shares_of(row, "opening_quantity")),
             "holdings",
         )
         positions = self._known(self._reading(self._kite.positions)["net"], "quantity")
@@ -241,6 +243,11 @@ class KiteBroker:
         """The broker's dump of what it lists today."""
         return self._reading(lambda: self._kite.instruments(exchange), "instruments")
 
+    def quotes_of(self, symbols: Sequence[str]) -> dict[str, Any]:
+        """Quotes by our symbols; what the broker does not know is missing."""
+        keys = {f"{EXCHANGE}:{self.names.theirs(symbol)}": symbol for symbol in symbols}
+        return {keys[key]: quote for key, quote in self.quote(*keys).items() if key in keys}
+
     def quote(self, *keys: str) -> dict[str, Any]:
         """Quotes by key, of those that are asked for; Kite leaves out what it does not list.
 
@@ -255,11 +262,13 @@ class KiteBroker:
         return found
 
     def _known(self, rows: Iterable[Mapping[str, Any]], traded: str) -> list[Mapping[str, Any]]:
-        """Rows of our exchange and products; of the others it is kept that they trade something."""
+        """Rows of our exchange and products under our symbols; of the others it is kept that they trade something."""
         known = []
         for row in rows:
-            if not isinstance(row, Mapping) or is_ours_to_read(row, EXCHANGE):
-                known.append(row)  # one that is no row is named by who reads it
+            if not isinstance(row, Mapping):
+                known.append(row)  # it is named by who reads it
+            elif is_ours_to_read(row, EXCHANGE):
+                known.append(self.names.as_ours(row))
             elif row.get(traded):
                 where = f"{row.get('exchange')}, {row.get('product')}"
                 self.untold = f"others trade {row.get('tradingsymbol')} ({where}), which we do not read"

@@ -1,10 +1,9 @@
 """The daemon's course: wait for a session, warm up, take up, play its frames, close the books; then the next one."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,16 +12,17 @@ import structlog
 
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, JournalAway, ServiceUnavailable
-from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.halts import HaltEvent
-from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.instruments import Instrument
+from pipelines.domain.listings import current_symbol
 from pipelines.domain.market_calendar import trading_days_before
-from pipelines.ingest.kinds import empty, known_until
+from pipelines.ingest.kinds import known_until
 from pipelines.ingest.newest_actions import KnownActions, newest_actions
+from pipelines.ingest.shares import renamed
 from pipelines.journal.memory import AnyJournal
-from pipelines.params import ExitParams, Params
+from pipelines.params import Params
 from pipelines.paths import Paths
-from pipelines.tables import read_json, read_table, write_json
+from pipelines.tables import read_json, write_json
 from serving.executor.access import Access
 from serving.executor.adjusting import with_adjustment
 from serving.executor.alarms import Alarms
@@ -33,8 +33,8 @@ from serving.executor.feed import Disconnected, Feed, OrderUpdate, in_order
 from serving.executor.feed_watch import FeedWatch
 from serving.executor.health import Metrics, OrderTimes
 from serving.executor.kite_client import KITE, ticker_root
-from serving.executor.limits import limits_from, restrictions_from, triggers_from
-from serving.executor.listing import as_listed
+from serving.executor.limits import exits_from, limits_from, restrictions_from, triggers_from, under_our_names
+from serving.executor.listing import Listing, listing_of, must_list_some
 from serving.executor.live_features import LiveFeatures, fetch_history, known_outcomes, watched
 from serving.executor.marketplace import MarketPlace, machine_clock, refuse_money, time_of_packets
 from serving.executor.policy_client import PolicyClient, Served
@@ -42,8 +42,10 @@ from serving.executor.price_sources import MOST_QUOTES, batched, take_history, t
 from serving.executor.session import Session, Terms
 from serving.executor.signed_policy import refuse_unsigned
 from serving.executor.summary import session_summary, write_summary
+from serving.executor.symbol_names import SymbolNames
 from serving.executor.trading_state import halt_file
 from serving.executor.vitals import Vitals
+from serving.executor.workspace import read_instruments, read_news, read_outcomes
 
 LOG = structlog.get_logger("executor")
 Answer = TypeVar("Answer")
@@ -128,22 +130,26 @@ class Daemon:
         refuse_unsigned(self.place.root, served, partial(self.journal.policy_events, self.params.promotion.model))
         self._done = None
         self._check_interval(served)
-        instruments = self._patiently(lambda: self._as_listed(read_instruments(self.paths)))
         now = self.place.now()
+        listing = self._patiently(lambda: self._listing(served, now))
+        self.broker.names = SymbolNames(listing.names)
+        instruments = list(listing.traded)
         features, rows, history = self._patiently(lambda: self._warm_up(served, instruments, now))
-        session = self._session_of(served, instruments, features)
+        session = self._session_of(served, listing, features)
+        for symbol, why in listing.left_out.items():
+            session.desk.alarm(f"{symbol} is not entered: {why}")
         session.risk.warm_up(history)
         take_history(session.known_prices, history)
         self.vitals.begin(self.account, session, served)
         self._patiently(lambda: session.start(self.place.now()), session)
         if rows and self._may_decide_on_history(served, features.last_close, now):
             session.decide_on_history(rows)
-        self._patiently(lambda: self._begin_bars_at(session, instruments, now), session)
+        self._patiently(lambda: self._begin_bars_at(session, listing.instruments, now), session)
         executor = self.params.executor
         feed = Feed(
             ticker_root(self.place.root),
             self._api_key,
-            _symbols(instruments),
+            _symbols(listing.instruments),
             executor.mute_after_seconds,
             time_of_packets(self.place),
         )
@@ -167,9 +173,24 @@ class Daemon:
                 "promote a policy that was trained on this interval"
             )
 
-    def _as_listed(self, instruments: list[Instrument]) -> list[Instrument]:
+    def _listing(self, served: Served, now: datetime) -> Listing:
+        """What can be traded today, and what is held besides.
+
+        Raises
+        ------
+        BrokerSilent : if the broker lists nothing at all. NotFound : if it lists nothing of ours, and nothing is held.
+        """
+        instruments = read_instruments(self.paths)
         exchanges = sorted({instrument.exchange for instrument in instruments})
-        return as_listed(instruments, [row for name in exchanges for row in self.broker.instruments(name)])
+        dumps = {name: self.broker.instruments(name) for name in exchanges}
+        empty_ones = [name for name, rows in dumps.items() if not rows]
+        if empty_ones:
+            raise BrokerSilent(f"the broker lists no instrument of {', '.join(empty_ones)}; it is asked again")
+        held = {position.symbol for position in self.journal.open_positions(self.account)}
+        rows = [row for dump in dumps.values() for row in dump]
+        listing = listing_of(instruments, rows, now.date(), held, served.product)
+        must_list_some(listing)
+        return listing
 
     def _warm_up(
         self, served: Served, instruments: list[Instrument], now: datetime
@@ -184,7 +205,7 @@ class Daemon:
             interval,
             served.regime_model,
             served.catalogue_hash,
-            read_news(self.paths),
+            renamed(read_news(self.paths), {current_symbol(i.symbol): i.symbol for i in instruments}),
             self.broker.history,
             now,
             actions,
@@ -195,11 +216,12 @@ class Daemon:
         LOG.info("warm", bars=bars, last_close=str(features.last_close), seconds=round(time.monotonic() - began, 1))
         return features, rows, history
 
-    def _session_of(self, served: Served, instruments: list[Instrument], features: LiveFeatures) -> Session:
-        executor = self.params.executor
+    def _session_of(self, served: Served, listing: Listing, features: LiveFeatures) -> Session:
+        executor, instruments = self.params.executor, listing.instruments
         terms = Terms(
             account=self.account,
             instruments={instrument.symbol: instrument for instrument in instruments},
+            out_of_reach=listing.out_of_reach,
             product=served.product,
             limits=limits_from(executor),
             flatten_at_end=self.flatten_at_end,
@@ -212,7 +234,7 @@ class Daemon:
             most_jump=executor.max_tick_jump,
             triggers=triggers_from(executor),
             correlation_window=executor.correlation_window,
-            restrictions=lambda: restrictions_from(executor, self.paths.root),
+            restrictions=lambda: under_our_names(restrictions_from(executor, self.paths.root), self.broker.names),
             actions=lambda at: self._actions(instruments, at),
             halt_file=halt_file(),
             asked=self.asked,
@@ -229,7 +251,7 @@ class Daemon:
         session.desk.on_outcome = features.learn
         return session
 
-    def _actions(self, instruments: list[Instrument], at: datetime | None) -> KnownActions:
+    def _actions(self, instruments: Sequence[Instrument], at: datetime | None) -> KnownActions:
         """Announced by then: to the run, and to collectors since; None: also in the days that are played."""
         return newest_actions(self.params.ingest, self.paths, [instrument.symbol for instrument in instruments], at)
 
@@ -265,13 +287,13 @@ class Daemon:
                 raise
             session.desk.alarm(str(error))
 
-    def _begin_bars_at(self, session: Session, instruments: list[Instrument], now: datetime) -> None:
+    def _begin_bars_at(self, session: Session, instruments: Sequence[Instrument], now: datetime) -> None:
         """Volume that was traded before our first tick is not counted into our bars; what is quoted doubts it."""
-        keys = {f"NSE:{instrument.symbol}": instrument.symbol for instrument in instruments if instrument.tradable}
-        for some in batched(keys, MOST_QUOTES):
-            for key, quote in self.broker.quote(*some).items():
-                session.begin_at(keys[key], int(quote.get("volume") or 0), now)
-                take_quote(session.known_prices, keys[key], quote)
+        traded = [instrument.symbol for instrument in instruments if instrument.tradable and instrument.token]
+        for symbols in batched(traded, MOST_QUOTES):
+            for symbol, quote in self.broker.quotes_of(symbols).items():
+                session.begin_at(symbol, int(quote.get("volume") or 0), now)
+                take_quote(session.known_prices, symbol, quote)
 
     # --- course ---
 
@@ -294,7 +316,7 @@ class Daemon:
                     over = finished
                     if lockstep and not finished:
                         self._await_books(session)
-                        finished = self.place.go_on()
+                        finished, asked_at = self.place.go_on(), time.monotonic()
                     elif not lockstep:
                         over = feed.waits and self.place.is_over(self._done, quiet=False)
                 case Disconnected():
@@ -305,13 +327,14 @@ class Daemon:
                 case None if not lockstep:
                     session.on_connection_lost()
                     session.on_books_changed()
-            if not over and time.monotonic() - max(self._played_at, asked_at) >= SILENCE_S:
-                asked_at = time.monotonic()
+            silent_s = time.monotonic() - max(self._played_at, asked_at)
+            if not over and feed.waits and silent_s >= SILENCE_S:
                 over = self._on_silence(session)
                 if lockstep and not over:
                     self._await_books(session)
                     finished = self.place.go_on()
-            trouble = watch.look(session.desk.market_open)
+                asked_at = time.monotonic()
+            trouble = watch.look(session.desk.market_open, idle=feed.waits)
             if trouble is not None:
                 session.desk.alarm(trouble)
             self._keep_logged_in(feed)
@@ -402,44 +425,5 @@ class Daemon:
             raise BooksDiffer(f"{'; '.join(differences)}; see {self.paths.reports / 'session.json'}")
 
 
-def exits_from(params: ExitParams) -> ExitSchedule:
-    return ExitSchedule(
-        first_offset_bps=params.first_offset_bps,
-        step_bps=params.step_bps,
-        limit_tries=params.limit_tries,
-        wait=timedelta(seconds=params.wait_seconds),
-        hurried_wait=timedelta(seconds=params.hurried_wait_seconds),
-    )
-
-
-def read_instruments(paths: Paths) -> list[Instrument]:
-    table = read_table(paths.instruments)
-    return [
-        Instrument(
-            symbol=row.symbol,
-            token=int(row.token),
-            kind=Kind(row.kind),
-            tick_size=Decimal(row.tick_size),
-            lot_size=int(row.lot_size),
-            sector=row.sector or "",
-            has_volume=bool(row.has_volume),
-        )
-        for row in table.itertuples(index=False)
-    ]
-
-
-def read_news(paths: Paths) -> pd.DataFrame:
-    """What was known, and what the played days will tell; LiveFeatures hands on only what is past."""
-    found = [read_table(path) for path in (paths.news, paths.session_news) if path.exists()]
-    if not found:
-        return empty("news")
-    return pd.concat(found, ignore_index=True)
-
-
-def read_outcomes(paths: Paths) -> pd.DataFrame:
-    """Ended trades that the pipeline knows; a workspace without the table knows none."""
-    return read_table(paths.outcomes) if paths.outcomes.exists() else empty("outcomes")
-
-
-def _symbols(instruments: list[Instrument]) -> Mapping[int, str]:
-    return {instrument.token: instrument.symbol for instrument in watched(instruments)}
+def _symbols(instruments: Sequence[Instrument]) -> Mapping[int, str]:
+    return {instrument.token: instrument.symbol for instrument in watched(instruments) if instrument.token}

@@ -68,6 +68,7 @@ class Terms:
     asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
     takes_entry: Callable[[int], bool] = lambda owed: True  #: beside so many stops that are still to be sent
     untold: Callable[[], str] = str  #: what others trade in the account that we do not read; empty: nothing
+    out_of_reach: Mapping[str, str] = field(default_factory=dict)  #: why nothing is sent for what is held
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time
 
 

@@ -20,6 +20,7 @@ LEAST_PACKETS = 20  #: of an instrument, before it is known how often they come
 MOST_WAIT_S = 300.0
 MOST_CONNECTIONS, WITHIN_S = 6, 60.0
 LOOK_EVERY_S = 1.0
+BUSY_S = 10.0  #: between two looks: then it was we who did not listen
 MOST_NAMED = 5  #: instruments in one alarm
 
 
@@ -75,12 +76,17 @@ class FeedWatch:
         self._habits: dict[int, _Habit] = {}
         self._missed_at, self._missed_wait_s = float("-inf"), 0.0
 
-    def look(self, in_session: bool) -> str | None:
-        """What is wrong with the feed, in a sentence; None if nothing is, or if it was looked at a moment ago."""
+    def look(self, in_session: bool, *, idle: bool = True) -> str | None:
+        """What is wrong with the feed, in a sentence; None if nothing is, or if it was looked at a moment ago.
+
+        Parameters
+        ----------
+        idle : whether all that came was worked off; while we are behind, nobody else is silent
+        """
         now = self._clock()
         if now - self._looked_at < LOOK_EVERY_S:
             return None
-        self._looked_at = now
+        busy, self._looked_at = now - self._looked_at > BUSY_S or not idle, now
         heard = max(self._feed.packets_at.values(), default=float("-inf"))
         for token, at in self._feed.packets_at.items():
             self._habits.setdefault(token, _Habit(at)).hear(at)
@@ -90,6 +96,9 @@ class FeedWatch:
             return None
         if heard > self._since:
             self._since, self._wait_s = heard, self._stop_after_s
+        if busy:
+            self._since = now
+            return None
         if now - self._since >= self._wait_s:
             self._since, self._wait_s = now, min(self._wait_s * 2, max(MOST_WAIT_S, self._stop_after_s))
             self._feed.connect(self._feed.access_token)

@@ -1,13 +1,17 @@
 """The numbers of `params.yaml` as the rules and the triggers see them."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from pipelines.domain.errors import BadInput
+from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.restrictions import Restriction, read_restrictions
 from pipelines.domain.risk import RiskLimits
-from pipelines.params import ExecutorParams
+from pipelines.params import ExecutorParams, ExitParams
 from serving.executor.pacing import RESERVED
+from serving.executor.symbol_names import SymbolNames
 from serving.executor.watch import Triggers
 
 
@@ -70,3 +74,18 @@ def restrictions_from(params: ExecutorParams, root: Path) -> tuple[Restriction, 
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"executor.restricted_file {path} cannot be read ({type(error).__name__}); write it") from None
     return listed + read_restrictions(lines, str(path))
+
+
+def under_our_names(listed: Iterable[Restriction], names: SymbolNames) -> tuple[Restriction, ...]:
+    """A restricted list, which names shares as the exchange does today, under our symbols."""
+    return tuple(replace(one, symbol=names.ours(one.symbol)) for one in listed)
+
+
+def exits_from(params: ExitParams) -> ExitSchedule:
+    return ExitSchedule(
+        first_offset_bps=params.first_offset_bps,
+        step_bps=params.step_bps,
+        limit_tries=params.limit_tries,
+        wait=timedelta(seconds=params.wait_seconds),
+        hurried_wait=timedelta(seconds=params.hurried_wait_seconds),
+    )

@@ -49,6 +49,9 @@ class Overnight:
     def look(self) -> None:
         """See what it has made of our shares, and which open trades it has overtaken."""
         desk, today = self._desk, self._desk.now.date()
+        for symbol, why in desk.terms.out_of_reach.items():
+            if symbol in desk.trades and symbol not in desk.overtaken:
+                self._tell(desk.trades[symbol], why)
         desk.added_shares = self._added_shares()
         for symbol, trade in list(desk.trades.items()):
             if trade.position is not None and symbol in desk.ex_dates:
@@ -79,6 +82,8 @@ class Overnight:
     def release(self, unequal: Mapping[str, str]) -> None:
         """After a later comparison: where shares are equal again, and no action is known, the trade goes on."""
         for symbol in list(self._desk.overtaken):
+            if symbol in self._desk.terms.out_of_reach:
+                continue
             trade = self.held_over.get(symbol)
             if trade is None or (symbol not in unequal and self._action_over(trade) is None):
                 del self._desk.overtaken[symbol]

@@ -3,7 +3,7 @@
 The official client reads every field of every packet, depth included, which was three quarters of the way from a
 message to its bars. Here a few numbers a packet are read where they stand; the client's own reading is the oracle of
 the tests. Layout: see `serving.exchange.packets`. What time a message tells is judged by `serving.packet_time`, what a
-packet tells of its trade by `serving.executor.last_trades`.
+packet tells of its trade by `serving.last_trades`.
 """
 
 import struct
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pipelines.domain.bars import IST
 from serving.executor.bar_builder import Tick
 from serving.executor.desk import Frame
-from serving.executor.last_trades import LastTrades
+from serving.last_trades import LastTrades
 from serving.packet_time import PacketTime
 
 CLOCK_TOKEN = 256265  #: Kite's token of NIFTY 50; its packets carry the market's time and tell how far it moved

@@ -6,12 +6,15 @@ import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipelines.domain.outcomes import Outcome
 from pipelines.journal import journal_at
 from pipelines.journal.journal import Journal
 from pipelines.journal.postgres import database_url
+from pipelines.paths import Paths
+from pipelines.tables import read_table, write_table
 from serving.exchange.book import RMS_USER
 from serving.exchange.faults import Fault, FaultKind, FaultPlan, Faults
 from tests.torture.daemon import ENDED_WELL, Life
@@ -39,7 +42,9 @@ def folder(own_postgres, tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("days")
 
 
-def play(folder: Path, schedule: Schedule, *armed: Fault, rates: dict[FaultKind, float] | None = None) -> Played:
+def play(
+    folder: Path, schedule: Schedule, *armed: Fault, rates: dict[FaultKind, float] | None = None, unlisted: str = ""
+) -> Played:
     account, keys = f"wild-{secrets.token_hex(4)}", tuple(secrets.token_hex(8) for _ in range(3))
     root, diary, watch = _workspace(folder / account, schedule), folder / f"{account}.log", NakedWatch()
     with (
@@ -51,6 +56,10 @@ def play(folder: Path, schedule: Schedule, *armed: Fault, rates: dict[FaultKind,
         life = Life(
             schedule, str(root), account, address, database_url("journal"), keys[2], keys[0], keys[1], None, str(diary)
         )
+        if unlisted:
+            table = read_table(Paths(root).instruments)
+            ghost = table.tail(1).assign(symbol=unlisted, token=999_937)
+            write_table(pd.concat([table, ghost], ignore_index=True), Paths(root).instruments)
         code = _live(life)
         told = _last_line(diary)
         assert code == 0, diary.read_text()[-3000:]
@@ -121,3 +130,13 @@ def test_ticks_that_stop_come_again_by_a_new_connection(folder):
     assert played.naked_s <= 1.0
     assert max(outcome.entered_at for outcome in played.outcomes) > min(o.exited_at for o in played.outcomes)
     assert any("connected anew" in alarm for alarm in played.alarms)
+
+
+def test_a_share_that_the_broker_does_not_list_is_left_out_and_the_others_trade(folder, clean):
+    played = play(folder, reference(), unlisted="GHOST")
+
+    assert course(played) == course(clean)
+    assert played.wrong == []
+    assert [alarm for alarm in played.alarms if alarm not in clean.alarms] == [
+        "GHOST is not entered: the broker does not list it: delisted, suspended, or its symbol has changed"
+    ]

@@ -9,6 +9,7 @@ from pipelines.domain.signals import Side
 from serving.exchange.live_market import LiveMarket, as_played
 from serving.exchange.market import FrameKind
 from serving.exchange.venue import Venue
+from serving.packet_time import PacketTime
 from tests.unit.exchange.builders import ALPHA, DAY, NEXT_DAY, a_request, at, some_rules
 
 
@@ -70,6 +71,35 @@ def test_what_traded_while_nobody_listened_is_not_there_for_orders():
     ticks = [tick for frame in frames(market) for tick in frame.ticks]
 
     assert [tick.quantity for tick in ticks] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    "wrong_by", [timedelta(minutes=1), timedelta(hours=5), timedelta(days=1), timedelta(days=9000)]
+)
+@pytest.mark.parametrize("what", ["exchange_timestamp", "last_trade_time"])
+def test_one_packet_with_a_time_ahead_stops_no_mirror(wrong_by, what):
+    now = at(10, 0)
+    market = LiveMarket([ALPHA], [as_played(session_on(DAY))], PacketTime(wall=lambda: now))
+    market.take([a_packet(100.0, 5000, now)])
+
+    market.take([a_packet(100.1, 5100, now) | {what: now + wrong_by}])
+    market.take([a_packet(100.2, 5200, now + timedelta(seconds=2))])
+    market.take([a_packet(100.3, 5300, now + timedelta(seconds=3))])
+
+    ticks = [(frame.at, tick.price) for frame in frames(market) for tick in frame.ticks]
+    assert ticks[-2:] == [(now + timedelta(seconds=n), Decimal(f"100.{n}")) for n in (2, 3)]
+    assert len(ticks) == 4
+
+
+def test_the_days_open_and_volume_are_the_sources_own():
+    market = a_market()
+    venue = Venue([ALPHA], market, {"ALPHA": Decimal("100.00")}, some_rules())
+    market.take([a_packet(101.5, 5000, at(9, 15) + timedelta(seconds=2)) | {"ohlc": {"open": 100.5}}])
+    while market.waiting:
+        venue.advance()
+
+    quote = venue.board.quotes["ALPHA"]
+    assert (quote.open, quote.low, quote.volume) == (Decimal("100.5"), Decimal("100.5"), 5000)
 
 
 @pytest.mark.parametrize("silent", [True, False])

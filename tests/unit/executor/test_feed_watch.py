@@ -90,6 +90,16 @@ def test_an_instrument_that_trades_now_and_then_is_not_missed():
     assert course.told == []
 
 
+def test_while_we_are_behind_ourselves_nobody_else_is_silent():
+    course = Course()
+    course.go(60, 1, 2, 3)
+
+    course.ticker.second += 45  # a frame took so long
+    course.go(15)
+
+    assert course.told == []
+
+
 def test_a_socket_that_is_made_again_and_again_is_told_of():
     course = Course()
     course.go(10, 1)

@@ -21,7 +21,7 @@ from pipelines.journal.memory import AnyJournal
 from serving.executor.bar_builder import BarBuilder, ClosedBars, Tick
 from serving.executor.books import Books
 from serving.executor.broker import LOOKS, Broker
-from serving.executor.desk import LOG, Desk, Frame, Prices, Terms
+from serving.executor.desk import LOG, Desk, Frame, Terms
 from serving.executor.entering import Entering
 from serving.executor.leaving import Leaving
 from serving.executor.overnight import Overnight
@@ -299,7 +299,7 @@ class Session:
             return
         desk.day = session_on(at.date())
         desk.final = self._last_day(at.date())
-        desk.prices = Prices()
+        desk.prices = desk.prices.next_session()
         self._ticks = TickFilter(self.terms.late_after, self.terms.most_jump)
         if desk.day is None:
             desk.alarm(f"{at:%Y-%m-%d} is no trading day in our calendar; nothing is traded")

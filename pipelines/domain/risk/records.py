@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pipelines.domain.affordability import Need
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
 from pipelines.domain.verdicts import Verdict
@@ -60,6 +61,7 @@ class Proposal:
     index_move: float | None = None  #: against its previous close; None where there is no index
     restricted: str | None = None  #: why it may not be entered
     ex_date: str | None = None  #: what takes effect since the decision or before the next session
+    need: Need | None = None  #: what its shares block at the broker; None: by the price alone
 
     @property
     def price(self) -> Decimal:

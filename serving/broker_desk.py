@@ -41,8 +41,8 @@ class BrokerDesk:
         return standing_at(self.broker, ours.tags, ours.held)
 
     def flattener(self, account: str, params: Params, journal: Journal) -> Any:
-        from serving.executor.daemon import read_instruments
         from serving.executor.flatten import Flattener
+        from serving.executor.workspace import read_instruments
 
         paths = Paths(Path(self.where.workspace))
         return Flattener(

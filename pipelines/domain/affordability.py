@@ -33,6 +33,7 @@ class Need:
     price: Decimal  #: rupees a share, see `reckoned_price`
     day: date
     rate: Decimal  #: rupees blocked for a rupee of the position: 1 for delivery
+    filled: Decimal = Decimal(0)  #: rupees that the order has filled before: charges are of the whole order
 
     @classmethod
     def of_order(cls, instrument: Instrument, product: Product, side: Side, last: Decimal, day: date) -> "Need":
@@ -43,7 +44,7 @@ class Need:
     def of(self, quantity: int) -> Decimal:
         """Rupees, charges included."""
         value = self.price * quantity
-        charges = order_charges(product=self.product, side=self.side, value=value, day=self.day)
+        charges = order_charges(product=self.product, side=self.side, value=self.filled + value, day=self.day)
         return (value * self.rate).quantize(PAISA, ROUND_CEILING) + charges.total
 
     def most(self, asked: int, free: Decimal) -> int:

@@ -452,7 +452,10 @@ class Engine:
             position.order_day, position.order_value, position.order_charges = day, ZERO, Charges()
         position.order_value += found.price * found.quantity
         side = position.side.opposite
-        due = self._charges(side, position.order_value, row, position.order_charges, squared_off=squared_off)
+        of_today = self.days[position.entered] == self.days[row]
+        due = self._charges(
+            side, position.order_value, row, position.order_charges, squared_off=squared_off, of_today=of_today
+        )
         position.order_charges += due
         position.charges += due
         position.exit_value += found.price * found.quantity
@@ -478,7 +481,7 @@ class Engine:
         if not rows:
             return
         equity, gross = float(self._equity()), self._gross()
-        free = self._free() - Decimal(str(round(equity * self.rules.margin_buffer, 2)))
+        free = self._free() - self._equity() * Decimal(str(self.rules.margin_buffer))
         for row in sorted(rows, key=lambda r: (-self.decisions[r]["expected_return"], self.symbols[r])):
             symbol, judged = self.symbols[row], self.decisions[row]
             if symbol in self.positions or symbol in self.pending or self.numbers[row] == self.final_number:
@@ -544,11 +547,21 @@ class Engine:
         return paise(self.mark[symbol])
 
     def _charges(
-        self, side: Side, order_value: Decimal, row: int, charged: Charges, *, squared_off: bool = False
+        self,
+        side: Side,
+        order_value: Decimal,
+        row: int,
+        charged: Charges,
+        *,
+        squared_off: bool = False,
+        of_today: bool = False,
     ) -> Charges:
-        """What an order owes now that it has filled `order_value` rupees, less what it was charged before."""
+        """What an order owes now that it has filled `order_value` rupees, less what it was charged before.
+
+        Shares `of_today` were never delivered: their sale pays no DP charge.
+        """
         day, symbol = self._day(row), self.symbols[row]
-        delivered = self.panel.product is Product.CNC and side is Side.SELL
+        delivered = self.panel.product is Product.CNC and side is Side.SELL and not of_today
         first = delivered and (charged.dp > 0 or (symbol, day) not in self.delivered)
         if delivered:
             self.delivered.add((symbol, day))

@@ -71,6 +71,8 @@ def rules_from(params: Params, panel: Panel) -> Rules:
         max_position=params.policy.max_position,
         hold_bars=hold_limit(params.policy.label, panel.interval),
         square_off_minutes=params.policy.label.square_off_minutes,
+        margin_buffer=params.executor.margin_buffer,
+        min_share_of_decision=params.executor.min_share_of_decision,
     )
 
 
@@ -86,7 +88,7 @@ def held_over_steps(panel: Panel, trades: pd.DataFrame) -> int:
     at_close = table.set_index(["symbol", "close_time"])["adjustment"]
     before = at_open.reindex(pd.MultiIndex.from_frame(trades[entered])).to_numpy()
     after = at_close.reindex(pd.MultiIndex.from_frame(trades[left])).to_numpy()
-    return int((before != after).sum())
+    return int(((before != after) & ~np.isnan(after)).sum())  # left at the session's end and not in a bar: the same day
 
 
 def reloads_identically(bundle: Bundle, table: pd.DataFrame) -> bool:

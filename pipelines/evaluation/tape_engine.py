@@ -49,7 +49,7 @@ class TapeEngine(Engine):
         self._prices: dict[str, Decimal] = {}
         self._taken: dict[str, int] = {}  # shares that our orders have had of the present bars' volumes
         self._closes = market_closes(panel)
-        self._closed = 0  # how many of them have gone by
+        self._bars_closed = 0  # how many of them have gone by
         ends = panel.table["session_end"]
         self._broker_times = {end.date(): broker_time(end.to_pydatetime()) for end in ends.unique()}
 
@@ -70,8 +70,8 @@ class TapeEngine(Engine):
         if not frame.ticks:
             self._taken.clear()
         self._prices |= {symbol: tick.price for symbol, tick in frame.ticks.items()}
-        leave, before = self._leave_at(frame.at), self._closed
-        self._closed = bisect_right(self._closes, frame.at)
+        leave, before = self._leave_at(frame.at), self._bars_closed
+        self._bars_closed = bisect_right(self._closes, frame.at)
         broker_ends = bool(frame.ticks) and frame.at >= self._broker_times[frame.at.date()]
         closing = self._closes_the_day(frame)
         for symbol, held in list(self._open.items()):
@@ -85,8 +85,8 @@ class TapeEngine(Engine):
                 trade.mark(tick.price)
             if closing:
                 trade.close(self._prices.get(symbol, ZERO), frame.at)
-            trade.count_bars(lambda entered: self._closed - bisect_right(self._closes, entered))
-            closed = self._closed > before
+            trade.count_bars(lambda entered: self._bars_closed - bisect_right(self._closes, entered))
+            closed = self._bars_closed > before
             trade.react(frame.at, self._prices.get(symbol), self._tape.exits, closed=closed, leave=leave)
             if trade.over:
                 del self._open[symbol]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
+from pipelines.domain.affordability import Need
 from pipelines.domain.charges import Charges, exercise_charges, order_charges
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.orders import Product
@@ -21,6 +22,7 @@ from serving.exchange.positions import Holding, Position
 from serving.exchange.quotes import Quote
 
 __all__ = ["Account", "Holding", "Position"]
+Quotes = Mapping[str, Quote]
 
 
 @dataclass
@@ -159,14 +161,43 @@ class Account:
         ]
 
     def blocked_by_orders(self, working: Iterable[Order], quotes: Mapping[str, Quote]) -> Decimal:
-        """Margin of the working orders: purchases for delivery in whole, all others where they enlarge a position."""
-        pending: dict[tuple[str, Product], list[Leg]] = {}
+        """Margin and charges of the working orders: purchases for delivery in whole, all others where they enlarge a
+        position.
+        """
+        pending: dict[tuple[str, Product], list[tuple[Order, Leg]]] = {}
         for order in working:
             request = order.request
-            price = reference_price(request, quotes[order.symbol])
+            price = reference_price(request, quotes[order.symbol], self.day)
             leg = Leg(request.instrument, request.product, request.side, order.pending_quantity, price)
-            pending.setdefault((order.symbol, request.product), []).append(leg)
-        return sum((self._blocked(key, legs, quotes) for key, legs in pending.items()), Decimal(0))
+            pending.setdefault((order.symbol, request.product), []).append((order, leg))
+        blocked = Decimal(0)
+        for key, orders in pending.items():
+            margin = self._blocked(key, [leg for _, leg in orders], quotes)
+            blocked += margin
+            if margin:
+                ahead = (self._charges_of(order, leg.price * leg.quantity) for order, leg in orders)
+                blocked += sum(ahead, Decimal(0))
+        return blocked
+
+    def _charges_of(self, order: Order, still: Decimal) -> Decimal:
+        """What an order will be charged when it ends, on what it has filled and `still` fills (rupees)."""
+        request, day = order.request, min(self.day, order.day)
+        value, kind = order.filled_value + still, request.instrument.kind
+        return order_charges(product=request.product, kind=kind, side=request.side, value=value, day=day).total
+
+    def paid_for(self, order: Order, quantity: int, price: Decimal, others: Iterable[Order], quotes: Quotes) -> int:
+        """How many shares of a fill the account can pay: delivery is bought by what is there, charges included.
+
+        Parameters
+        ----------
+        others : working orders, whose fills are still to be charged
+        """
+        request = order.request
+        if request.product is not Product.CNC or request.side is Side.SELL:
+            return quantity
+        owed = sum((self._charges_of(other, Decimal(0)) for other in others if other.filled_quantity), Decimal(0))
+        need = Need(request.instrument, Product.CNC, Side.BUY, price, self.day, Decimal(1), order.filled_value)
+        return need.most(quantity, self.margin_available((), quotes) - owed)
 
     def _blocked(self, key: tuple[str, Product], legs: list[Leg], quotes: Mapping[str, Quote]) -> Decimal:
         symbol, product = key

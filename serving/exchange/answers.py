@@ -14,6 +14,7 @@ from serving.exchange.refusals import KiteError
 from serving.exchange.slicing import Sliced
 from serving.exchange.venue import RMS_USER, USER_ID
 
+TERMINAL_ID = "111111111111100"  #: 15 digits, as in the recorded answer
 PROFILE: dict[str, Any] = {
     "user_id": USER_ID,
     "user_type": "individual",
@@ -26,6 +27,28 @@ PROFILE: dict[str, Any] = {
     "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
     "avatar_url": None,
     "meta": {"demat_consent": "physical"},
+}
+
+FULL_PROFILE: dict[str, Any] = {
+    "user_id": USER_ID,
+    "twofa_type": "totp",
+    "user_name": PROFILE["user_name"],
+    "user_type": PROFILE["user_type"],
+    "email": PROFILE["email"],
+    "phone": "*0000",
+    "broker": PROFILE["broker"],
+    "bank_accounts": [{"name": "PAPER BANK", "branch": "", "account": "*0000"}],
+    "dp_ids": ["0000000000000000"],
+    "products": PROFILE["products"],
+    "order_types": PROFILE["order_types"],
+    "exchanges": PROFILE["exchanges"],
+    "pan": "*0000",
+    "user_shortname": PROFILE["user_shortname"],
+    "avatar_url": None,
+    "tags": [],
+    "password_timestamp": "1970-01-01 00:00:00",
+    "twofa_timestamp": "1970-01-01 00:00:00",
+    "meta": {"poa": "physical", "silo": "", "account_blocks": []},
 }
 
 
@@ -62,6 +85,7 @@ def order(state: Order, event: str | None = None) -> dict[str, Any]:
     return {
         "account_id": USER_ID,
         "placed_by": state.placed_by,
+        "terminal_id": TERMINAL_ID,
         "order_id": state.order_id,
         "exchange_order_id": state.exchange_order_id,
         "parent_order_id": state.parent_order_id,
@@ -85,6 +109,7 @@ def order(state: Order, event: str | None = None) -> dict[str, Any]:
         "disclosed_quantity": request.disclosed_quantity,
         "price": number(request.price),
         "trigger_price": number(request.trigger_price),
+        "auction_number": None,  # no auction is ever open here
         "average_price": number(state.average_price.quantize(Decimal("0.0001"))),
         "filled_quantity": state.filled_quantity,
         "pending_quantity": state.pending_quantity,
@@ -156,7 +181,7 @@ def quote(found: Quote, at: datetime, circuit: Decimal) -> dict[str, Any]:
         "timestamp": stamp(at),
         "last_price": number(snapshot.last_price),
         "net_change": 0,
-        "ohlc": _ohlc(found),
+        "ohlc": ohlc_of(found),
     }
     if not found.instrument.tradable:
         return head
@@ -178,14 +203,14 @@ def quote(found: Quote, at: datetime, circuit: Decimal) -> dict[str, Any]:
 
 
 def ohlc(found: Quote) -> dict[str, Any]:
-    return ltp(found) | {"ohlc": _ohlc(found)}
+    return ltp(found) | {"ohlc": ohlc_of(found)}
 
 
 def ltp(found: Quote) -> dict[str, Any]:
     return {"instrument_token": found.instrument.token, "last_price": number(found.last_price)}
 
 
-def _ohlc(found: Quote) -> Mapping[str, Any]:
+def ohlc_of(found: Quote) -> Mapping[str, Any]:
     return {
         "open": number(found.open),
         "high": number(found.high),

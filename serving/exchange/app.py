@@ -14,13 +14,24 @@ from serving.exchange.conductor import Conductor, conducting
 from serving.exchange.http_faults import FaultyCalls, purpose_by
 from serving.exchange.rate_limits import NO_LIMITS, LimitedCalls, Limits, RateLimits
 from serving.exchange.refusals import KiteError, input_error, not_found
-from serving.exchange.routes import gtt, margins, market, mutual_funds, orders, paper, portfolio, sessions, ticker
+from serving.exchange.routes import (
+    alerts,
+    gtt,
+    margins,
+    market,
+    mutual_funds,
+    orders,
+    paper,
+    portfolio,
+    sessions,
+    ticker,
+)
 from serving.exchange.routes.edge import Edge, refusal
 from serving.exchange.sessions import Keys, Sessions
 from serving.known_hosts import KnownHosts
 
 __all__ = ["Keys", "create_app"]
-ROUTES = (sessions, portfolio, orders, gtt, margins, mutual_funds, market, ticker, paper)
+ROUTES = (sessions, portfolio, orders, gtt, alerts, margins, mutual_funds, market, ticker, paper)
 LOG = logging.getLogger("tradesage.exchange")
 
 
@@ -45,7 +56,12 @@ def create_app(
     token_expiry : bool
         Whether access tokens die at six in the morning of the market's time.
     """
-    app = FastAPI(title="TradeSage paper exchange", lifespan=lambda _: conducting(conductor), openapi_url=None)
+    app = FastAPI(
+        title="TradeSage paper exchange",
+        lifespan=lambda _: conducting(conductor),
+        openapi_url=None,
+        redirect_slashes=False,  # a redirect would be no answer in Kite's form
+    )
     venue = conductor.venue
     edge = Edge(conductor, candles, keys, Sessions(keys, lambda: venue.clock, token_expiry))
 

@@ -36,6 +36,7 @@ from serving.exchange.transit import Transit
 STOP_BLOCKED = "RMS: Trigger price orders are blocked for this scrip at the moment."
 EXCHANGE_CANCELLED = "Order cancelled by the exchange."
 LATE_BY = 2  #: frames of its instrument between a cancellation and a fill that shows after it
+OUT_OF_MONEY = "RMS: cancelled, the account does not pay for more at this price."
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,11 @@ class Floor:
                 self.cancel(order, LPP_CANCELLED)
                 return
         if found is not None and found.quantity:
+            paid_for = self._paid_for(order, found)
+            if paid_for < found.quantity:
+                order = self.fill(order, paid_for, found.price) if paid_for else order
+                self.cancel(order, OUT_OF_MONEY)
+                return
             if not unlimited:
                 self._volumes.take(tick, found.quantity)
             if order.pending_quantity > 1 and self.unlucky(FaultKind.FILL_THEN_CANCEL, order):
@@ -196,6 +202,11 @@ class Floor:
             order = self.book.note(order, rested=True)
         if order.request.validity is Validity.IOC:
             self.cancel(order)
+
+    def _paid_for(self, order: Order, found: Match) -> int:
+        """A price above the one that an order was reckoned at, e.g. an opening, may be more than the account has."""
+        others = [other for other in self.book.working() if other.order_id != order.order_id]
+        return self.account.paid_for(order, found.quantity, found.price, others, self.board.quotes)
 
     def fill(self, order: Order, quantity: int, price: Decimal) -> Order:
         order, trade = self.book.fill(order, quantity, price, self.course.clock)

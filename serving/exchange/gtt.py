@@ -144,7 +144,7 @@ def terms_from(form: Mapping[str, str], instruments: Mapping[str, Instrument]) -
     kind = form.get("type", "")
     if kind not in LEGS:
         raise input_error("Invalid `type`: single or two-leg.")
-    condition, orders = _json(form, "condition", dict), _json(form, "orders", list)
+    condition, orders = json_field(form, "condition", dict), json_field(form, "orders", list)
     instrument = instrument_of({name: str(value) for name, value in condition.items()}, instruments)
     values = condition.get("trigger_values")
     if not isinstance(values, list) or len(values) != LEGS[kind] or len(orders) != LEGS[kind]:
@@ -152,8 +152,8 @@ def terms_from(form: Mapping[str, str], instruments: Mapping[str, Instrument]) -
     terms = Terms(
         instrument,
         kind,
-        tuple(_price(value, "trigger_values") for value in values),
-        _price(condition.get("last_price"), "last_price"),
+        tuple(price_of(value, "trigger_values") for value in values),
+        price_of(condition.get("last_price"), "last_price"),
         tuple(_order(row, instrument, instruments) for row in orders),
     )
     _check_values(terms)
@@ -181,7 +181,8 @@ def _order(row: Any, instrument: Instrument, instruments: Mapping[str, Instrumen
     return order
 
 
-def _json(form: Mapping[str, str], name: str, shape: type) -> Any:
+def json_field(form: Mapping[str, str], name: str, shape: type) -> Any:
+    """A field of a form that holds JSON of a list or an object."""
     try:
         found = json.loads(form.get(name, ""))
     except (ValueError, RecursionError):
@@ -191,7 +192,8 @@ def _json(form: Mapping[str, str], name: str, shape: type) -> Any:
     return found
 
 
-def _price(value: Any, name: str) -> Decimal:
+def price_of(value: Any, name: str) -> Decimal:
+    """A number above zero, in a form or in JSON."""
     try:
         price = Decimal(str(value))
     except InvalidOperation:

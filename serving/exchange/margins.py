@@ -12,9 +12,11 @@ from decimal import ROUND_CEILING, Decimal
 from pipelines.domain.instruments import Instrument, Kind, OptionType
 from pipelines.domain.margin_rates import margin_rates_on
 from pipelines.domain.orders import OrderType, Product
+from pipelines.domain.protection import automatic_percent, protected_limit
 from pipelines.domain.signals import Side
 from serving.exchange.book import OrderRequest
 from serving.exchange.market import PAISA
+from serving.exchange.order_forms import AUTO_PROTECTION
 from serving.exchange.quotes import Quote
 
 OUT_OF_THE_MONEY_FLOOR = Decimal("0.5")  #: of the full SPAN, the least a sold option blocks
@@ -94,13 +96,24 @@ def underlying_level(instrument: Instrument, quotes: Mapping[str, Quote]) -> Dec
     return quotes[instrument.symbol].last_price
 
 
-def reference_price(request: OrderRequest, quote: Quote) -> Decimal:
-    """The price that an order's margin is reckoned at."""
+def order_price(request: OrderRequest, quote: Quote) -> Decimal:
+    """The price that an order names, or the market's."""
     if request.order_type in (OrderType.LIMIT, OrderType.SL) and request.price is not None:
         return request.price
-    if request.trigger_price is not None:
-        return max(request.trigger_price, quote.last_price) if request.side is Side.BUY else quote.last_price
+    if request.trigger_price is not None and request.side is Side.BUY:
+        return max(request.trigger_price, quote.last_price)
     return quote.last_price
+
+
+def reference_price(request: OrderRequest, quote: Quote, day: date) -> Decimal:
+    """The price that an order's margin is reckoned at: of a purchase at the market the end of its protection."""
+    price = order_price(request, quote)
+    at_the_market = request.order_type in (OrderType.MARKET, OrderType.SL_M) and request.market_protection
+    if request.side is Side.SELL or not at_the_market or not price:
+        return price
+    automatic = request.market_protection == AUTO_PROTECTION
+    percent = automatic_percent(request.instrument, price, day) if automatic else request.market_protection
+    return protected_limit(request.instrument, request.side, price, percent)
 
 
 def _portfolio_margin(legs: list[Leg], quotes: Mapping[str, Quote], day: date) -> Margin:

@@ -117,6 +117,31 @@ def holdings(venue: Venue) -> list[dict[str, Any]]:
     ]
 
 
+def compact_holdings(venue: Venue) -> list[dict[str, Any]]:
+    """The holdings by their shares alone."""
+    names = ("exchange", "tradingsymbol", "instrument_token", "t1_quantity", "quantity")
+    return [{name: row[name] for name in names} for row in holdings(venue)]
+
+
+def holdings_summary(venue: Venue) -> dict[str, Any]:
+    """What all holdings together cost, are worth, and have gained, since they were bought and today."""
+    account, quotes = venue.account, venue.board.quotes
+    invested = worth = before = Decimal(0)
+    for symbol, held in account.holdings.items():
+        shares = held.quantity - max(-account.net_quantity(symbol, Product.CNC), 0)
+        invested += held.average_price * shares
+        worth += quotes[symbol].last_price * shares
+        before += quotes[symbol].previous_close * shares
+    return {
+        "total_pnl": rounded(worth - invested),
+        "total_pnl_percent": float(_percent(worth - invested, invested)),
+        "today_pnl": rounded(worth - before),
+        "today_pnl_percent": float(_percent(worth - before, before)),
+        "invested_amount": rounded(invested),
+        "current_value": rounded(worth),
+    }
+
+
 def margins(venue: Venue) -> dict[str, Any]:
     """`available.cash` is the ledger after every fill and charge; `net` and `live_balance` what may still be spent."""
     account, quotes = venue.account, venue.board.quotes
@@ -185,3 +210,7 @@ def _segment(
 
 def _mean(value: Decimal, quantity: int) -> Decimal:
     return value / quantity if quantity else Decimal(0)
+
+
+def _percent(part: Decimal, whole: Decimal) -> Decimal:
+    return part / whole * 100 if whole else Decimal(0)

@@ -13,6 +13,7 @@ from pipelines.domain.orders import SQUARE_OFF_TAG, OrderType, Product
 from pipelines.domain.trading_phases import Phase
 from serving.exchange.acceptance import MarketView, above_freeze_quantity, outside_circuit, outside_lpp
 from serving.exchange.account import Account
+from serving.exchange.alerts import Alerts
 from serving.exchange.book import (
     MAX_MODIFICATIONS,
     RMS_USER,
@@ -88,6 +89,7 @@ class Venue:
         self.floor = Floor(rules, self.course, self.board)
         self.triggers = Triggers()
         self.doubles: set[str] = set()  #: ids of orders that a fault made of one call, beside the first
+        self.alerts = Alerts()
         self._square_off = SquareOff(self.floor)
         self._auction = ClosingAuction(self.floor)
 
@@ -166,6 +168,7 @@ class Venue:
             self._square_off.in_time()
             floor.meet(frame.ticks)
             self.triggers.meet(self.board.quotes, self.clock, self)
+            self.alerts.meet(self.board.quotes, self.clock, self)
         else:
             floor.next_bar()
             if frame.kind is not FrameKind.OPENING:

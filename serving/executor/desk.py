@@ -78,6 +78,10 @@ class Prices:
 
     last: dict[str, Decimal] = field(default_factory=dict)
     at: dict[str, datetime] = field(default_factory=dict)
+    before: dict[str, Decimal] = field(default_factory=dict)  #: of the sessions before, where we saw them
+
+    def next_session(self) -> "Prices":
+        return Prices(before=self.before | self.last)
 
     def take(self, tick: Tick) -> None:
         self.last[tick.symbol] = Decimal(str(tick.price))
@@ -153,7 +157,8 @@ class Desk:
         return ExitReason.EX_DATE if ahead is not None else None
 
     def price_of(self, symbol: str, otherwise: Decimal) -> Decimal:
-        return self.prices.last.get(symbol, otherwise)
+        """Of the last trade, before the session's first one that of the session before."""
+        return self.prices.last.get(symbol, self.prices.before.get(symbol, otherwise))
 
     def alarm(self, sentence: str, stands: Callable[[], bool] | None = None) -> None:
         """Tell a person; `stands` says whether it is so still, else it is over when it is told no more."""

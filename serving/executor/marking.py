@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from serving.executor.bar_builder import BarBuilder
-from serving.executor.desk import Desk, Frame, Prices
+from serving.executor.desk import Desk, Frame
 from serving.executor.ticks import KnownPrices, TickFilter
 
 
@@ -37,7 +37,7 @@ class Marking:
         if not first:
             self.known.next_day(self._ticks.last)
         self._ticks = TickFilter(self._desk.terms.late_after, self._desk.terms.most_jump, self.known)
-        self._desk.prices = Prices()
+        self._desk.prices = self._desk.prices.next_session()
 
     def take(self, frame: Frame, now: datetime) -> None:
         """Into their bars go all ticks that are believed; only those that tell of now move prices and trades."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipelines.domain.affordability import Need, reckoned_price
 from pipelines.domain.bars import IST
 from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.correlation import Correlations
@@ -153,10 +154,10 @@ class RiskDesk:
     # --- an entry ---
 
     def judge(self, decision: Decision, equity: Decimal) -> Review:
-        """What the rules make of a decision. If only the margin is short it is read again: exits may have freed it."""
+        """What the rules make of a decision. If the margin cuts it, it is read again: exits may have freed some."""
         exposure = self._exposure(decision, equity)
         found = review(self._proposal(decision), exposure, self._desk.terms.limits)
-        short = any(verdict.gate == "margin" for verdict in found.refusals)
+        short = any(verdict.gate == "margin" and _cuts(verdict) for verdict in found.verdicts)
         if short and self._margin is not None and self._margin[0] != self._desk.now:
             self._margin = None
             found = review(self._proposal(decision), self._exposure(decision, equity), self._desk.terms.limits)
@@ -166,9 +167,16 @@ class RiskDesk:
         """An entry was sent: what it blocks is not available any more, whatever the broker told before."""
         if self._margin is not None:
             at, available = self._margin
-            price = self._desk.price_of(decision.symbol, decision.reference_price)
-            taken = price * quantity * margin_rate(self._desk.terms.product, self._desk.terms.limits)
-            self._margin = (at, available - taken)
+            self._margin = (at, available - self._need(decision).of(quantity))
+
+    def _need(self, decision: Decision) -> Need:
+        """What shares of it block at the broker."""
+        desk, side, terms = self._desk, decision.side, self._desk.terms
+        assert side is not None
+        instrument, day = terms.instruments[decision.symbol], desk.now.date()
+        last = desk.prices.last.get(decision.symbol, decision.reference_price)
+        price = reckoned_price(instrument, side, last, day)
+        return Need(instrument, terms.product, side, price, day, margin_rate(terms.product, terms.limits))
 
     def _proposal(self, decision: Decision) -> Proposal:
         desk = self._desk
@@ -198,6 +206,7 @@ class RiskDesk:
             restricted=restriction.reason if restriction else None,
             ex_date=str(ex_date) if ex_date else desk.actions_lacking or None,
             others=desk.others_hold(decision.symbol),
+            need=self._need(decision),
         )
 
     def _exposure(self, decision: Decision, equity: Decimal) -> Exposure:
@@ -291,6 +300,12 @@ class RiskDesk:
         """
         held: Iterable[str] = (symbol for symbol, trade in self._desk.trades.items() if trade.held)
         return all(symbol in self._desk.prices.last or symbol in self._desk.overtaken for symbol in held)
+
+
+def _cuts(verdict: Verdict) -> bool:
+    """Whether a rule of size leaves less than was asked for."""
+    asked, allowed = verdict.measured, verdict.limit
+    return asked is not None and allowed is not None and allowed < asked
 
 
 def _still_fills(entry: Leg) -> bool:

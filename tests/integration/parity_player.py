@@ -1,8 +1,8 @@
 """One executor session over a real exchange, deciding by a fixed rule; what became of it is written down.
 
 A process of its own, since the ticker's Twisted reactor can run only once in a process:
-`python -m tests.integration.parity_player URL ADMIN_TOKEN INTERVAL OUT [ACTIONS [RULE [LIMITS]]]`. On daily bars it
-trades for delivery, and knows the corporate actions of the table ACTIONS. RULE names a rule of `RULES`, LIMITS are
+`python -m tests.integration.parity_player URL ADMIN_TOKEN INTERVAL OUT [ACTIONS [PLAN [LIMITS]]]`. On daily bars it
+trades for delivery, and knows the corporate actions of the table ACTIONS. PLAN names one of `PLANS`, LIMITS are
 risk limits as JSON that take the place of those of `params.yaml`.
 """
 
@@ -58,14 +58,38 @@ def judge_with_far_levels(symbol: str, close_time: datetime) -> Judgement:
     return replace(judge(symbol, close_time), stop_distance=0.08, target_distance=0.08)
 
 
+def judge_without_regard_for_money(symbol: str, close_time: datetime) -> Judgement:
+    """Buy for delivery at every other close, with a stop and a target that nothing reaches."""
+    dice = hashlib.sha256(f"{symbol} {close_time:%Y-%m-%d} money".encode()).digest()
+    return Judgement(Action.TAKE if dice[0] < 160 else Action.SKIP, Side.BUY, 0.11, 0.5)
+
+
 Judge = Callable[[str, datetime], Judgement]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A rule, how long it holds in bars, and how large its positions are as shares of equity."""
+
+    judge: Judge
+    hold_bars: int = HOLD_BARS
+    risk_per_trade: float = RISK_PER_TRADE
+    max_position: float = MAX_POSITION
+
+
+PLANS = {
+    "drawn": Plan(judge),
+    "delivery": Plan(judge_for_delivery, HOLD_DAYS),
+    "far": Plan(judge_with_far_levels),
+    "money": Plan(judge_without_regard_for_money, 2, 10.0, 0.23),
+}
 
 
 class Rule:
     """Speaks as a policy does."""
 
-    def __init__(self, instruments: dict[str, Instrument], judge: Judge = judge, hold_bars: int = HOLD_BARS):
-        self._instruments, self._judge, self._hold_bars = instruments, judge, hold_bars
+    def __init__(self, instruments: dict[str, Instrument], plan: Plan):
+        self._instruments, self._plan = instruments, plan
 
     def decide(self, rows: Sequence[FeatureRow], equity: Decimal):
         from serving.executor.policy_client import Answer
@@ -73,13 +97,13 @@ class Rule:
         return Answer(tuple(self._decision(row, equity) for row in rows), "rule", 0.1)
 
     def _decision(self, row: FeatureRow, equity: Decimal) -> Decision:
-        judged, instrument = self._judge(row.symbol, row.close_time), self._instruments[row.symbol]
+        judged, instrument = self._plan.judge(row.symbol, row.close_time), self._instruments[row.symbol]
         quantity = size_position(
             equity_inr=float(equity),
             price=row.close,
             stop_distance=judged.stop_distance,
-            risk_per_trade=RISK_PER_TRADE,
-            max_position=MAX_POSITION,
+            risk_per_trade=self._plan.risk_per_trade,
+            max_position=self._plan.max_position,
             action=judged.action,
         )
         stop, target = stop_and_target(
@@ -94,7 +118,7 @@ class Rule:
             reference_price=Decimal(repr(row.close)),
             stop=stop,
             target=target,
-            hold_bars=self._hold_bars,
+            hold_bars=self._plan.hold_bars,
             signal=0.5 * judged.side.sign,
             probability=0.6,
             expected_return=0.001,
@@ -120,11 +144,8 @@ class Closes:
         ]
 
 
-RULES: dict[str, Judge] = {"drawn": judge, "delivery": judge_for_delivery, "far": judge_with_far_levels}
-
-
 def main(
-    url: str, admin_token: str, interval: str, out: str, actions: str = "", rule_name: str = "", limits_json: str = "{}"
+    url: str, admin_token: str, interval: str, out: str, actions: str = "", plan_name: str = "", limits_json: str = "{}"
 ) -> None:
     from pipelines.credentials import credential
     from pipelines.ingest.kinds import empty, known_until
@@ -174,8 +195,7 @@ def main(
     )
     journal = MemoryJournal()
     builder = BarBuilder(session_grid(Interval(interval)))
-    judged = RULES[rule_name or ("delivery" if delivery else "drawn")]
-    rule = Rule(instruments, judged, HOLD_DAYS if judged is judge_for_delivery else HOLD_BARS)
+    rule = Rule(instruments, PLANS[plan_name or ("delivery" if delivery else "drawn")])
     session = Session(
         terms,
         KiteBroker(kite),

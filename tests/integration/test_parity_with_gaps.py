@@ -35,8 +35,8 @@ from tests.conftest import ROOT, SHARED_DATA, workspace_at
 from tests.integration.parity_player import (
     HOLD_BARS,
     MAX_POSITION,
+    PLANS,
     RISK_PER_TRADE,
-    RULES,
     SQUARE_OFF_MINUTES,
     decisions_for,
 )
@@ -93,7 +93,7 @@ def folder_of_bars(folder: Path, case: Case) -> Path:
     return folder
 
 
-def executed(bars: Path, interval: Interval, rule: str, folder: Path) -> dict:
+def executed(bars: Path, interval: Interval, plan: str, folder: Path) -> dict:
     """Through the real exchange and an executor session, both processes of their own."""
     paths, _ = workspace_at(folder / "run", {"exchange.ticks_per_bar": TICKS_PER_BAR})
     port, out = free_port(), folder / "told.json"
@@ -106,7 +106,7 @@ def executed(bars: Path, interval: Interval, rule: str, folder: Path) -> dict:
     with exchange.start():
         exchange.wait_until_healthy()
         session = Process(
-            "session", (*player, credential("exchange_admin_token"), interval.value, str(out), "", rule),
+            "session", (*player, credential("exchange_admin_token"), interval.value, str(out), "", plan),
             port=free_port(), health_url="", env={}, folder=ROOT, log_folder=folder,
         )  # fmt: skip
         with session.start():
@@ -114,7 +114,7 @@ def executed(bars: Path, interval: Interval, rule: str, folder: Path) -> dict:
     return json.loads(out.read_text(encoding="utf-8"))
 
 
-def backtested(bars: Path, interval: Interval, rule: str, *, with_tape: bool) -> Backtest:
+def backtested(bars: Path, interval: Interval, plan: str, *, with_tape: bool) -> Backtest:
     params = load_params(ROOT / "params.yaml")
     replay = replay_bars(bars, Choice(frozenset({DAY})))
     panel = panel_of(replay, interval)
@@ -131,7 +131,7 @@ def backtested(bars: Path, interval: Interval, rule: str, *, with_tape: bool) ->
     if with_tape:
         market = replay.market(TICKS_PER_BAR, params.exchange.seed)
         tape = Tape(tape_of(market), exits_from(params.executor.exit), MOST_RESIZES)
-    decisions = decisions_for(panel.table, RULES[rule])
+    decisions = decisions_for(panel.table, PLANS[plan].judge)
     return run_backtest(panel, decisions, rules, int(panel.times[0]), int(panel.times[-1]), tape)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pipelines.domain.affordability import Need
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
 from pipelines.domain.verdicts import Verdict
@@ -61,6 +62,7 @@ class Proposal:
     restricted: str | None = None  #: why it may not be entered
     ex_date: str | None = None  #: what takes effect since the decision or before the next session
     others: int = 0  #: shares of it that others hold in the account, below zero when short
+    need: Need | None = None  #: what its shares block at the broker; None: by the price alone
 
     @property
     def price(self) -> Decimal:

@@ -18,6 +18,7 @@ class _Room:
     rupees: Decimal
     per_share: Decimal  #: rupees that a share takes of it
     note: str = ""
+    most: int | None = None  #: shares that it leaves, where they are not in proportion to the rupees
 
 
 def cut_to_limits(proposal: Proposal, exposure: Exposure, limits: RiskLimits) -> tuple[int, tuple[Verdict, ...]]:
@@ -30,7 +31,7 @@ def cut_to_limits(proposal: Proposal, exposure: Exposure, limits: RiskLimits) ->
     """
     quantity, verdicts = proposal.quantity, []
     for room in _rooms(proposal, exposure, limits):
-        allowed = _whole_lots(room.rupees, room.per_share, proposal.lot_size)
+        allowed = _whole_lots(room.rupees, room.per_share, proposal.lot_size) if room.most is None else room.most
         evidence = f"asked for {proposal.quantity} shares, {allowed} are within {room.rupees:.2f} rupees{room.note}"
         verdicts.append(Verdict(room.gate, allowed > 0, float(proposal.quantity), float(allowed), evidence))
         quantity = min(quantity, allowed)
@@ -89,7 +90,8 @@ def _margin_room(proposal: Proposal, exposure: Exposure, limits: RiskLimits, equ
     if exposure.margin_available is None:
         return _Room("margin", Decimal(0), per_share, ": the broker's margin is not known")
     spendable = exposure.margin_available - equity * _exact(limits.margin_buffer)
-    return _Room("margin", spendable, per_share, " of margin")
+    most = proposal.need.most(proposal.quantity, spendable) if proposal.need is not None else None
+    return _Room("margin", spendable, per_share, " of margin", most)
 
 
 def likeness(held: Held, proposal: Proposal, limits: RiskLimits) -> float:

@@ -12,7 +12,7 @@ from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
 from serving.exchange.answers import number
 from serving.exchange.book import OrderRequest
-from serving.exchange.margins import Leg, Margin, basket_margin, margin_of, reference_price
+from serving.exchange.margins import Leg, Margin, basket_margin, margin_of, order_price, reference_price
 from serving.exchange.order_forms import order_request, price_field
 from serving.exchange.refusals import input_error
 from serving.exchange.routes.edge import Edge, json_rows, success
@@ -78,7 +78,7 @@ def _reckoned(wanted: list[OrderRequest], venue: Venue) -> list[tuple[Leg, Margi
     quotes, day = venue.board.quotes, venue.session.day
     found = []
     for order in wanted:
-        price = reference_price(order, quotes[order.instrument.symbol])
+        price = reference_price(order, quotes[order.instrument.symbol], day)
         leg = Leg(order.instrument, order.product, order.side, order.quantity, price)
         found.append((leg, margin_of(leg, quotes, day), _charges_of(leg, venue)))
     return found
@@ -117,7 +117,7 @@ def _noted(row: dict, venue: Venue) -> dict[str, Any]:
     """One order of a virtual contract note; `average_price` is the filled price, a DP charge is not foreseen."""
     wanted = _wanted(row, venue)
     given = price_field({name: str(value) for name, value in row.items() if value is not None}, "average_price")
-    price = given or reference_price(wanted, venue.board.quotes[wanted.instrument.symbol])
+    price = given or order_price(wanted, venue.board.quotes[wanted.instrument.symbol])
     leg = Leg(wanted.instrument, wanted.product, wanted.side, wanted.quantity, price)
     return {
         "transaction_type": wanted.side.value,

@@ -19,6 +19,11 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
         sessions.check(request)
         return success(answers.PROFILE)
 
+    @app.get("/user/profile/full")
+    async def full_profile(request: Request) -> JSONResponse:
+        sessions.check(request)
+        return success(answers.FULL_PROFILE)
+
     @app.get("/user/margins")
     async def margins(request: Request) -> JSONResponse:
         sessions.check(request)
@@ -59,3 +64,13 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     async def holdings(request: Request) -> JSONResponse:
         sessions.check(request)
         return success(portfolio_answers.holdings(venue))
+
+    @app.get("/portfolio/holdings/summary")
+    async def holdings_summary(request: Request) -> JSONResponse:
+        sessions.check(request)
+        return success(portfolio_answers.holdings_summary(venue))
+
+    @app.get("/portfolio/holdings/compact")
+    async def compact_holdings(request: Request) -> JSONResponse:
+        sessions.check(request)
+        return success(portfolio_answers.compact_holdings(venue))

@@ -193,6 +193,15 @@ def test_daily_positions_are_closed_when_the_period_ends():
     assert trade.outcome.charges["dp"] == Decimal("15.34")
 
 
+def test_shares_that_are_sold_on_the_day_they_were_bought_pay_no_depository():
+    panel = a_flat_panel(days=8, interval=Interval.DAY, bars={6: (100, 100, 98, 98)})
+
+    (trade,) = traded(panel, decisions_at([5], stop=0.01), hold_bars=10).trades
+
+    assert trade.outcome.entered_at.date() == trade.outcome.exited_at.date()
+    assert trade.outcome.charges["dp"] == Decimal("0.00")
+
+
 def test_labels_foretell_what_the_engine_does_before_an_ex_date():
     panel = announced(a_panel(days=120, instruments=1, interval=Interval.DAY, seed=3), 40, 70, 75, 100)
     panel.table["volume"] = 10**9

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -139,7 +140,8 @@ PATHS = [
     "/trades", "/orders/1", "/orders/1/trades", "/orders/regular", "/orders/regular/1", "/portfolio/positions",
     "/portfolio/holdings", "/portfolio/holdings/auctions", "/quote", "/quote/ltp?i=x&i=NSE:ALPHA", "/quote/ohlc?i=",
     "/instruments/historical/1/day", "/margins/orders", "/margins/basket", "/charges/orders", "/gtt/triggers",
-    "/gtt/triggers/1", "/mf/orders", "/nowhere", "/instruments/trigger_range/buy",
+    "/gtt/triggers/1", "/alerts", "/alerts/1", "/alerts/1/history", "/user/profile/full", "/portfolio/holdings/summary",
+    "/portfolio/holdings/compact", "/mf/orders", "/nowhere", "/instruments/trigger_range/buy",
 ]  # fmt: skip
 
 
@@ -206,6 +208,43 @@ conversions = st.fixed_dictionaries(
 @given(form=triggers, method=st.sampled_from(["POST", "PUT"]))
 def test_any_trigger_is_answered_in_kites_form(desk, form, method):
     desk.kite(method, "/gtt/triggers" if method == "POST" else "/gtt/triggers/1", data=form)
+
+
+def _basket_of(rows: list) -> str:
+    items = [{"tradingsymbol": "ALPHA", "exchange": "NSE", "weight": 1, "params": row} for row in rows]
+    return json.dumps({"name": "b", "type": "alert", "tags": [], "items": items})
+
+
+alert_forms = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": field("an alert"),
+        "type": field("simple", "ato"),
+        **{f"{side}_exchange": field("NSE", "INDICES") for side in ("lhs", "rhs")},
+        **{f"{side}_tradingsymbol": field("ALPHA", "NIFTY 50") for side in ("lhs", "rhs")},
+        **{f"{side}_attribute": field("LastTradedPrice", "HighPrice") for side in ("lhs", "rhs")},
+        "operator": field(">=", "<", "=="),
+        "rhs_type": field("constant", "instrument"),
+        "rhs_constant": field("150", "20"),
+        "basket": st.one_of(odd_text, jsons.map(json.dumps), spoilt_rows.map(_basket_of)),
+    },
+)
+AN_ALERT = {"name": "rises", "type": "ato", "lhs_exchange": "NSE", "lhs_tradingsymbol": "ALPHA", "operator": ">=",
+            "lhs_attribute": "LastTradedPrice", "rhs_type": "constant", "rhs_constant": "150"}  # fmt: skip
+alert_forms = st.one_of(alert_forms, alert_forms.map(lambda fields: AN_ALERT | fields))
+
+
+@FUZZ
+@given(form=alert_forms, method=st.sampled_from(["POST", "PUT"]), alert=field("1", "550e8400"))
+def test_any_alert_is_answered_in_kites_form(desk, form, method, alert):
+    desk.kite(method, "/alerts" if method == "POST" else f"/alerts/{quote(alert, safe='')}", data=form)
+
+
+@FUZZ
+@given(query=st.dictionaries(field("uuid", "status", "page", "page_size"), odd_text, max_size=3))
+def test_any_question_for_alerts_is_answered_in_kites_form(desk, query):
+    desk.kite("GET", "/alerts", params=query)
+    desk.kite("DELETE", "/alerts", params=query)
 
 
 @FUZZ

@@ -217,8 +217,8 @@ def test_more_than_the_margin_allows_is_refused_and_stays_in_the_book():
     venue = a_venue(flat_bars("ALPHA", DAY), opening_cash_inr=Decimal(10_000))
     play(venue, FrameKind.OPENING)
 
-    venue.place(a_request(quantity=499))  # intraday blocks a fifth of 49,900
-    with pytest.raises(KiteError, match=r"Insufficient funds\. Required margin is 20\.00") as refused:
+    venue.place(a_request(quantity=494))  # intraday blocks a fifth of 494 x 101, the end of its protection, and charges
+    with pytest.raises(KiteError, match=r"Insufficient funds\. Required margin is 20\.2\d but .* is 0\.17") as refused:
         venue.place(a_request(quantity=1))
         venue.place(a_request(quantity=1))
 

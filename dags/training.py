@@ -113,6 +113,7 @@ def training():
         doc_md="Commits the run, registers its policy as a candidate and tells the promotion.",
     )
     def register(run_id: str | None = None, *, outlet_events=None) -> dict:
+        from pipelines.domain.errors import TradeSageError
         from pipelines.params import load_params
         from pipelines.paths import Paths
         from pipelines.promotion.register import register_run
@@ -120,10 +121,12 @@ def training():
 
         runs = RunWorkspace(REPO)
         paths = Paths(runs.path(workspace_name(run_id)))
-        commit = runs.finish(paths.root, f"Train {paths.root.name}")
-        version = register_run(
-            paths, load_params(paths.root / "params.yaml"), run=f"training/{run_id}", actor="airflow"
-        )
+        try:
+            commit = runs.finish(paths.root, f"Train {paths.root.name}")
+            params = load_params(paths.root / "params.yaml")
+            version = register_run(paths, params, run=f"training/{run_id}", actor="airflow")
+        except TradeSageError as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         outlet_events[Asset(CANDIDATE)].extra = {"version": version, "commit": commit}
         return {"version": version, "commit": commit}
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from pipelines.domain.errors import BadInput, BooksDiffer, ServiceUnavailable, TradeSageError
 from pipelines.domain.origin import origin_of
+from pipelines.domain.verdicts import Verdict
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
 from pipelines.stages import STAGES
@@ -157,7 +158,7 @@ def session_processes(
         evidence = all_evidence(registry.model, journal, version, Stage.CANARY, paths.root)
         policy = evidence.registration
         play_session(paths, params, advance)
-        refused = tuple(verdict.gate for verdict in evidence.against)
+        refused = tuple(_obstacle(verdict) for verdict in evidence.against)
         yield Told(version, policy.policy_version, Stage.PAPER.value, refused, policy.is_real)
     finally:
         if not keep:
@@ -263,12 +264,17 @@ def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
     console.print(f"report: {root / 'reports' / 'demo.html'}   figures: {root / 'reports' / 'demo.json'}")
 
 
+def _obstacle(verdict: Verdict) -> str:
+    """A failed gate by its name, and with its evidence where no figure says why."""
+    return verdict.gate if verdict.measured is not None else f"{verdict.gate} ({verdict.evidence})"
+
+
 def standing_in_words(told: Told) -> str:
     """What keeps the policy from canary and from money, by the same judgement as the promotion's."""
     if told.refused:
         return (
-            f"Not for real money: policy {told.policy_version} is kept from canary and champion by "
-            f"{', '.join(told.refused)}. It may trade on paper only. That is what gates are for."
+            f"Not for real money: policy {told.policy_version} may not enter canary or champion, since it fails: "
+            f"{'; '.join(told.refused)}. It may trade on paper only. That is what gates are for."
         )
     market = "" if told.real else " Made on a simulated market, it may never trade with money."
     return (

@@ -7,7 +7,7 @@ those it was written with. Hashes are computed anew, DVC's memory of sizes and t
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,18 @@ class Provenance:
 
     params: Params
     commit: str | None  #: makes this very run; None outside git, or where it does not hold params.yaml and dvc.lock
-    locked: tuple[Path, ...] | None  #: outputs whose content is proved; None without dvc.lock
+    locked: Mapping[Path, str] | None  #: outputs whose content is proved, with their hashes; None without dvc.lock
 
     def proves(self, path: Path) -> bool:
         """Whether a file or folder is what the stages wrote; without `dvc.lock` that is taken on trust."""
         return self.locked is None or _is_made(path, list(self.locked))
+
+    def prove_again(self, *paths: Path) -> None:
+        """Raises NotOfThisRun if one of these changed since, as by a run that goes on meanwhile."""
+        hashes = _Hashes()
+        for out, locked in (self.locked or {}).items():
+            if any(_is_made(path, [out]) for path in paths) and hashes.of(out) != locked:
+                raise NotOfThisRun(f"{out} changed while it was registered; let the run end, and register again")
 
 
 def provenance_of(paths: Paths) -> Provenance:
@@ -64,7 +71,8 @@ def provenance_of(paths: Paths) -> Provenance:
             _compare_made(paths.root, stage, outs, where, hashes)
             if commit is not None:
                 _compare_sources(paths.root, stage, outs, where, data=str(params.ingest.folder))
-    locked = Provenance(params, commit, tuple(outs))
+        known = {paths.root / out.def_path: str(out.hash_info.value) for stage in stages for out in stage.outs}
+    locked = Provenance(params, commit, known)
     for path in (paths.bundle, paths.reports / "evaluation.json", paths.verdicts, paths.snapshot):
         if not locked.proves(path):
             raise NotOfThisRun(f"{path} is no output of a stage in {where}; {AGAIN}")

@@ -71,6 +71,7 @@ def register_run(
     journal = journal or _journal()
     with journal.exclusive(f"registration in {registry.model}"):
         content = content_hash(paths.bundle)
+        finished.provenance.prove_again(paths.bundle, paths.reports / "evaluation.json", paths.verdicts)
         fingerprint = fingerprint_of(content, finished)
         known = _registered_before(journal, registry.model, fingerprint)
         if known is None:
@@ -86,9 +87,11 @@ def register_run(
 
 def read_finished(paths: Paths) -> Finished:
     """What a workspace holds, after it was proved to be one run's."""
+    for path in (paths.reports / "evaluation.json", paths.verdicts, paths.bundle / "manifest.json"):
+        read_json(path)  # a stage that has not run is told by its file
+    provenance = provenance_of(paths)
     evaluation, verdicts = read_json(paths.reports / "evaluation.json"), verdicts_from(read_json(paths.verdicts))
     manifest = read_json(paths.bundle / "manifest.json")
-    provenance = provenance_of(paths)
     judged, policy = evaluation.get("policy_version"), manifest.get("version")
     if judged is not None and judged != policy:
         raise NotOfThisRun(

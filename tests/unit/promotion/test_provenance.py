@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.paths import Paths
 from pipelines.promotion.provenance import NotOfThisRun, provenance_of
+from pipelines.promotion.workspace import RunWorkspace
 from pipelines.tables import read_json, write_json
 from tests.small_runs import change_params, commit, committed_run, copy_of, git, repro
 
@@ -159,6 +160,22 @@ def test_a_file_whose_size_and_times_were_kept_is_seen(run):
     assert refused(run).startswith("evaluation: reports/evaluation.json")
 
 
+def test_a_training_runs_workspace_is_proved_by_its_own_commit(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRADESAGE_STATE", str(tmp_path / "state"))
+    runs = RunWorkspace(run)
+    workspace = runs.create("training-1", {"policy.trees": 41})
+    with pytest.raises(NotOfThisRun, match="policy: the parameters policy"):
+        provenance_of(Paths(workspace))  # its stages were marked as done and never ran
+
+    repro(workspace)
+    before = provenance_of(Paths(workspace)).commit
+    made = runs.finish(workspace, "Train training-1")
+
+    assert before is None
+    assert provenance_of(Paths(workspace)).commit == made != git(run, "rev-parse", "HEAD")
+    assert provenance_of(Paths(run)).commit == git(run, "rev-parse", "HEAD")
+
+
 def test_an_uncommitted_run_is_whole_but_made_from_no_commit(run):
     change_params(run, evaluation__slippage_bps=0)
     repro(run)
@@ -193,6 +210,19 @@ def test_a_lock_without_the_result_of_a_stage_is_refused(run):
     told = refused(run)
 
     assert told.startswith("gates: ")
+
+
+@pytest.mark.parametrize("name", ["data/06_policy/bundle/manifest.json", "reports/evaluation.json"])
+def test_what_changes_after_it_was_proved_is_seen(run, name):
+    paths = Paths(run)
+    provenance = provenance_of(paths)
+    provenance.prove_again(paths.bundle, paths.reports / "evaluation.json")
+
+    (run / name).unlink()
+    (run / name).write_text("{}", encoding="utf-8")
+
+    with pytest.raises(NotOfThisRun, match="changed while it was registered"):
+        provenance.prove_again(paths.bundle, paths.reports / "evaluation.json")
 
 
 def test_outside_dvc_nothing_is_proved_and_no_commit_is_told(run, tmp_path):

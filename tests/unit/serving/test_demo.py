@@ -8,7 +8,11 @@ from serving.demo import Told, standing_in_words
 @pytest.mark.parametrize(
     ("refused", "real", "said"),
     [
-        (("made from a commit",), False, "kept from canary and champion by made from a commit. It may trade on paper"),
+        (
+            ("made from a commit",),
+            False,
+            "may not enter canary or champion, since it fails: made from a commit. It may trade on paper",
+        ),
         ((), True, "Nothing known keeps policy abc from canary but its time on paper and a person's approval"),
         ((), False, "Made on a simulated market, it may never trade with money."),
     ],

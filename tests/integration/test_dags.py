@@ -224,13 +224,34 @@ try:
     for conf in json.loads(sys.argv[2]):
         run = dag.test(run_conf=conf)
         told.append({"state": run.state, "tasks": {each.task_id: each.state for each in run.get_task_instances()}})
+    tasks, answered = dag.task_dict, []
+    found = tasks["evidence"].python_callable({"version": "2", "stage": "shadow"})
+    for answer in json.loads(sys.argv[3]):
+        try:
+            answered.append(tasks["promote"].python_callable(found, answer, "manual"))
+        except Exception as error:
+            answered.append(f"{type(error).__name__}: {error}")
     moves = [[e["version"], e["to_stage"], e["actor"]] for e in journal.policy_events(MODEL)]
     refusals = [[r["version"], r["asked"], r["actor"], r["reason"]] for r in journal.policy_refusals(MODEL)]
 finally:
     journal.close()
     stop_embedded()
-print(json.dumps({"runs": told, "moves": moves, "refusals": refusals}))
+print(json.dumps({"runs": told, "moves": moves, "refusals": refusals, "answered": answered}))
 """
+ANSWERS = [
+    {
+        "chosen_options": [choice],
+        "params_input": {"comment": comment},
+        "responded_at": "2026-11-20T10:00:00Z",
+        "responded_by_user": {"id": who, "name": who} if who else None,
+    }
+    for who, choice, comment in (
+        ("reviewer", "Reject", "not yet"),
+        (None, "Reject", ""),
+        ("engineer", "Approve", "mine"),
+        ("reviewer", "Approve", "now"),
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +260,7 @@ def played():
     folder.chmod(0o755)
     confs = [{}, {}, {"version": "2", "stage": "champion"}, {"stage": "rollback"}, {"version": "99", "stage": "paper"}]
     try:
-        yield json.loads(in_airflow(RUNS, folder, str(ROOT / "dags"), json.dumps(confs)))
+        yield json.loads(in_airflow(RUNS, folder, str(ROOT / "dags"), json.dumps(confs), json.dumps(ANSWERS)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -268,6 +289,19 @@ def test_champion_without_canary_is_refused_before_anybody_is_asked(played):
     assert refusal[0] == "2"
     assert "has been at canary: 0, limit 1; " in refusal[3]
     assert "trading days at canary: 0, limit 20" in refusal[3]
+
+
+def test_an_answer_that_is_no_approval_is_journaled_and_fails_the_task(played):
+    *refused, moved = played["answered"]
+    noted = [each[1:] for each in played["refusals"] if each[:2] == ["2", "shadow"]]
+
+    assert [line.partition(":")[0] for line in refused] == ["AirflowFailException"] * 3
+    assert [actor for _, actor, _ in noted] == ["reviewer", "airflow", "airflow"]
+    for (_, _, reason), words in zip(
+        noted, ("reviewer rejected it (not yet)", "in time", "engineer gave"), strict=True
+    ):
+        assert words in reason
+    assert (moved["version"], moved["to_stage"], moved["approved_by"]) == ("2", "shadow", "reviewer")
 
 
 def test_a_rollback_to_nobody_and_an_unknown_version_end_the_run_as_failed(played):

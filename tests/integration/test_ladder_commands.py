@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from pipelines.domain.bars import IST
-from pipelines.domain.verdicts import Verdict
 from pipelines.journal import journal_at
 from pipelines.journal.postgres import database_url
 from pipelines.promotion.ladder import Promotion, Stage, promote
@@ -16,10 +15,9 @@ from pipelines.promotion.signatures import signatures
 from serving import commands
 from tests.conftest import workspace_at
 from tests.integration.test_commands import Ended
-from tests.unit.promotion.builders import Aliases, registered
+from tests.unit.promotion.builders import TRACK, Aliases, registered
 
 MODEL = "ladder-commands"
-TRACK = (Verdict("trades", True, 60.0, 50.0, "", ("canary", "champion")),)
 AT = datetime(2026, 11, 20, 18, 0, tzinfo=IST)
 
 

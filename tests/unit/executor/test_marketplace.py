@@ -14,7 +14,7 @@ from serving.executor.kite_client import KITE
 from serving.executor.marketplace import KitePlace, refuse_money, why_not_live
 from serving.executor.policy_client import Served
 from serving.executor.signed_policy import refuse_unsigned, why_unsigned
-from tests.unit.promotion.builders import AT, MODEL, Aliases, registered
+from tests.unit.promotion.builders import AT, MODEL, TRACK, Aliases, registered
 
 SERVED = Served("p1", "hash", Interval.MIN_5, {}, Product.MIS, 24, stage="champion", source="files")
 
@@ -117,9 +117,9 @@ def test_money_is_traded_only_by_what_the_journal_recorded_at_the_stage():
     real = registered(journal, "1", source="lake", policy_version="p1")
     registered(journal, "2", source="simulated", policy_version="p2")
     for stage in (Stage.PAPER, Stage.CANARY, Stage.CHAMPION):
-        promote(Aliases(), journal, "1", stage, "asha", "good", approved_by="asha", at=AT)
+        promote(Aliases(), journal, "1", stage, "asha", "good", approved_by="asha", track=TRACK, at=AT)
     for stage in (Stage.PAPER, Stage.CANARY):
-        promote(Aliases(), journal, "2", stage, "asha", "good", approved_by="asha", at=AT)
+        promote(Aliases(), journal, "2", stage, "asha", "good", approved_by="asha", track=TRACK, at=AT)
     events = journal.policy_events(MODEL)
 
     assert real.is_real

@@ -303,6 +303,16 @@ def test_without_an_answer_from_the_policy_there_is_no_order():
     assert "does not answer" in market.session.alarms[0]
 
 
+def test_a_decision_is_journaled_with_the_stage_it_was_served_from():
+    market, decision = Market(stage="canary"), a_decision(**TCS | {"close_time": OPEN})
+    market.session.entering._decide = lambda rows, equity: Answer((decision,), decision.policy_version, 1.0)
+
+    market.session.decide_on_history([type("Row", (), {"close_time": OPEN, "symbol": "TCS", "values": {}})()])
+
+    assert market.journal.stage_closes(decision.policy_version, "canary", OPEN) == [OPEN]
+    assert market.journal.stage_closes(decision.policy_version, "paper", OPEN) == []
+
+
 def test_the_brokers_own_square_off_closes_the_trade_in_our_books_too():
     market = Market()
     market.decides(quantity=10)

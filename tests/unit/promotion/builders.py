@@ -11,6 +11,8 @@ AT = datetime(2026, 10, 30, 16, 0, tzinfo=IST)
 MODEL = "tradesage-policy"
 SANE = Verdict("largest position", True, 0.08, 0.101, "share of equity", ("shadow", "paper", "canary", "champion"))
 GOOD = Verdict("Sharpe ratio", True, 1.4, 0.5, "walk-forward", ("canary", "champion"))
+#: What a good time at the stage before says
+TRACK = (Verdict("trades", True, 60.0, 50.0, "", ("canary", "champion")),)
 
 
 class Aliases:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from pipelines.domain.errors import ServiceUnavailable
-from pipelines.domain.verdicts import Verdict
 from pipelines.journal.memory import MemoryJournal
 from pipelines.promotion.ladder import (
     Promotion,
@@ -19,10 +18,7 @@ from pipelines.promotion.ladder import (
 )
 from pipelines.promotion.registration import stages_reached
 from pipelines.promotion.signatures import signatures
-from tests.unit.promotion.builders import AT, GOOD, MODEL, SANE, Aliases, a_registration, registered
-
-#: What a good time at the stage before says
-TRACK = (Verdict("trades", True, 60.0, 50.0, "", ("canary", "champion")),)
+from tests.unit.promotion.builders import AT, GOOD, MODEL, SANE, TRACK, Aliases, a_registration, registered
 
 
 @pytest.fixture

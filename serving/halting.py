@@ -8,7 +8,7 @@ import getpass
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -289,10 +289,11 @@ def _health(account: str) -> dict[str, Any] | None:
     where = last_whereabouts()
     if where is None:
         return None
-    with suppress(httpx.HTTPError, ValueError, AttributeError):
-        told = httpx.get(f"http://127.0.0.1:{where.port}/health", timeout=2, trust_env=False).json()
-        return told if told.get("account") == account and "trading" in told else None
-    return None
+    found: list[Any] = []
+    address = f"http://127.0.0.1:{where.port}/health"
+    bounded(lambda: found.append(httpx.get(address, timeout=2, trust_env=False).json()), 3.0, "the executor")
+    told = found[0] if found else None
+    return told if isinstance(told, dict) and told.get("account") == account and "trading" in told else None
 
 
 def _shown() -> Callable[[Any], None]:

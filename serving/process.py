@@ -161,7 +161,9 @@ class Process:
     def healthy(self) -> bool:
         """Whether it answers now. A process without a port is healthy while it runs."""
         if self.health_url:
-            return answers(self.health_url, login=self.login() if self.login else None)
+            if self.login:  # MLflow takes a part of a second to check a password, more on a busy machine
+                return answers(self.health_url, 5.0, self.login())
+            return answers(self.health_url)
         if self.port is not None:
             return accepts(self.port)
         return self.running
@@ -271,7 +273,15 @@ class ProcessGroup:
 
 
 def answers(url: str, timeout_s: float = 2.0, login: tuple[str, str] | None = None) -> bool:
-    """Whether `url` answers: below 500, with a log-in below 400. Proxies of the environment are not asked."""
+    """Whether `url` answers in all of `timeout_s`: below 500, with a log-in below 400. Proxies are not asked."""
+    found: list[bool] = []
+    asking = threading.Thread(target=lambda: found.append(_answers(url, timeout_s, login)), daemon=True)
+    asking.start()  # the library's time-out is for one read: an answer that drips would be waited for without end
+    asking.join(timeout_s)
+    return found == [True]
+
+
+def _answers(url: str, timeout_s: float, login: tuple[str, str] | None) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url)  # noqa: S310  (an address of ours)
     if login:

@@ -10,6 +10,7 @@ import httpx
 from serving import leftovers
 from serving.policy_reason import NONE_YET, policy_trouble
 from serving.process import Process, accepts
+from serving.stopping import bounded
 
 #: What Airflow calls the heartbeats of the processes that do not listen
 HEARTBEATS = {"airflow-scheduler": "scheduler", "airflow-dag-processor": "dag_processor"}
@@ -77,8 +78,7 @@ def _silent_state(name: str, runs: bool, heartbeats: Mapping[str, Any]) -> str:
 
 
 def _heartbeats(api_server: Process) -> Mapping[str, Any]:
-    try:
-        told = httpx.get(str(api_server.health_url), timeout=2, trust_env=False).json()
-    except (httpx.HTTPError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
+    found: list[Any] = []
+    address = str(api_server.health_url)
+    bounded(lambda: found.append(httpx.get(address, timeout=2, trust_env=False).json()), 3.0, "Airflow")
+    return found[0] if found and isinstance(found[0], dict) else {}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -193,6 +194,18 @@ def hider(pid: int) -> psutil.Process:
     return next(one for one in tree(pid) if one.cmdline()[1:2] and one.cmdline()[1].endswith("hiding.py"))
 
 
+def orphaned_worker() -> psutil.Process:
+    """Kill everything at once but the child that hides, so that nobody is left who could end it."""
+    supervisor = psutil.Process(all_processes.running_up())
+    [worker] = hider(supervisor.pid).children()
+    keepers = [one for one in (supervisor, *tree(supervisor.pid)) if one != worker and one.name() != "postgres"]
+    for process in keepers:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    until(lambda: all_processes.running_up() is None)
+    return worker
+
+
 @pytest.mark.parametrize("victims", ["supervisor", "honcho", "both"])
 def test_whichever_supervisor_is_killed_nothing_that_it_started_stays(running, victims):
     supervisor = psutil.Process(all_processes.running_up())
@@ -209,12 +222,7 @@ def test_whichever_supervisor_is_killed_nothing_that_it_started_stays(running, v
 
 
 def test_what_lost_every_supervisor_is_shown_and_ended_by_down(running, capsys):
-    supervisor = psutil.Process(all_processes.running_up())
-    [worker] = hider(supervisor.pid).children()
-    for process in (supervisor, *tree(supervisor.pid)):
-        if process != worker and process.name() != "postgres":
-            process.kill()
-    until(lambda: all_processes.running_up() is None)
+    worker = orphaned_worker()
     orphaned = accepts(running.serving.policy_port)
 
     all_processes.status(running, only=("postgres", "policy"))
@@ -229,12 +237,7 @@ def test_what_lost_every_supervisor_is_shown_and_ended_by_down(running, capsys):
 
 
 def test_up_ends_an_orphan_of_ours_and_takes_its_port(running, capsys):
-    supervisor = psutil.Process(all_processes.running_up())
-    [worker] = hider(supervisor.pid).children()
-    for process in (supervisor, *tree(supervisor.pid)):
-        if process != worker and process.name() != "postgres":
-            process.kill()
-    until(lambda: all_processes.running_up() is None)
+    worker = orphaned_worker()
 
     all_processes.up(running, only=("postgres", "policy"), timeout_s=60)
 

@@ -63,6 +63,18 @@ def command_of(stage: str) -> str:
     return f"{known}; exec dvc repro --single-item {stage} </dev/null"  # standard input is a socket to Airflow
 
 
+def complete_as_asked(workspace: Path, params: dict | None) -> None:
+    """Refuse a run that is not what its trigger asked for; compute what its commit has beyond the tasks of this DAG."""
+    from pipelines.domain.errors import TradeSageError
+    from pipelines.promotion.workspace import RunWorkspace
+
+    try:
+        RunWorkspace(REPO).check(workspace, (params or {}).get("overrides") or {})
+        RunWorkspace(REPO).complete(workspace, STAGE_ENVIRONMENT)
+    except TradeSageError as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+
+
 def arrows(stages: dict) -> dict[str, set[str]]:
     """For each stage those whose outputs it reads: a dependency is an output, lies in one, or holds one."""
     outputs = {
@@ -137,8 +149,7 @@ def training():
         from pipelines.promotion.workspace import RunWorkspace
 
         paths = Paths(Path(workspace))
-        RunWorkspace(REPO).check(paths.root, (params or {}).get("overrides") or {})
-        RunWorkspace(REPO).complete(paths.root, STAGE_ENVIRONMENT)
+        complete_as_asked(paths.root, params)
         commit = RunWorkspace(REPO).finish(paths.root, f"Train {paths.root.name}")
         version = register_run(paths, load_params(paths.root / "params.yaml"))
         outlet_events[Asset(CANDIDATE)].extra = {"version": version, "commit": commit}

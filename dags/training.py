@@ -63,6 +63,18 @@ def command_of(stage: str) -> str:
     return f"{known}; exec dvc repro --single-item {stage} </dev/null"  # standard input is a socket to Airflow
 
 
+def complete_as_asked(workspace: Path, params: dict | None) -> None:
+    """Refuse a run that is not what its trigger asked for; compute what its commit has beyond the tasks of this DAG."""
+    from pipelines.domain.errors import TradeSageError
+    from pipelines.promotion.workspace import RunWorkspace
+
+    try:
+        RunWorkspace(REPO).check(workspace, (params or {}).get("overrides") or {})
+        RunWorkspace(REPO).complete(workspace, STAGE_ENVIRONMENT)
+    except TradeSageError as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+
+
 def arrows(stages: dict) -> dict[str, set[str]]:
     """For each stage those whose outputs it reads: a dependency is an output, lies in one, or holds one."""
     outputs = {
@@ -142,12 +154,10 @@ def training():
         from pipelines.promotion.register import register_run
         from pipelines.promotion.workspace import RunWorkspace
 
-        runs = RunWorkspace(REPO)
-        paths = Paths(runs.path(workspace_name(run_id)))
+        paths = Paths(RunWorkspace(REPO).path(workspace_name(run_id)))
+        complete_as_asked(paths.root, params)
         try:
-            runs.check(paths.root, (params or {}).get("overrides") or {})
-            runs.complete(paths.root, STAGE_ENVIRONMENT)
-            commit = runs.finish(paths.root, f"Train {paths.root.name}")
+            commit = RunWorkspace(REPO).finish(paths.root, f"Train {paths.root.name}")
             made_from = load_params(paths.root / "params.yaml")
             version = register_run(paths, made_from, run=f"training/{run_id}", actor="airflow")
         except TradeSageError as error:

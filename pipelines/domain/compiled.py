@@ -100,11 +100,12 @@ def _text_and_imports(module: Path) -> tuple[bytes, frozenset[Path]]:
     return text, frozenset(each for each in found if each.is_file())
 
 
+_LOCATORS = f"{__name__}.{KeptCode.__name__},InTreeCacheLocator,UserWideCacheLocator"
 _settings: Any = numba.config  # its names are made when it is imported
-_settings.CACHE_LOCATOR_CLASSES = f"{__name__}.{KeptCode.__name__},InTreeCacheLocator,UserWideCacheLocator"
 
 
 def kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Numba's `njit` for a function whose machine code is kept between processes; options as of `njit`."""
+    _settings.CACHE_LOCATOR_CLASSES = _LOCATORS  # numba reads it when a function asks to be kept
     decorate: Callable[[Callable[..., Any]], Any] = njit(cache=True, **options)
     return decorate

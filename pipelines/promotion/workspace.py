@@ -42,6 +42,7 @@ class Asked(NamedTuple):
 
     commit: str  #: that its stages and parameters come from, 40 hex digits
     overrides: Mapping[str, Any]  #: of the commit's parameters, by dotted key
+    as_of: str | None  #: time up to which its lake is read, found when the workspace was made; None: as the others say
 
 
 class RunWorkspace:
@@ -83,7 +84,9 @@ class RunWorkspace:
             raise BadInput(f"{path} is there already; remove that run or choose another name than {run_name!r}")
         commit = self._git("rev-parse", "HEAD").strip()
         committed = self.file_at(commit, "params.yaml")
-        text = self._pinned(with_overrides(committed, overrides))
+        as_of = self._pin(with_overrides(committed, overrides))
+        record = Asked(commit, _plain(overrides), as_of)
+        text = self._text_of(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.remove(run_name)
         try:
@@ -94,7 +97,7 @@ class RunWorkspace:
             self._share_compiled(path)
             if (path / "dvc.lock").exists():  # what the commit has computed already need not be computed again
                 _dvc(path, "checkout", "--quiet", "--allow-missing")
-            write_json({"commit": commit, "overrides": _plain(overrides)}, path / RECORD)
+            write_json(record._asdict(), path / RECORD)
         except BaseException:
             self.remove(run_name)
             raise
@@ -119,7 +122,8 @@ class RunWorkspace:
         """What a workspace was made for; None if it is not whole."""
         try:
             content = read_json(path / RECORD)
-            return Asked(str(content["commit"]), dict(content["overrides"]))
+            asked = Asked(str(content["commit"]), dict(content["overrides"]), content["as_of"])
+            return asked if (path / ".git").is_file() else None  # without, git would take the checkout around it
         except (NotFound, BadInput, OSError, KeyError, TypeError, ValueError):
             return None
 
@@ -139,7 +143,7 @@ class RunWorkspace:
         if asked is None:
             raise BadInput(f"{path} was not made whole, so it is not the run that was asked for; clear prepare")
         if overrides is not None:
-            asked = Asked(asked.commit, _plain(overrides))
+            asked = asked._replace(overrides=_plain(overrides))
         strange = self._strange(path, asked)
         if strange:
             shown = "; ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
@@ -150,9 +154,7 @@ class RunWorkspace:
         changed = _git(path, "diff", "--name-only", asked.commit).split()
         strange = [f"{name} is not the commit's" for name in changed if name not in OF_THE_RUN]
         ran = _parameters(path / "params.yaml")
-        wanted = yaml.safe_load(with_overrides(self.file_at(asked.commit, "params.yaml"), asked.overrides))
-        if wanted["ingest"].get("source") == "lake" and wanted["ingest"].get("as_of") is None:
-            wanted["ingest"]["as_of"] = (ran.get("ingest") or {}).get("as_of")  # pinned when the run was made
+        wanted = yaml.safe_load(self._text_of(asked))
         ours, theirs = dict(_flat(ran)), dict(_flat(wanted))
         missing = "missing"
         return strange + [
@@ -208,7 +210,7 @@ class RunWorkspace:
         (path / RECORD).unlink(missing_ok=True)  # first: from now on it is not whole
         if path.exists():
             shutil.rmtree(path)
-        self._forget_lost()
+        self._forget(path)
 
     def all(self) -> tuple[Path, ...]:
         """Every workspace there is, whole or not."""
@@ -223,15 +225,13 @@ class RunWorkspace:
             self.remove(path.name)
         return tuple(path.name for path in old)
 
-    def _forget_lost(self) -> None:
-        """Let git forget workspaces whose folders are gone; one that was killed while git made it is locked."""
-        lost: Path | None = None
-        for line in self._git("worktree", "list", "--porcelain").splitlines():
-            word, _, rest = line.partition(" ")
-            if word == "worktree":
-                lost = Path(rest) if not Path(rest).exists() else None
-            elif word == "locked" and lost is not None and lost.parent == state_folder() / "runs":
-                self._git("worktree", "unlock", str(lost))
+    def _forget(self, path: Path) -> None:
+        """Let git forget a workspace whose folder is gone; one that was killed while git made it is locked."""
+        listed = self._git("worktree", "list", "--porcelain").split("\n\n")
+        for entry in listed:
+            lines = entry.splitlines()
+            if f"worktree {path}" in lines and any(line.partition(" ")[0] == "locked" for line in lines):
+                self._git("worktree", "unlock", str(path))
         self._git("worktree", "prune")
 
     def notes(self) -> tuple[str, ...]:
@@ -246,13 +246,17 @@ class RunWorkspace:
         """The text of a file as a commit holds it; `BadInput` if the commit or the file is not in this checkout."""
         return self._git("show", f"{commit}:{path}")
 
-    def _pinned(self, text: str) -> str:
-        """The parameters with the time up to which the lake is read, so that the run gives the same data ever after."""
+    def _pin(self, text: str) -> str | None:
+        """Until when the lake is read, where the parameters leave it open: a run has the same data ever after."""
         ingest = yaml.safe_load(text)["ingest"]
         if ingest.get("source") != "lake" or ingest.get("as_of") is not None:
-            return text
-        learnt_until = Lake(Paths(self.repo).lake).pin().learnt_until
-        return with_overrides(text, {"ingest.as_of": learnt_until.isoformat()})
+            return None
+        return Lake(Paths(self.repo).lake).pin().learnt_until.isoformat()
+
+    def _text_of(self, asked: Asked) -> str:
+        """The parameters that a run was asked to have."""
+        text = with_overrides(self.file_at(asked.commit, "params.yaml"), asked.overrides)
+        return text if asked.as_of is None else with_overrides(text, {"ingest.as_of": asked.as_of})
 
     def _share_cache(self, path: Path) -> None:
         from configobj import ConfigObj

@@ -95,8 +95,8 @@ def test_the_training_has_the_arrows_that_dvc_draws(training):
 def test_an_edit_that_is_not_committed_changes_no_task(training, tmp_path):
     checkout = tmp_path / "checkout"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
-    for name in ("dags", "dvc.yaml"):
-        subprocess.run(["cp", "-r", str(ROOT / name), str(checkout)], check=True)
+    shutil.copytree(ROOT / "dags", checkout / "dags", dirs_exist_ok=True)
+    shutil.copyfile(ROOT / "dvc.yaml", checkout / "dvc.yaml")
     text = (checkout / "dvc.yaml").read_text(encoding="utf-8")
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", *author, "commit", "--quiet", "--allow-empty", "-am", "as it stands"], cwd=checkout)
@@ -141,6 +141,34 @@ def test_a_stage_sees_neither_airflows_secrets_nor_ours(training):
         "SHLVL",
     }
     assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+
+
+REGISTER = """
+import json, sys
+from pathlib import Path
+from airflow.dag_processing.dagbag import DagBag
+from pipelines.promotion.workspace import RunWorkspace
+bag = DagBag(sys.argv[1])
+RunWorkspace(Path(sys.argv[1]).parent).create("training-run", {"policy.seed": 23})
+try:
+    bag.dags["training"].task_dict["register"].python_callable(
+        params={"overrides": {"policy.seed": 77}}, run_id="run", outlet_events={}
+    )
+except Exception as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+
+
+def test_a_run_that_is_not_what_was_asked_is_not_registered(tmp_path):
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
+    shutil.copytree(ROOT / "dags", checkout / "dags", dirs_exist_ok=True)
+
+    kind, told = json.loads(in_airflow(REGISTER, tmp_path / "airflow", str(checkout / "dags")))
+
+    assert kind == "AirflowFailException"
+    assert "policy.seed is 23, asked was 77" in told
+    assert "\n" not in told
 
 
 def test_a_registered_candidate_starts_the_promotion_and_so_do_two_times_of_day(folder, training):

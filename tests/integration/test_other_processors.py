@@ -17,12 +17,11 @@ from pipelines.stages import STAGES
 OLD_LIBM = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX512F"}
 PROCESSORS = {
     "Haswell": {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
-    "Zen": {"OPENBLAS_CORETYPE": "Zen", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
     "Sandybridge": {"OPENBLAS_CORETYPE": "Sandybridge", **OLD_LIBM},
     "Prescott": {"OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1", **OLD_LIBM},
 }
 #: Vector units that numpy is told to do without
-NUMPY_WITHOUT = {"Zen": ("AVX512",), "Sandybridge": ("AVX512", "AVX2")}
+NUMPY_WITHOUT = {"Haswell": ("AVX512",), "Sandybridge": ("AVX512", "AVX2")}
 #: All stages run on the most unlike of them, those that fit on all
 STAGES_OF = {"Sandybridge": STAGES}
 FITS = STAGES[STAGES.index("regimes") :]

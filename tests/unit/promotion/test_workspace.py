@@ -241,6 +241,9 @@ def killed_while_making(repo: Path, calls: int) -> int:
 
 
 def test_a_maker_killed_at_any_call_leaves_nothing_that_is_taken(repo):
+    dvc(repo, "repro", "--quiet")  # so that making one restores tables, too
+    git(repo, "add", "dvc.lock")
+    git(repo, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "computed")
     runs, calls = RunWorkspace(repo), 0
 
     while True:
@@ -272,16 +275,40 @@ def test_a_workspace_that_git_was_killed_over_is_made_anew(repo, state):
     assert load_params(path / "params.yaml").policy.seed == 77
 
 
-def test_a_run_that_git_was_killed_over_and_lost_is_forgotten(repo, state):
+def test_a_run_that_git_was_killed_over_and_lost_can_be_made(repo, state):
     runs = RunWorkspace(repo)
     path = runs.path("lost")
     git(repo, "worktree", "add", "--detach", str(path))
     (repo / ".git" / "worktrees" / "lost" / "locked").write_text("initializing", encoding="utf-8")
     shutil.rmtree(path)
 
-    runs.create("other", {})
+    runs.create("lost", {})
 
-    assert "lost" not in git(repo, "worktree", "list")
+    assert git(repo, "worktree", "list").count("\n") == 1
+
+
+def test_a_workspace_that_lost_its_link_to_git_is_made_anew(repo, state):
+    runs = RunWorkspace(repo)
+    path = runs.create("run", {})
+    (path / ".git").unlink()
+
+    runs.prepare("run", {})
+
+    assert (path / ".git").is_file()
+
+
+def test_a_lake_run_read_up_to_another_time_is_not_finished(repo, state):
+    lake = Lake(Paths(repo).lake)
+    lake.store("kite", a_piece(some_bars([(0, 100.0)])))
+    runs = RunWorkspace(repo)
+    path = runs.create("on-the-lake", {"ingest.source": "lake"})
+    runs.check(path, {"ingest.source": "lake"})
+    text = (path / "params.yaml").read_text(encoding="utf-8")
+    params = with_overrides(text, {"ingest.as_of": "2026-01-05 18:00"})
+    (path / "params.yaml").write_text(params, encoding="utf-8")
+
+    with pytest.raises(BadInput, match=r"ingest.as_of is '2026-01-05 18:00', asked was '20"):
+        runs.check(path)
 
 
 def test_a_run_begun_again_keeps_what_it_has_computed(repo):

@@ -1,5 +1,7 @@
 """PostgreSQL that hangs is one that refuses: the first call waits for its limit, the notes go to the file."""
 
+import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -227,3 +229,37 @@ def test_a_fill_is_protected_within_a_second_while_it_hangs(journal, url, networ
     assert back
     assert len(outcomes) == 1
     assert over == []
+
+
+PREDECESSOR = """
+import sys, time
+from pathlib import Path
+from pipelines.journal.connecting import PROMPT
+from pipelines.journal.journal import Journal
+from pipelines.journal.spool import SpooledJournal
+with SpooledJournal(Journal(sys.argv[1], PROMPT), Path(sys.argv[2])).writer_lock("H"):
+    print("holds the lock", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_dead_executor_whose_session_hangs_is_followed_when_it_ends(url, tmp_path):
+    journal = SpooledJournal(Journal(url, PROMPT), tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", PREDECESSOR, url, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as predecessor:
+        assert predecessor.stdout is not None
+        assert predecessor.stdout.readline() == "holds the lock\n"
+        with pytest.raises(AlreadyRunning), journal.writer_lock("H"):
+            pass
+        with stopped(backends(url)):
+            predecessor.kill()
+            predecessor.wait()
+            with pytest.raises(JournalAway, match="a dead executor"), journal.writer_lock("H"):
+                pass
+
+    with journal.writer_lock("H"):
+        journal.record_order("H", an_order())
+
+        assert journal.orders("H") == [an_order()]
+    journal.close()

@@ -48,8 +48,7 @@ STUCK_S = 60.0  #: a daemon that takes longer is ended
 CRASHES = 4  #: of one schedule; then it is given up
 OPENING_CASH = Decimal(1_000_000)
 NAKED_LIMIT_S = 1.0
-#: How a daemon ends that was started while PostgreSQL hangs: the session of a dead one may hold the lock as long
-AWAY = ("JournalAway", "AlreadyRunning")
+AWAY = "JournalAway"  #: how a daemon ends that was started while PostgreSQL hangs
 
 
 @dataclass
@@ -105,7 +104,7 @@ def play(schedule: Schedule, database: str, folder: Path) -> Story:
             if code == -9 and kill is not None:
                 kills[kill.where] += 1
                 skip(kill.missed)
-            elif code == 1 and any(error in how for error in AWAY) and schedule.neighbours.hangs and len(lives) < 30:
+            elif code == 1 and AWAY in how and schedule.neighbours.hangs and len(lives) < 30:
                 lives[-1] = f"ended at a start without a journal: {lives[-1]}"
                 waiting.insert(0, kill)  # whatever looks after the daemon starts it again
             elif code == 0:

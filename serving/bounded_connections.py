@@ -5,6 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+FIRST_REQUEST_S = 3.0  #: from a connection to the end of its first request's headers
 HALF_REQUEST_S = 10.0  #: that headers or a body may stay without their rest; longer than an idle connection is kept
 MOST_OPEN = 400  #: connections at once, files that are open included there are a thousand; one more is closed
 
@@ -20,15 +21,15 @@ class BoundedConnection(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
         if len(self.connections) > MOST_OPEN:
             self.transport.abort()
         else:
-            self._look_later()
+            self._look_in(FIRST_REQUEST_S)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(error)
 
-    def _look_later(self) -> None:
-        self._timer = self.loop.call_later(HALF_REQUEST_S, self._look)
+    def _look_in(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         """End the connection if nothing has come to its end since the last look."""
@@ -40,4 +41,4 @@ class BoundedConnection(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
             self.transport.abort()
             return
         self._seen = request if waits else object()
-        self._look_later()
+        self._look_in(HALF_REQUEST_S)

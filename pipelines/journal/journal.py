@@ -68,8 +68,8 @@ class Journal(LadderRecords):
     alarms: Sequence[str] = ()  #: told by a journal that takes over what has waited
 
     def __init__(self, url: str, limits: TimeLimits = PATIENT):
-        self._name = f"tradesage {uuid.uuid4().hex}"  # of our sessions at the server, also those of lost connections
-        self._engine, self._limits = engine_at(url, limits, self._name, pool_size=3), limits
+        self.name = f"tradesage {uuid.uuid4().hex}"  #: of our sessions at the server, also those of lost connections
+        self._engine, self._limits = engine_at(url, limits, self.name, pool_size=3), limits
         self._writer: Connection | None = None  # holds the lock
         self._account: str | None = None  # whose writer we are, or were before an outage
         self._one_at_a_time = threading.RLock()
@@ -117,7 +117,7 @@ class Journal(LadderRecords):
         try:
             self._lock_for(account)
         except AlreadyRunning:
-            if self._end_lost_sessions():
+            if self.end_sessions(self.name):
                 raise JournalAway("PostgreSQL has not ended our lost connection yet, which holds the lock") from None
             self._lock_for(account)  # if it was one of ours, it is free by now
 
@@ -137,15 +137,15 @@ class Journal(LadderRecords):
             return False
         return True
 
-    def _end_lost_sessions(self) -> int:
-        """Ask the server to end what is left of our lost connections; how many there are."""
+    def end_sessions(self, name: str) -> int:
+        """Ask the server to end the sessions of a journal's name, but for the one that asks; how many there are."""
         with self._answering(), within(self._limits.call_s), self._connect() as connection, connection.begin():
             asked = connection.execute(
                 text(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
                     " where application_name = :name and pid <> pg_backend_pid()"
                 ),
-                {"name": self._name},
+                {"name": name},
             )
             return len(asked.all())
 

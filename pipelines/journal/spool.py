@@ -32,6 +32,7 @@ MERGED = "notes of an outage were taken over"
 TAKEN_AT_ONCE = 250  #: notes in one transaction, a tenth of a second or two: shares may be bare meanwhile
 LONGEST_RETRY = 8  #: times `retry_s`; pauses between two tries double up to that
 CALM = 30  #: times `retry_s` that PostgreSQL has to answer before the next outage begins with the shortest pause again
+PREDECESSOR_S = 2.0  #: that the connections of a dead executor have to end when they are asked to
 #: What a note raises that the journal can never take
 _NEVER = (DataError, IntegrityError, ProgrammingError, StatementError, TypeError, ValueError, KeyError, AttributeError)
 
@@ -81,18 +82,42 @@ class SpooledJournal:
 
     @contextmanager
     def writer_lock(self, account: str) -> Iterator[None]:
-        """The journal's lock; what an earlier outage left in the file is taken over under it."""
-        with self._journal.writer_lock(account):
-            self._spool = Spool(self._folder / f"{account}.jsonl")
-            self._taken = 0
-            try:
+        """The journal's lock; what an earlier outage left in the file is taken over under it.
+
+        Raises
+        ------
+        AlreadyRunning : if another process has the lock, or the file.
+        JournalAway : if PostgreSQL does not answer, or has not ended what a dead executor left behind.
+        """
+        spool = Spool(self._folder / f"{account}.jsonl")
+        try:
+            self._end_predecessor(account)
+            with self._journal.writer_lock(account):
+                self._writer_file(account).write_text(self._journal.name, encoding="utf-8")
+                self._spool, self._taken = spool, 0
                 while not self._take_over(account):
                     pass
                 self.away = None
                 yield
-            finally:
-                self._spool.close()
-                self._spool = None
+        finally:
+            self._spool = None
+            spool.close()
+
+    def _writer_file(self, account: str) -> Path:
+        """Has the name of the last writer's sessions at the server."""
+        return self._folder / f"{account}.writer"
+
+    def _end_predecessor(self, account: str) -> None:
+        """We have the file, so the last writer is dead; a session of its that hangs would hold the lock for long."""
+        file = self._writer_file(account)
+        name = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+        deadline = time.monotonic() + PREDECESSOR_S
+        while name and name != self._journal.name and self._journal.end_sessions(name):
+            if time.monotonic() > deadline:
+                raise JournalAway(
+                    "PostgreSQL has not ended the connection of a dead executor yet, which holds the lock"
+                )
+            time.sleep(0.05)
 
     def recover(self, account: str) -> bool:
         """Whether PostgreSQL has everything; during an outage it is tried anew, now and then.

@@ -176,6 +176,8 @@ class Registry:
                 logging.getLogger(name).setLevel(logging.WARNING)
             from mlflow import MlflowClient
 
+            # the caller is told of every failure; 130 lines of log would come with each look while PostgreSQL is away
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
             self._made = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         return self._made
 

@@ -25,6 +25,7 @@ async def app(scope, receive, send):
 
 @pytest.fixture
 def address(monkeypatch):
+    monkeypatch.setattr(bounded_connections, "FIRST_REQUEST_S", 0.4)
     monkeypatch.setattr(bounded_connections, "HALF_REQUEST_S", 0.5)
     monkeypatch.setattr(bounded_connections, "MOST_OPEN", 50)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -1,5 +1,7 @@
 """PostgreSQL that hangs is one that refuses: the first call waits for its limit, the notes go to the file."""
 
+import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -8,13 +10,14 @@ import pytest
 
 from pipelines.deadlines import within
 from pipelines.domain.errors import AlreadyRunning, JournalAway
-from pipelines.domain.orders import IntentStatus, Purpose
+from pipelines.domain.orders import IntentStatus, OrderType, Purpose
 from pipelines.journal import journal_at
 from pipelines.journal.connecting import PROMPT
 from pipelines.journal.journal import Journal
 from pipelines.journal.postgres import database_url
 from pipelines.journal.spool import SpooledJournal
 from tests.hanging import Network, backends, postmaster, stopped, table_locked
+from tests.unit.executor.test_session import Market
 from tests.unit.journal.records import NOON, a_decision, a_fill, an_intent, an_order
 
 FIRST_S = 0.9  #: the first call's limit, and what a busy machine adds to it
@@ -22,8 +25,10 @@ AT_ONCE_S = 0.2
 
 
 @pytest.fixture
-def url(own_postgres):
-    url = database_url("journal_hangs")
+def url(own_postgres, request):
+    """Whole sessions are played by one account's name, so each has a database of its own."""
+    played = getattr(request, "param", "")
+    url = database_url(f"journal_hangs_{played.replace(' ', '_')}")
     journal_at(url).close()
     return url
 
@@ -37,7 +42,7 @@ def network(url):
 
 @pytest.fixture
 def journal(network, tmp_path):
-    journal = SpooledJournal(Journal(network.url, PROMPT), tmp_path, retry_s=0.0)
+    journal = SpooledJournal(Journal(network.url, PROMPT), tmp_path, retry_s=0.05)
     yield journal
     journal.close()
 
@@ -135,14 +140,14 @@ def test_reads_and_entries_are_refused_at_once_while_it_hangs(journal, url, netw
 
 
 def test_each_try_while_it_hangs_is_short_and_pauses_grow(journal, url, network):
-    journal._retry_s = 0.1
+    journal._retry_s = journal._pause_s = 0.1
     with journal.writer_lock("D"), hang("stopped server", url, network):
         journal.record_order("D", an_order())
         tries = []
         deadline = time.monotonic() + 4.0
         while time.monotonic() < deadline:
             took = seconds(journal.recover, "D")
-            tries += [took] if took > 0.01 else []
+            tries += [took] if took > 0.1 else []  # it waited
 
         assert max(tries) < FIRST_S
         assert len(tries) <= 5
@@ -198,3 +203,63 @@ def test_a_patient_program_gives_up_on_a_server_that_never_answers(network):
     network.swallows = False
     journal.close()
     assert time.monotonic() - began < 2.0
+
+
+@pytest.mark.parametrize(("url", "kind"), [(kind, kind) for kind in HANGS], indirect=["url"])
+def test_a_fill_is_protected_within_a_second_while_it_hangs(journal, url, network, kind):
+    with journal.writer_lock("T1"):
+        market = Market(journal=journal)
+        market.decides(quantity=10)
+        with hang(kind, url, network):
+            took = seconds(market.trades, "100.00")
+            protected = market.working
+            later = [seconds(market.trades, price) for price in ("100.10", "100.20", "105.00", "105.10")]
+            alarms = market.session.alarms.on()
+        flat = market.session.trades == {}
+        back = recovered(journal, "T1")
+        market.trades("105.20")
+        outcomes = journal.outcomes("T1")
+        over = market.session.alarms.on()
+
+    assert took < 1.0
+    assert protected == [(OrderType.SL_M, 10)]
+    assert sum(later) < 2 * FIRST_S, "nothing but a try now and then waits"
+    assert flat, "the target was not missed"
+    assert any("nothing is entered: the journal cannot be written" in alarm for alarm in alarms)
+    assert back
+    assert len(outcomes) == 1
+    assert over == []
+
+
+PREDECESSOR = """
+import sys, time
+from pathlib import Path
+from pipelines.journal.connecting import PROMPT
+from pipelines.journal.journal import Journal
+from pipelines.journal.spool import SpooledJournal
+with SpooledJournal(Journal(sys.argv[1], PROMPT), Path(sys.argv[2])).writer_lock("H"):
+    print("holds the lock", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_dead_executor_whose_session_hangs_is_followed_when_it_ends(url, tmp_path):
+    journal = SpooledJournal(Journal(url, PROMPT), tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", PREDECESSOR, url, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as predecessor:
+        assert predecessor.stdout is not None
+        assert predecessor.stdout.readline() == "holds the lock\n"
+        with pytest.raises(AlreadyRunning), journal.writer_lock("H"):
+            pass
+        with stopped(backends(url)):
+            predecessor.kill()
+            predecessor.wait()
+            with pytest.raises(JournalAway, match="a dead executor"), journal.writer_lock("H"):
+                pass
+
+    with journal.writer_lock("H"):
+        journal.record_order("H", an_order())
+
+        assert journal.orders("H") == [an_order()]
+    journal.close()

@@ -19,6 +19,7 @@ from pipelines.journal import journal_at
 from pipelines.journal.postgres import database_url, stop_embedded
 from pipelines.journal.spool import Spool, SpooledJournal
 from pipelines.tables import read_json
+from tests.hanging import backends, postmaster, stopped, table_locked
 from tests.integration.test_executor import (
     EagerPolicy,
     _handler,
@@ -185,6 +186,42 @@ def test_a_session_outlives_the_policy_service(market):  # noqa: F811
 
     assert_the_day_ended_well(market, code, executor)
     assert entered_between(last, datetime.max.replace(tzinfo=last.tzinfo))
+
+
+@contextmanager
+def a_hang(kind: str) -> Iterator[None]:
+    """PostgreSQL takes what it is asked and gives no answer."""
+    url = database_url("journal")
+    if kind == "a lock on orders":
+        with table_locked(url):
+            yield
+    else:
+        with stopped([*backends(url), postmaster()]):
+            yield
+
+
+@pytest.mark.parametrize("kind", ["a lock on orders", "a stopped server"])
+def test_a_session_outlives_a_hang_of_postgresql(market, kind):  # noqa: F811
+    policy = SteadyPolicy(market[0])
+
+    with exchange_at(market).start() as exchange:
+        exchange.wait_until_healthy()
+        with executor_at(market, exchange, policy) as executor:
+            wait_for(lambda: health(executor).get("open_positions"))
+            with a_hang(kind):
+                wait_for(lambda: health(executor)["journal_ok"] is False)
+                told = health(executor)["alarms"]
+                market_time_at = market_time(executor)
+                wait_for(lambda: (market_time(executor) - market_time_at).total_seconds() > 1800)
+            wait_for(lambda: health(executor)["journal_ok"])
+            later = health(executor)
+            code = executor.wait(150)
+
+    summary = assert_the_day_ended_well(market, code, executor)
+    assert any("nothing is entered: the journal cannot be written" in alarm for alarm in told)
+    assert not any("the journal cannot be written" in alarm for alarm in later["alarms"])
+    assert any("the journal cannot be written" in alarm["what"] for alarm in later["alarms_over"])
+    print(f"bare for {summary['naked_seconds_max']} s at most")
 
 
 # --- the file in which notes wait ---

@@ -111,7 +111,7 @@ def play(schedule: Schedule, database: str, folder: Path, limits: Limits = NO_LI
             if code == -9 and kill is not None:
                 kills[kill.where] += 1
                 skip(kill.missed)
-            elif code == 1 and AWAY in how and schedule.neighbours.hangs and sum(AWAY in life for life in lives) < 20:
+            elif code == 1 and AWAY in how and schedule.neighbours.hangs and len(lives) < 30:
                 lives[-1] = f"ended at a start without a journal: {lives[-1]}"
                 waiting.insert(0, kill)  # whatever looks after the daemon starts it again
             elif code == 0:

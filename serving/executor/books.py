@@ -85,7 +85,7 @@ class Books:
         self.beside_us.take_up()
         self._take_up_trades()
         self.own.take_up(cash)
-        self._unseen.presume(self._book)
+        self._unseen.presume()
         self.turn_day(at.date())
 
     # --- reading ---
@@ -104,8 +104,8 @@ class Books:
     def _read(self, *, late: bool) -> None:
         desk, ledger = self._desk, self._ledger
         self.stale, clock = True, desk.clock
-        orders = desk.broker.orders()
-        asks_trades = bool(fill_differences(orders, ledger.filled)) or self._unseen.asks_trades(orders)
+        orders = self._unseen.told_by_ids(desk.broker.orders())
+        asks_trades = bool(fill_differences(orders, ledger.filled)) or self._unseen.asks_trades()
         fills = desk.broker.fills() if asks_trades else []
         orders = [*orders, *self._unseen.told_by_trades(orders, fills)]
         self.stale, self.read_at, self._book = False, clock, orders
@@ -121,7 +121,7 @@ class Books:
         self._refresh({order.order_id for order in changed} | {fill.order_id for fill in new_fills})
         if late:
             self.beside_us.look(new_fills)
-            self._unseen.presume(orders)
+            self._unseen.presume()
 
     def _take_over(self, orders: list[BookedOrder], fills: list[Fill]) -> None:
         desk = self._desk

@@ -194,6 +194,7 @@ class Daemon:
             actions=lambda at: self._actions(instruments, at),
             halt_file=halt_file(),
             takes_entry=self.broker.takes_entry,
+            order_state=self.broker.order,
             untold=lambda: self.broker.untold,
             market_is_now=self.place.root == KITE,
         )

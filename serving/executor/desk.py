@@ -13,7 +13,7 @@ from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import Session as TradingDay
-from pipelines.domain.orders import Product
+from pipelines.domain.orders import BookedOrder, Product
 from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.restrictions import Restriction
 from pipelines.domain.risk import RiskLimits
@@ -64,6 +64,7 @@ class Terms:
     actions: Callable[[datetime], KnownActions] = lambda at: KnownActions()  #: by a moment; read anew each day
     halt_file: Path | None = None  #: stops trading while it is there
     takes_entry: Callable[[int], bool] = lambda owed: True  #: beside so many stops that are still to be sent
+    order_state: Callable[[str], BookedOrder | None] = lambda order_id: None  #: of one order, beside the order book
     untold: Callable[[], str] = str  #: what others trade in the account that we do not read; empty: nothing
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time
 

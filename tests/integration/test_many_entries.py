@@ -22,7 +22,7 @@ def database(own_postgres):
 
 
 def test_no_fill_of_twenty_entries_at_one_close_is_bare_for_a_second(database, tmp_path):
-    schedule = Schedule(seed=918_273, bars=4, instruments=3, volume=40_000, pace=PACE, crowd=CROWD)
+    schedule = Schedule(seed=918_273, bars=6, instruments=3, volume=40_000, pace=PACE, crowd=CROWD)
 
     story = play(schedule, database, Path(tmp_path), limits=kite_limits())
 

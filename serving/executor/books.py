@@ -1,5 +1,6 @@
 """The account's books in our hands: orders, fills and intents as the broker shows them, and the trades they make up."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -25,6 +26,7 @@ class Books:
         self._desk = desk
         self.stale = False  #: whether the broker has, or may have, something new
         self.read_at: datetime | None = None  #: market time
+        self.looked_at = 0.0  #: monotonic seconds
         self.intents: dict[str, Intent] = {}  #: by tag
         self.lost: dict[str, Intent] = {}  #: by tag: sent without an answer, and not in the book when we looked
         self.unequal: dict[str, str] = {}  #: by symbol: how our shares and the broker's differed when last compared
@@ -103,7 +105,7 @@ class Books:
 
     def _read(self, *, late: bool) -> None:
         desk, ledger = self._desk, self._ledger
-        self.stale, clock = True, desk.clock
+        self.stale, clock, self.looked_at = True, desk.clock, time.monotonic()
         orders = self._unseen.told_by_ids(desk.broker.orders())
         asks_trades = bool(fill_differences(orders, ledger.filled)) or self._unseen.asks_trades()
         fills = desk.broker.fills() if asks_trades else []

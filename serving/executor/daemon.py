@@ -42,6 +42,7 @@ from serving.executor.vitals import Vitals
 LOG = structlog.get_logger("executor")
 Answer = TypeVar("Answer")
 NEWS_S = 0.25  #: the books are read when nothing was heard for so long and an order may fill: shares may be bare
+LOOK_EVERY_S = 0.15  #: a burst of order updates must not use up the reads of the second in which a fill is to be seen
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
 ASK_S = 0.1  #: between two looks at whether a silent broker may be asked again
 PATIENCE_S = 30.0  #: with a paper exchange that does not answer
@@ -194,6 +195,7 @@ class Daemon:
             actions=lambda at: self._actions(instruments, at),
             halt_file=halt_file(),
             takes_entry=self.broker.takes_entry,
+            look_every_s=0.0 if self.place.lockstep else LOOK_EVERY_S,
             order_state=self.broker.order,
             untold=lambda: self.broker.untold,
             market_is_now=self.place.root == KITE,

@@ -64,6 +64,7 @@ class Terms:
     actions: Callable[[datetime], KnownActions] = lambda at: KnownActions()  #: by a moment; read anew each day
     halt_file: Path | None = None  #: stops trading while it is there
     takes_entry: Callable[[int], bool] = lambda owed: True  #: beside so many stops that are still to be sent
+    look_every_s: float = 0.0  #: of the wall clock, between two looks at the books for the sake of order updates
     order_state: Callable[[str], BookedOrder | None] = lambda order_id: None  #: of one order, beside the order book
     untold: Callable[[], str] = str  #: what others trade in the account that we do not read; empty: nothing
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time

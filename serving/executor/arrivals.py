@@ -201,6 +201,8 @@ class Arrivals:
         if trade is None:
             return
         trade = self._books.brought_up_to_date(self._books.beside_us.with_others(trade))
+        if not trade.held:
+            self._books.beside_us.note_closed(trade)  # others may give back what they took
         if not trade.held or self._books.beside_us.was_closed_by_them(trade):
             return
         symbol = trade.symbol

@@ -1,5 +1,6 @@
 """The account's books in our hands: orders, fills and intents as the broker shows them, and the trades they make up."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -25,6 +26,7 @@ class Books:
         self._desk = desk
         self.stale = False  #: whether the broker has, or may have, something new
         self.read_at: datetime | None = None  #: market time
+        self.looked_at = 0.0  #: monotonic seconds
         self.intents: dict[str, Intent] = {}  #: by tag
         self.lost: dict[str, Intent] = {}  #: by tag: sent without an answer, and not in the book when we looked
         self.unequal: dict[str, str] = {}  #: by symbol: how our shares and the broker's differed when last compared
@@ -85,7 +87,7 @@ class Books:
         self.beside_us.take_up()
         self._take_up_trades()
         self.own.take_up(cash)
-        self._unseen.presume(self._book)
+        self._unseen.presume()
         self.turn_day(at.date())
 
     # --- reading ---
@@ -103,9 +105,9 @@ class Books:
 
     def _read(self, *, late: bool) -> None:
         desk, ledger = self._desk, self._ledger
-        self.stale, clock = True, desk.clock
-        orders = desk.broker.orders()
-        asks_trades = bool(fill_differences(orders, ledger.filled)) or self._unseen.asks_trades(orders)
+        self.stale, clock, self.looked_at = True, desk.clock, time.monotonic()
+        orders = self._unseen.told_by_ids(desk.broker.orders())
+        asks_trades = bool(fill_differences(orders, ledger.filled)) or self._unseen.asks_trades()
         fills = desk.broker.fills() if asks_trades else []
         orders = [*orders, *self._unseen.told_by_trades(orders, fills)]
         self.stale, self.read_at, self._book = False, clock, orders
@@ -121,7 +123,7 @@ class Books:
         self._refresh({order.order_id for order in changed} | {fill.order_id for fill in new_fills})
         if late:
             self.beside_us.look(new_fills)
-            self._unseen.presume(orders)
+            self._unseen.presume()
 
     def _take_over(self, orders: list[BookedOrder], fills: list[Fill]) -> None:
         desk = self._desk

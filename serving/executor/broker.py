@@ -190,6 +190,16 @@ class KiteBroker:
             self._alarm(fault)
         return found
 
+    def order(self, order_id: str) -> BookedOrder | None:
+        """One order by its id, where the order book does not show it; None if that is not told either. Never raises."""
+        if time.monotonic() < self._asked_again_at:
+            return None
+        try:
+            return booked(self._kite.order_history(order_id)[-1])
+        except Exception as error:  # whatever it is, the order book is read again in a moment
+            LOG.info("no history of an order", order_id=order_id, why=type(error).__name__)
+            return None
+
     def fills(self) -> list[Fill]:
         """The trade book of the day."""
         rows = [self.names.as_ours(row) for row in self._reading(self._kite.trades) if is_ours_to_read(row, EXCHANGE)]

@@ -50,6 +50,7 @@ from serving.executor.workspace import read_instruments, read_news, read_outcome
 LOG = structlog.get_logger("executor")
 Answer = TypeVar("Answer")
 NEWS_S = 0.25  #: the books are read when nothing was heard for so long and an order may fill: shares may be bare
+LOOK_EVERY_S = 0.15  #: a burst of order updates must not use up the reads of the second in which a fill is to be seen
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
 ASK_S = 0.1  #: between two looks at whether a silent broker may be asked again
 PATIENCE_S = 30.0  #: with a paper exchange that does not answer
@@ -239,6 +240,8 @@ class Daemon:
             halt_file=halt_file(),
             asked=self.asked,
             takes_entry=self.broker.takes_entry,
+            look_every_s=0.0 if self.place.lockstep else LOOK_EVERY_S,
+            order_state=self.broker.order,
             untold=lambda: self.broker.untold,
             market_is_now=self.place.root == KITE,
         )

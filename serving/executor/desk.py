@@ -14,7 +14,7 @@ from pipelines.domain.exits import ExitSchedule
 from pipelines.domain.halts import HaltEvent
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import Session as TradingDay
-from pipelines.domain.orders import Product
+from pipelines.domain.orders import BookedOrder, Product
 from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.restrictions import Restriction
 from pipelines.domain.risk import RiskLimits
@@ -67,6 +67,8 @@ class Terms:
     halt_file: Path | None = None  #: stops trading while it is there
     asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
     takes_entry: Callable[[int], bool] = lambda owed: True  #: beside so many stops that are still to be sent
+    look_every_s: float = 0.0  #: of the wall clock, between two looks at the books for the sake of order updates
+    order_state: Callable[[str], BookedOrder | None] = lambda order_id: None  #: of one order, beside the order book
     untold: Callable[[], str] = str  #: what others trade in the account that we do not read; empty: nothing
     out_of_reach: Mapping[str, str] = field(default_factory=dict)  #: why nothing is sent for what is held
     market_is_now: bool = False  #: whether packets are stamped with the wall clock's time

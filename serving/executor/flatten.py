@@ -99,6 +99,7 @@ class Flattener:
             cash_is_a_ledger=self.place.cash_is_a_ledger,
             actions=lambda at: newest_actions(self.params.ingest, self.paths, symbols, at),
             halt_file=halt_file(),
+            order_state=self.broker.order,
             untold=lambda: self.broker.untold,
         )
         grid = BarBuilder(session_grid(Interval.MIN_1))

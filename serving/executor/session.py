@@ -195,8 +195,8 @@ class Session:
         self.desk.journal.record_order_event(self.desk.account, order_id, status, told | {"status": status}, self.now)
 
     def on_books_changed(self) -> None:
-        """Act on order updates that came between two frames."""
-        if self.books.stale:
+        """Act on order updates that came between two frames; what comes too soon is looked at a moment later."""
+        if self.books.stale and time.monotonic() - self.books.looked_at >= self.terms.look_every_s:
             self._with_broker(lambda: self.leaving.manage(bar_closed=False))
 
     def on_connection_lost(self) -> None:

@@ -19,6 +19,7 @@ from serving.executor.legs import Leg
 if TYPE_CHECKING:
     from serving.executor.books import Books
 
+MOST_ASKED = 4  #: orders that are asked for by their ids at one look
 WATCHED_FOR = timedelta(minutes=5)  #: market time after an order ended short of its quantity
 LOOK_AFTER_S = 1.0  #: of the market's clock or of the wall clock: between two looks, and before an order is missed
 
@@ -43,10 +44,12 @@ class Unseen:
 
     def __init__(self, desk: Desk, books: "Books"):
         self._desk, self._books = desk, books
-        self._missing: dict[str, _Since] = {}  # by the intent's id
+        self._missing: dict[str, _Since] = {}  # by order
         self._watched: dict[str, datetime] = {}  # by order: market time at which it ended
         self._asked_trades: _Since | None = None
         self._asked_shares: _Since | None = None
+        self._asked_ids: _Since | None = None
+        self._asked_by_id: set[str] = set()
         self._ask_now = False
 
     # --- watching what has ended ---
@@ -63,12 +66,29 @@ class Unseen:
         self._watched = {name: at for name, at in self._watched.items() if now - at < WATCHED_FOR}
         return bool(self._watched)
 
+    # --- one by one ---
+
+    def told_by_ids(self, orders: list[BookedOrder]) -> list[BookedOrder]:
+        """The order book, and what the broker tells of each order of ours that should stand in it and does not.
+
+        Each is asked for at once when it is first missed, then once a second.
+        """
+        missing = self._note_missing(orders)
+        now, fresh = self._desk.now, missing.keys() - self._asked_by_id
+        if missing and (fresh or self._asked_ids is None or self._asked_ids.is_over(now)):
+            self._asked_ids, self._asked_by_id = _Since(now), set(missing)
+            self._asked_trades = self._asked_shares = None  # those are asked anew with it
+            for leg in list(missing.values())[:MOST_ASKED]:
+                known, state = self._order_of(leg), self._desk.terms.order_state(str(leg.order_id))
+                if known is not None and state is not None:
+                    orders = [*orders, replace(state, placed_at=known.placed_at)]
+        return orders
+
     # --- the trade book ---
 
-    def asks_trades(self, orders: Iterable[BookedOrder]) -> bool:
+    def asks_trades(self) -> bool:
         """Whether the trade book is to be asked though the order book gives no cause; once a second at most."""
         now = self._desk.now
-        self._note_missing(orders)
         wanted = self.watches or bool(self._missing)
         due = self._asked_trades is None or self._asked_trades.is_over(now)
         if self._ask_now or (wanted and due):
@@ -119,11 +139,10 @@ class Unseen:
 
     # --- the positions ---
 
-    def presume(self, orders: Iterable[BookedOrder]) -> None:
+    def presume(self) -> None:
         """Count for an entry that no book shows what the positions hold beyond our books, up to its quantity."""
         desk = self._desk
-        self._note_missing(orders)
-        doubtful = [t for t in desk.trades.values() if t.entry.intent_id in self._missing]
+        doubtful = [t for t in desk.trades.values() if t.entry.order_id in self._missing]
         doubtful += [t for t in desk.trades.values() if t.entry.unresolved and t not in doubtful]
         for trade in desk.trades.values():
             if trade.entry.presumed and trade not in doubtful:
@@ -148,7 +167,7 @@ class Unseen:
 
     # --- what is missing ---
 
-    def _note_missing(self, orders: Iterable[BookedOrder]) -> None:
+    def _note_missing(self, orders: Iterable[BookedOrder]) -> dict[str, Leg]:
         """Note which orders should be in the order book and are not; one that has been missing for a second is told."""
         desk, shown = self._desk, {order.order_id for order in orders}
         present = {}
@@ -156,7 +175,7 @@ class Unseen:
             known = self._books.ledger.orders.get(leg.order_id or "")
             of_today = known is None or known.placed_at.date() == desk.now.date()
             if leg.works and leg.order_id is not None and leg.order_id not in shown and of_today:
-                present[str(leg.intent_id)] = leg
+                present[leg.order_id] = leg
         self._missing = {name: self._missing.get(name) or _Since(desk.now) for name in present}
         late = {name for name, since in self._missing.items() if since.is_over(desk.now)}
         for name in late:
@@ -165,6 +184,7 @@ class Unseen:
                 f"the broker's order book does not show our {leg.purpose} {leg.order_id}, which it has taken; "
                 "its trade book and positions are asked instead"
             )
+        return present
 
     def _legs(self) -> list[Leg]:
         return [leg for trade in self._desk.trades.values() for leg in trade.legs if leg.ours]

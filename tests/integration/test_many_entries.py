@@ -11,7 +11,7 @@ from tests.torture.play import NAKED_LIMIT_S, play
 from tests.torture.schedule import Schedule
 
 CROWD = 20
-PACE = 60.0  #: a bar of five minutes takes five seconds
+PACE = 30.0  #: a bar of five minutes takes ten seconds: time for all entries, four at a time
 
 
 @pytest.fixture
@@ -22,10 +22,10 @@ def database(own_postgres):
 
 
 def test_no_fill_of_twenty_entries_at_one_close_is_bare_for_a_second(database, tmp_path):
-    schedule = Schedule(seed=918_273, bars=4, instruments=3, volume=40_000, pace=PACE, crowd=CROWD)
+    schedule = Schedule(seed=918_273, bars=6, instruments=3, volume=40_000, pace=PACE, crowd=CROWD)
 
     story = play(schedule, database, Path(tmp_path), limits=kite_limits())
 
     assert story.wrong == []
-    assert story.findings.orders > 2 * CROWD  # at least one close's entries and their stops
+    assert story.findings.orders >= 2 * CROWD, "entries and stops of one close"
     assert story.naked_seconds_wall <= NAKED_LIMIT_S

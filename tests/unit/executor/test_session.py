@@ -1,5 +1,6 @@
 """The session on a broker and a journal in memory: what is done about a trade in every turn it can take."""
 
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -615,3 +616,21 @@ def test_books_that_differ_at_the_start_are_named_and_nothing_is_traded():
 
     with pytest.raises(BooksDiffer, match="TCS: our fills leave 0 shares, the broker holds 10"):
         Market(journal=market.journal, broker=market.broker)
+
+
+def test_a_burst_of_order_updates_reads_the_books_once_and_again_a_moment_later(monkeypatch):
+    market = Market(look_every_s=0.15)
+    wall = [time.monotonic() + 10]
+    monkeypatch.setattr("time.monotonic", lambda: wall[0])
+    reads = []
+    read = market.broker.orders
+    market.broker.orders = lambda: reads.append(wall[0]) or read()
+
+    for _ in range(10):
+        market.session.on_order_update({"order_id": "1", "status": "OPEN"})
+        market.session.on_books_changed()
+        wall[0] += 0.02
+    wall[0] += 0.15
+    market.session.on_books_changed()
+
+    assert len(reads) == 3, "two in a fifth of a second, and what was left"

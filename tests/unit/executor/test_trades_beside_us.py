@@ -260,6 +260,20 @@ def test_a_round_trip_bigger_than_ours_outlives_a_death_in_its_midst():
     assert third.session.reconcile() == []
 
 
+def test_a_round_trip_that_ends_after_a_death_gives_ours_back_though_no_update_tells():
+    first = held()
+    by_hand(first.broker, Side.SELL, 100, "100.10")
+    seen(first)
+    second = Market(journal=first.journal, broker=first.broker, at=first.at)
+    second.total = first.total
+
+    second.broker.now = second.at
+    by_hand(second.broker, Side.BUY, 100, "100.20")
+    second.trades("100.00", seconds=2)
+
+    assert second.working == [(OrderType.SL_M, 50)]
+
+
 def test_the_part_of_a_persons_order_that_took_ours_bears_its_part_of_the_charges():
     market = held()
     by_hand(market.broker, Side.SELL, 200, "100.00")

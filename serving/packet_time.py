@@ -49,7 +49,6 @@ class PacketTime:
         self._asked_at = float("-inf")
         self._doubted: tuple[float, Sequence[Told]] | None = None  # when, and the stamps that nobody else told
         self._tokens: set[int] = set()  # of all instruments heard so far
-        self.doubted = 0  #: stamps that were not believed
 
     @property
     def last(self) -> datetime | None:
@@ -70,7 +69,6 @@ class PacketTime:
         confirmed = self._confirmed(ahead) if ahead else None
         if confirmed is None and self._is_behind(near) and not ahead:
             confirmed = self._asked()  # the message tells no time that can be
-        self.doubted += sum(confirmed is None or stamp > confirmed for _, stamp in ahead)
         newest = max([*near, *([confirmed] if confirmed is not None else [])], default=None)
         if confirmed is not None or (not ahead and newest is not None and newest >= (self._last or 0)):
             self._doubted = None  # time goes on as it should

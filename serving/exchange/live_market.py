@@ -21,10 +21,12 @@ from serving.exchange.market import Best, Frame, FrameKind, SessionDay, Tick
 from serving.exchange.tick_tape import ANYWHERE, MINUTE
 from serving.last_trades import LastTrades
 from serving.packet_time import PacketTime
+from serving.price_doubt import PriceDoubt
 
 LOG = logging.getLogger("tradesage.exchange")
 AHEAD = timedelta(days=30)  #: sessions that are known from the start
 STALE = timedelta(seconds=5)  #: a packet so far behind the newest is old news
+MOST_JUMP = 0.1  #: a price further from the close, or from the last one, is mirrored when a second packet tells it
 SILENT_CLOSE = timedelta(minutes=2)  #: of the wall clock after a session's end, without any packet
 
 
@@ -59,7 +61,7 @@ class LiveMarket:
         self._opened = False
         self._at: datetime | None = None  # of the last frame
         self._time = time
-        self._trades = LastTrades()
+        self._trades, self._prices = LastTrades(), PriceDoubt(MOST_JUMP, MOST_JUMP)
         self._totals: dict[int, int] = {}  # of each token's day, while somebody listens
 
     @property
@@ -140,6 +142,7 @@ class LiveMarket:
         if last:
             self._put(FrameKind.POST_CLOSE, self._session.close)
         self._opened, self._totals = False, {}
+        self._prices.begin_anew()
         self._place = min(self._place + 1, len(self.days) - 1)
 
     def _put(self, kind: FrameKind, at: datetime, ticks: tuple[Tick, ...] = ()) -> None:
@@ -161,8 +164,12 @@ class LiveMarket:
         if total < trade.volume:
             self.left_out += 1
             return None
+        ohlc = packet.get("ohlc") or {}
+        if not self._prices.believes(instrument.token, float(price), float(ohlc.get("close") or 0.0)):
+            self.left_out += 1
+            return None
         shares = trade.volume - before if before is not None else int(packet.get("last_traded_quantity") or 0)
-        opened = (packet.get("ohlc") or {}).get("open")
+        opened = ohlc.get("open")
         return Tick(
             instrument,
             price,

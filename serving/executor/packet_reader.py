@@ -16,6 +16,7 @@ from serving.executor.bar_builder import Tick
 from serving.executor.desk import Frame
 from serving.last_trades import LastTrades
 from serving.packet_time import PacketTime
+from serving.price_doubt import PriceDoubt
 
 CLOCK_TOKEN = 256265  #: Kite's token of NIFTY 50; its packets carry the market's time and tell how far it moved
 FULL_STOCK, FULL_INDEX = 184, 32  #: bytes; shorter packets carry no time and are passed over
@@ -53,8 +54,7 @@ class PacketReader:
     def __init__(self, symbols: Mapping[int, str], time: PacketTime | None = None):
         self._symbols, self._time = dict(symbols), time
         self._trades = LastTrades()
-        self._levels: dict[int, int] = {}  # of indices, last believed, by token
-        self._doubted_levels: dict[int, int] = {}
+        self._levels = PriceDoubt(_INDEX_GAP, _INDEX_JUMP)
         self._moments: dict[int, datetime] = {}
         self.heard: frozenset[int] = frozenset()  #: tokens of the packets in the last message
 
@@ -77,7 +77,7 @@ class PacketReader:
             if packet.is_stock:
                 ticks += self._tick(message, packet, now)
                 continue
-            if self._is_doubtful(message, packet):
+            if not self._levels.believes(packet.token, packet.price, _index_close(message, packet)):
                 continue
             index_move = _index_move(message, packet) if index_move is None else index_move
             levels += self._level(packet, now)
@@ -117,20 +117,6 @@ class PacketReader:
         stamp = min(packet.stamp, now) if packet.stamp else now
         return [Tick(symbol, packet.price / 100.0, 0, self._moment(stamp))] if symbol is not None else []
 
-    def _is_doubtful(self, message: bytes, packet: _Packet) -> bool:
-        """Whether an index has jumped away alone; the second packet that tells it is believed, as of a stock."""
-        if not packet.price:
-            return True
-        last = self._levels.get(packet.token)
-        base, most = (last, _INDEX_JUMP) if last is not None else (_index_close(message, packet), _INDEX_GAP)
-        doubted = self._doubted_levels.pop(packet.token, None)
-        jumps = bool(base) and _apart(packet.price, base) > most + 1e-9
-        if jumps and (doubted is None or _apart(packet.price, doubted) > _INDEX_JUMP):
-            self._doubted_levels[packet.token] = packet.price
-            return True
-        self._levels[packet.token] = packet.price
-        return False
-
     def _moment(self, epoch: int) -> datetime:
         """Most packets of a message bear the same few seconds."""
         moment = self._moments.get(epoch)
@@ -149,10 +135,6 @@ def _index_move(message: bytes, packet: _Packet) -> float | None:
 
 def _index_close(message: bytes, packet: _Packet) -> int:
     return int(_WORD.unpack_from(message, packet.place + _INDEX_CLOSE)[0])
-
-
-def _apart(price: int, other: int) -> float:
-    return abs(price / other - 1.0)
 
 
 def _packets(message: bytes) -> list[_Packet]:

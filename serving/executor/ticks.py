@@ -15,8 +15,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from serving.executor.bar_builder import Tick
-
-SAME = 0.02  #: two prices this near each other, as a share, tell of the same market
+from serving.price_doubt import SAME
 
 
 class Believed(NamedTuple):

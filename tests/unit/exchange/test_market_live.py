@@ -91,6 +91,20 @@ def test_one_packet_with_a_time_ahead_stops_no_mirror(wrong_by, what):
     assert len(ticks) == 4
 
 
+@pytest.mark.parametrize("wild", [300.0, 33.0])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_price_that_jumps_away_alone_is_not_mirrored_and_one_that_stays_is(wild, first):
+    market, start = a_market(), at(10, 0)
+    told = [(100.0, 0)] * (not first) + [(wild, 1), (100.1, 2), (125.0, 3), (125.5, 4)]
+    for price, second in told:
+        when = start + timedelta(seconds=second)
+        market.take([a_packet(price, 5000 + 100 * second, when) | {"ohlc": {"close": 99.0}}])
+
+    prices = [float(tick.price) for frame in frames(market) for tick in frame.ticks]
+
+    assert prices == [100.0] * (not first) + [100.1, 125.5]
+
+
 def test_the_days_open_and_volume_are_the_sources_own():
     market = a_market()
     venue = Venue([ALPHA], market, {"ALPHA": Decimal("100.00")}, some_rules())

@@ -11,7 +11,7 @@ from pipelines.domain.orders import Product
 from pipelines.journal.memory import MemoryJournal
 from pipelines.promotion.ladder import Stage, promote
 from serving.executor.kite_client import KITE
-from serving.executor.marketplace import KitePlace, refuse_money, why_not_live
+from serving.executor.marketplace import KitePlace, refuse_money, time_of_packets, why_not_live
 from serving.executor.policy_client import Served
 from serving.executor.signed_policy import refuse_unsigned, why_unsigned
 from tests.unit.promotion.builders import AT, MODEL, TRACK, Aliases, registered
@@ -139,3 +139,21 @@ def test_a_paper_exchange_takes_any_policy_and_kite_refuses_in_one_line():
 
     with pytest.raises(NotAllowed, match="until a person sets it to true"):
         refuse_money(KITE, SERVED, False)
+
+
+def test_at_kite_stamps_are_held_against_this_machine_and_elsewhere_against_the_exchange():
+    at = datetime(2026, 10, 30, 10, 0, tzinfo=IST)
+    ahead = int((at + timedelta(hours=2)).timestamp())
+    asked = []
+
+    def clock() -> datetime:
+        asked.append(at)
+        return at
+
+    played = KitePlace("http://127.0.0.1:1", clock, cash_is_a_ledger=True)
+    live = KitePlace(KITE, lambda: datetime.now(IST), cash_is_a_ledger=False)
+
+    assert time_of_packets(played).judge([(1, ahead)]) == int(at.timestamp())
+    assert len(asked) == 2
+    assert time_of_packets(live).judge([(1, int((datetime.now(IST) + timedelta(hours=2)).timestamp()))]) is None
+    assert time_of_packets(live).judge([(1, ahead)]) == ahead, "of a day that is past"

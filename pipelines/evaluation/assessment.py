@@ -9,8 +9,9 @@ import pandas as pd
 
 from pipelines.evaluation import metrics
 from pipelines.evaluation.baselines import booked_returns, buy_and_hold, random_entries, share_beaten
-from pipelines.evaluation.engine import Backtest, Rules, Trade, run_backtest, trades_table
+from pipelines.evaluation.engine import Backtest, Rules, run_backtest
 from pipelines.evaluation.significance import deflated_sharpe, moments, probabilistic_sharpe
+from pipelines.evaluation.trades import Trade, trades_table
 from pipelines.evaluation.walk_forward import WalkForward
 from pipelines.params import EvaluationParams, PolicyParams
 from pipelines.policy.labels import Costs, barrier_labels

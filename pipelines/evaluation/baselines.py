@@ -11,8 +11,8 @@ from pipelines.domain.charges import order_charges
 from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Side
-from pipelines.evaluation.engine import Trade
 from pipelines.evaluation.metrics import sharpe
+from pipelines.evaluation.trades import Trade
 from pipelines.policy.labels import session_days
 from pipelines.policy.panel import Panel
 

@@ -15,7 +15,7 @@ of its entry. Of a step in price that is no ratio of shares a position gets the 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
@@ -34,14 +34,15 @@ from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.protection import automatic_percent, protected_limit
 from pipelines.domain.signals import Action, Side
+from pipelines.evaluation.open_trades import Pending, Position, as_bought, paise
 from pipelines.evaluation.tape import Tape
+from pipelines.evaluation.trades import ZERO, Trade
 from pipelines.policy.labels import by_broker, session_bars, session_days, squared_off
 from pipelines.policy.overnight import ex_date_rows
 from pipelines.policy.panel import Panel
 from pipelines.policy.sizing import size_position, stop_and_target
 
 PLACES = 2  #: prices are whole paise; adjusted prices of a source are rounded to them
-ZERO = Decimal("0.00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,67 +60,12 @@ class Rules:
     min_share_of_decision: float = 0.5  #: an entry that money cuts to less of its size is left out
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """A closed trade and the judgement it was entered on."""
-
-    outcome: Outcome
-    entry_row: int  #: row of the panel whose open was paid
-    exit_row: int
-    share: float  #: value at entry over equity at the decision
-    signal: float
-    probability: float
-    expected_return: float
-
-
 @dataclass(frozen=True)
 class Backtest:
     equity: pd.DataFrame  #: day, equity (rupees, marked at the day's last closes), exposure (gross over equity)
     trades: tuple[Trade, ...]
     cash: Decimal  #: at the end, when nothing is held
     traded_inr: Decimal  #: value of all fills
-
-
-@dataclass
-class Pending:
-    row: int  #: decided at this row's close
-    side: Side
-    quantity: int
-    stop: Decimal
-    target: Decimal
-    value: float
-    equity: float
-    need: Decimal  #: rupees that it blocks
-    ratio: Fraction = Fraction(1)  #: of corporate actions between the decision and the entry
-
-
-@dataclass
-class _Position:
-    side: Side
-    quantity: int  #: still held
-    entered: int  #: row
-    entry_price: Decimal
-    bought: int  #: shares at entry
-    stop: Decimal
-    target: Decimal
-    pending: Pending
-    charges: Charges
-    best: Decimal
-    worst: Decimal
-    exit_value: Decimal = ZERO  #: cash for fractions of shares included
-    ratio: Fraction = Fraction(1)  #: of corporate actions since the entry: shares now for one bought
-    leaving: ExitReason | None = None  #: set once an exit is under way but not wholly filled
-    ended_at: datetime | None = (
-        None  #: if not in a bar: the session's end, where the broker closed it at the last price
-    )
-    order_day: date | None = None  #: of the exit order, whose charges are per order and so per day
-    order_value: Decimal = ZERO
-    order_charges: Charges = field(default_factory=Charges)
-
-    @property
-    def average_paid(self) -> Decimal:
-        """Rupees of one share as there are now."""
-        return self.entry_price if self.ratio == 1 else price_after(self.entry_price, self.ratio)
 
 
 def run_backtest(
@@ -180,7 +126,7 @@ class Engine:
         self.cash = rules.opening_equity_inr
         self.traded = ZERO
         self.pending: dict[str, Pending] = {}
-        self.positions: dict[str, _Position] = {}
+        self.positions: dict[str, Position] = {}
         self.mark: dict[str, float] = {}
         self.last_row: dict[str, int] = {}  # of each symbol, so far
         self.trades: list[Trade] = []
@@ -287,7 +233,7 @@ class Engine:
         if not pending.quantity:
             del self.pending[symbol]
 
-    def _restate_position(self, position: _Position, ratio: Fraction, symbol: str, row: int) -> None:
+    def _restate_position(self, position: Position, ratio: Fraction, symbol: str, row: int) -> None:
         position.quantity, fraction = shares_after(position.quantity, ratio)
         position.stop, position.target = self._levels_after(position, ratio, symbol)
         position.ratio *= ratio
@@ -298,7 +244,7 @@ class Engine:
     def _whole_lots(self, shares: int, symbol: str) -> int:
         return shares - shares % self._instrument(symbol).lot_size
 
-    def _levels_after(self, held: Pending | _Position, ratio: Fraction, symbol: str) -> tuple[Decimal, Decimal]:
+    def _levels_after(self, held: Pending | Position, ratio: Fraction, symbol: str) -> tuple[Decimal, Decimal]:
         """Stop and target on the tick grid again, each moved to the farther side if between two ticks."""
         below, above = (ROUND_FLOOR, ROUND_CEILING) if held.side is Side.BUY else (ROUND_CEILING, ROUND_FLOOR)
         to_tick = self._instrument(symbol).to_tick
@@ -317,7 +263,7 @@ class Engine:
             return
         charges = self._charges(pending.side, found.price * found.quantity, row, Charges())
         self._pay(pending.side, found, charges)
-        self.positions[symbol] = _Position(
+        self.positions[symbol] = Position(
             side=pending.side,
             quantity=found.quantity,
             entered=row,
@@ -349,7 +295,7 @@ class Engine:
         quantity = need.most(found.quantity, self.cash)
         return replace(found, quantity=quantity) if quantity else None
 
-    def _leave_at_open(self, position: _Position, row: int) -> None:
+    def _leave_at_open(self, position: Position, row: int) -> None:
         """What was sent before this bar: an exit under way, the time barrier, the square-off, a stop that it opens
         beyond. An exit that nobody took before the broker's time is the broker's, which takes any volume for its fee.
         """
@@ -361,7 +307,7 @@ class Engine:
         elif position.side.sign * (self.open[row] - float(position.stop)) <= 0:
             self._leave(position, row, ExitReason.STOP, OrderType.SL_M)
 
-    def _reason_to_leave(self, position: _Position, row: int) -> ExitReason | None:
+    def _reason_to_leave(self, position: Position, row: int) -> ExitReason | None:
         """The time barrier or the square-off, whichever came first; it may have come in a bar without a trade."""
         expired = self.numbers[position.entered] + self.rules.hold_bars
         squared = self.squared_from[row] if self.intraday else expired + 1
@@ -369,7 +315,7 @@ class Engine:
             return None
         return ExitReason.TIME if expired < squared else ExitReason.SQUARE_OFF
 
-    def _advance(self, position: _Position, row: int) -> None:
+    def _advance(self, position: Position, row: int) -> None:
         """What a bar does to a position as it goes: the stop, the target."""
         if position.leaving is None and self._touches(position.stop, row, below=position.side is Side.BUY):
             self._leave(position, row, ExitReason.STOP, OrderType.SL_M)
@@ -387,7 +333,7 @@ class Engine:
         """A quick look with a paisa of tolerance; `match` decides exactly."""
         return self.low[row] <= float(price) + 0.01 if below else self.high[row] >= float(price) - 0.01
 
-    def _leave(self, position: _Position, row: int, reason: ExitReason, order_type: OrderType) -> None:
+    def _leave(self, position: Position, row: int, reason: ExitReason, order_type: OrderType) -> None:
         trigger = position.stop if order_type is OrderType.SL_M else None
         order = WorkingOrder(position.side.opposite, position.quantity, order_type, None, trigger)
         found = match(order, self._exit_bar(position, row), self._instrument(self.symbols[row]), self.rules.fills)
@@ -397,7 +343,7 @@ class Engine:
         elif order_type is OrderType.MARKET:
             position.leaving = reason
 
-    def _take_target(self, position: _Position, row: int) -> None:
+    def _take_target(self, position: Position, row: int) -> None:
         """Traded through the target: sent to the market at that price, so slippage comes on top."""
         bar, instrument = self._exit_bar(position, row), self._instrument(self.symbols[row])
         side = position.side.opposite
@@ -411,16 +357,16 @@ class Engine:
             position.leaving = ExitReason.TARGET
             self._fill_exit(position, found, row)
 
-    def _close_at_close(self, position: _Position, row: int, reason: ExitReason, *, squared_off: bool = False) -> None:
+    def _close_at_close(self, position: Position, row: int, reason: ExitReason, *, squared_off: bool = False) -> None:
         """The last bar it may be held in: closed at its close, whatever its volume."""
         close = paise(self.close[row])
         self._leave_at_any_volume(position, row, reason, close, squared_off=squared_off)
 
-    def _leave_by_broker(self, position: _Position, row: int, reason: ExitReason) -> None:
+    def _leave_by_broker(self, position: Position, row: int, reason: ExitReason) -> None:
         self._leave_at_any_volume(position, row, reason, paise(self.open[row]), squared_off=True)
 
     def _leave_at_any_volume(
-        self, position: _Position, row: int, reason: ExitReason, price: Decimal, *, squared_off: bool
+        self, position: Position, row: int, reason: ExitReason, price: Decimal, *, squared_off: bool
     ) -> None:
         bar = replace(self._bar(row), open=price, volume=None)
         order = WorkingOrder(position.side.opposite, position.quantity, OrderType.MARKET)
@@ -429,7 +375,7 @@ class Engine:
         position.leaving = position.leaving or reason
         self._fill_exit(position, found, row, squared_off=squared_off)
 
-    def _end_by_broker(self, position: _Position, row: int) -> None:
+    def _end_by_broker(self, position: Position, row: int) -> None:
         """At the session's end the broker ends what no trade has reached at the last price, for its fee."""
         reason = position.leaving or self._reason_at_end(position, row)
         if self.squared[row]:
@@ -440,11 +386,11 @@ class Engine:
             self._fill_exit(position, last, row, squared_off=True)
             position.ended_at = self.panel.table["session_end"].iloc[row].to_pydatetime()
 
-    def _reason_at_end(self, position: _Position, row: int) -> ExitReason:
+    def _reason_at_end(self, position: Position, row: int) -> ExitReason:
         expired = self.numbers[position.entered] + self.rules.hold_bars
         return ExitReason.TIME if expired < self.squared_from[row] else ExitReason.SQUARE_OFF
 
-    def _fill_exit(self, position: _Position, found: Match, row: int, *, squared_off: bool = False) -> None:
+    def _fill_exit(self, position: Position, found: Match, row: int, *, squared_off: bool = False) -> None:
         if not found.quantity:
             return
         day = self._day(row)
@@ -463,9 +409,9 @@ class Engine:
         position.best, position.worst = self._extremes(position, found.price, found.price)
         self._pay(side, found, due)
 
-    def _extremes(self, position: _Position, high: Decimal, low: Decimal) -> tuple[Decimal, Decimal]:
+    def _extremes(self, position: Position, high: Decimal, low: Decimal) -> tuple[Decimal, Decimal]:
         """Best and worst price so far, for one share as it was bought."""
-        high, low = (_as_bought(price, position.ratio) for price in (high, low))
+        high, low = (as_bought(price, position.ratio) for price in (high, low))
         if position.side is Side.BUY:
             return max(position.best, high), min(position.worst, low)
         return min(position.best, low), max(position.worst, high)
@@ -586,10 +532,10 @@ class Engine:
         held = sum(p.quantity * self.mark[s] for s, p in self.positions.items())
         return held + sum(p.value for p in self.pending.values())
 
-    def _closed(self, position: _Position, row: int) -> Trade:
+    def _closed(self, position: Position, row: int) -> Trade:
         pending, judged = position.pending, self.decisions[position.pending.row]
         shares, sign = position.bought, position.side.sign
-        decision_price = _as_bought(paise(self.close[pending.row]), 1 / pending.ratio)
+        decision_price = as_bought(paise(self.close[pending.row]), 1 / pending.ratio)
         gross = sign * (position.exit_value - position.entry_price * shares)
         entered_at, exited_at = self._time(position.entered, "open_time"), position.ended_at
         left = self.numbers[row] if exited_at is None else self.session_last[row]
@@ -634,7 +580,7 @@ class Engine:
             self.open[row], self.high[row], self.low[row], self.close[row], int(self.volume[row]), PLACES
         )
 
-    def _exit_bar(self, position: _Position, row: int) -> PriceBar:
+    def _exit_bar(self, position: Position, row: int) -> PriceBar:
         """The bar as an exit meets it: what an entry has taken of its volume is gone."""
         return replace(self._bar(row), taken=position.bought) if row == position.entered else self._bar(row)
 
@@ -646,53 +592,3 @@ class Engine:
 
     def _time(self, row: int, column: str) -> datetime:
         return self.panel.table[column].iloc[row].to_pydatetime()
-
-
-def _as_bought(price: Decimal, ratio: Fraction) -> Decimal:
-    """A price of today for one share of the entry, when `ratio` shares were made of it since; to the paisa."""
-    return price if ratio == 1 else price_after(price, 1 / ratio).quantize(Decimal("0.01"))
-
-
-def paise(price: float) -> Decimal:
-    return Decimal(repr(float(price))).quantize(Decimal("0.01"))
-
-
-def trades_table(trades: Sequence[Trade]) -> pd.DataFrame:
-    """One row a trade; rupees as float64, exact to the paisa."""
-    rows = []
-    for trade in trades:
-        o = trade.outcome
-        rows.append(
-            {
-                "symbol": o.symbol,
-                "side": o.side.value,
-                "quantity": o.quantity,
-                "entered_at": o.entered_at,
-                "entry_price": float(o.entry_price),
-                "exited_at": o.exited_at,
-                "exit_price": float(o.exit_price),
-                "exit_reason": o.exit_reason.value,
-                "gross_inr": float(o.gross_inr),
-                **{f"charges_{item}": float(amount) for item, amount in o.charges.items()},
-                "charges_inr": float(sum(o.charges.values(), ZERO)),
-                "net_inr": float(o.net_inr),
-                "mfe_inr": float(o.mfe_inr),
-                "mae_inr": float(o.mae_inr),
-                "hold_bars": o.hold_bars,
-                "share": trade.share,
-                "signal": trade.signal,
-                "probability": trade.probability,
-                "expected_return": trade.expected_return,
-                "regime": o.regime,
-                "policy_version": o.policy_version,
-            }
-        )
-    return pd.DataFrame(rows, columns=list(rows[0]) if rows else TRADE_COLUMNS)
-
-
-TRADE_COLUMNS = [
-    "symbol", "side", "quantity", "entered_at", "entry_price", "exited_at", "exit_price", "exit_reason", "gross_inr",
-    *(f"charges_{item}" for item in Charges().as_dict()),
-    "charges_inr", "net_inr", "mfe_inr", "mae_inr", "hold_bars", "share", "signal", "probability", "expected_return",
-    "regime", "policy_version",
-]  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.evaluation.engine import Trade
+from pipelines.evaluation.trades import Trade
 
 DAYS_PER_YEAR = 252
 

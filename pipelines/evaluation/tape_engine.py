@@ -12,8 +12,10 @@ from pipelines.domain.charges import PAISA, Charges
 from pipelines.domain.market_calendar import bar_times, session_on
 from pipelines.domain.outcomes import ExitReason, Outcome
 from pipelines.domain.positions import PRICE_PLACES
-from pipelines.evaluation.engine import ZERO, Engine, Pending, Rules, Trade, paise
+from pipelines.evaluation.engine import Engine, Rules
+from pipelines.evaluation.open_trades import Pending, paise
 from pipelines.evaluation.tape import Tape, TapeFrame, TapeOrder, TapeTrade, protected_order
+from pipelines.evaluation.trades import ZERO, Trade
 from pipelines.policy.labels import broker_time
 from pipelines.policy.panel import Panel
 

@@ -106,10 +106,14 @@ def order_price(request: OrderRequest, quote: Quote) -> Decimal:
 
 
 def reference_price(request: OrderRequest, quote: Quote, day: date) -> Decimal:
-    """The price that an order's margin is reckoned at: of a purchase at the market the end of its protection."""
+    """The price that an order's margin is reckoned at: of a purchase at the market the end of its protection, of a sale
+    at least the market's price.
+    """
     price = order_price(request, quote)
+    if request.side is Side.SELL:
+        return max(price, quote.last_price)
     at_the_market = request.order_type in (OrderType.MARKET, OrderType.SL_M) and request.market_protection
-    if request.side is Side.SELL or not at_the_market or not price:
+    if not at_the_market or not price:
         return price
     automatic = request.market_protection == AUTO_PROTECTION
     percent = automatic_percent(request.instrument, price, day) if automatic else request.market_protection

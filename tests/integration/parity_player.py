@@ -82,6 +82,7 @@ PLANS = {
     "delivery": Plan(judge_for_delivery, HOLD_DAYS),
     "far": Plan(judge_with_far_levels),
     "money": Plan(judge_without_regard_for_money, 2, 10.0, 0.23),
+    "leveraged": Plan(judge_with_far_levels, HOLD_BARS, 100.0, 1.7),
 }
 
 

@@ -439,7 +439,7 @@ def test_an_unknown_order_is_an_order_exception(kite):
 
 
 def test_a_route_that_does_not_exist_is_a_general_exception(kite):
-    answer = httpx.get(f"{kite.root}/alerts")
+    answer = httpx.get(f"{kite.root}/baskets")
 
     assert (answer.status_code, answer.json()["error_type"]) == (404, "GeneralException")
     assert answer.json()["message"] == "Route not found"

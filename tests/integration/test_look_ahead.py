@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.evaluation.engine import run_backtest, trades_table
+from pipelines.evaluation.engine import run_backtest
 from pipelines.evaluation.stage import rules_from
+from pipelines.evaluation.trades import trades_table
 from pipelines.heads import heads_from
 from pipelines.params import Params
 from pipelines.paths import Paths

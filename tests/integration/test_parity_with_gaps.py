@@ -6,11 +6,12 @@ far away. Then all three are equal to the paisa, trade by trade. A recorded day 
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -34,17 +35,17 @@ from serving.processes import free_port
 from tests.conftest import ROOT, SHARED_DATA, workspace_at
 from tests.integration.parity_player import (
     HOLD_BARS,
-    MAX_POSITION,
     PLANS,
-    RISK_PER_TRADE,
     SQUARE_OFF_MINUTES,
     decisions_for,
 )
+from tests.integration.test_parity_of_money import NO_LIMITS
 from tests.integration.told_trades import as_told, as_told_by_executor
 
 DAY = date(2023, 4, 20)
 SYMBOLS = ("AXISBANK", "HDFCBANK", "SBIN")
 TICKS_PER_BAR = 4
+WIDE = dict.fromkeys(NO_LIMITS, 1e6) | {"max_positions": 100}
 Missing = Callable[[str, time], bool]
 
 
@@ -93,7 +94,7 @@ def folder_of_bars(folder: Path, case: Case) -> Path:
     return folder
 
 
-def executed(bars: Path, interval: Interval, plan: str, folder: Path) -> dict:
+def executed(bars: Path, interval: Interval, plan: str, folder: Path, limits: Mapping = MappingProxyType({})) -> dict:
     """Through the real exchange and an executor session, both processes of their own."""
     paths, _ = workspace_at(folder / "run", {"exchange.ticks_per_bar": TICKS_PER_BAR})
     port, out = free_port(), folder / "told.json"
@@ -106,7 +107,8 @@ def executed(bars: Path, interval: Interval, plan: str, folder: Path) -> dict:
     with exchange.start():
         exchange.wait_until_healthy()
         session = Process(
-            "session", (*player, credential("exchange_admin_token"), interval.value, str(out), "", plan),
+            "session",
+            (*player, credential("exchange_admin_token"), interval.value, str(out), "", plan, json.dumps(dict(limits))),
             port=free_port(), health_url="", env={}, folder=ROOT, log_folder=folder,
         )  # fmt: skip
         with session.start():
@@ -121,11 +123,13 @@ def backtested(bars: Path, interval: Interval, plan: str, *, with_tape: bool) ->
     rules = Rules(
         opening_equity_inr=params.exchange.opening_cash_inr,
         fills=rules_from(params).fills,
-        max_gross=1.0,
-        risk_per_trade=RISK_PER_TRADE,
-        max_position=MAX_POSITION,
+        max_gross=1.0 if plan != "leveraged" else 100.0,
+        risk_per_trade=PLANS[plan].risk_per_trade,
+        max_position=PLANS[plan].max_position,
         hold_bars=HOLD_BARS,
         square_off_minutes=SQUARE_OFF_MINUTES,
+        margin_buffer=params.executor.margin_buffer,
+        min_share_of_decision=params.executor.min_share_of_decision,
     )
     tape = None
     if with_tape:
@@ -170,6 +174,21 @@ def test_bars_without_a_trade_count_alike_in_all_three(name, tmp_path):
     assert Decimal(told["cash"]) == Decimal(told["cash_exchange"]) == on_tape.cash == on_bars.cash
     assert len(expected) >= 5
     assert told["differences"] == []
+
+
+def test_with_leverage_all_three_enter_what_the_margin_carries(tmp_path):
+    bars = folder_of_bars(tmp_path / "bars", Case(21, at_random(0.15, 9)))
+    on_bars, on_tape = (
+        backtested(bars, Interval.MIN_5, "leveraged", with_tape=with_tape) for with_tape in (False, True)
+    )
+
+    told = executed(bars, Interval.MIN_5, "leveraged", tmp_path, WIDE | {"max_gross": 1e6})
+
+    expected = {key(trade.outcome): as_told(trade.outcome) for trade in on_tape.trades}
+    assert {(o["symbol"], o["entered_at"]): as_told_by_executor(o) for o in told["outcomes"]} == expected
+    assert sorted(by_bar(t.outcome) for t in on_bars.trades) == sorted(by_bar(t.outcome) for t in on_tape.trades)
+    assert Decimal(told["cash"]) == Decimal(told["cash_exchange"]) == on_tape.cash == on_bars.cash
+    assert any(trade.share < 1.65 for trade in on_bars.trades)  # one at least was cut
 
 
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recorded days are not here")

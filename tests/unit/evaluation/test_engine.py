@@ -13,8 +13,9 @@ from pipelines.domain.orders import Product
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
 from pipelines.evaluation.baselines import buy_and_hold
-from pipelines.evaluation.engine import Rules, run_backtest, trades_table
+from pipelines.evaluation.engine import Rules, run_backtest
 from pipelines.evaluation.stage import held_over_steps
+from pipelines.evaluation.trades import trades_table
 from pipelines.policy.labels import EX_DATED, Costs, barrier_labels
 from tests.unit.policy.builders import SMALL, a_panel
 

@@ -187,6 +187,41 @@ def test_the_stop_follows_what_was_filled():
     assert market.working == [(OrderType.SL_M, 10)]
 
 
+def test_bars_in_which_nothing_traded_count_towards_the_holding_time():
+    market = Market()
+    market.decides(quantity=10, hold_bars=3)
+    market.trades("100.00")
+
+    market.clock(OPEN + timedelta(minutes=10))
+    held = market.session.trades["TCS"].position.bars_held
+    market.clock(OPEN + timedelta(minutes=15))
+    market.trades("100.00")
+
+    assert held == 2
+    assert (market.outcome().exit_reason, market.outcome().hold_bars) == (ExitReason.TIME, 3)
+
+
+def test_an_entry_is_taken_back_when_its_bar_closes_without_any_trade():
+    market = Market()
+    market.decides(quantity=10)
+
+    market.clock(OPEN + timedelta(minutes=5))
+    market.trades("100.00")
+
+    assert market.session.trades == {}
+    assert market.broker.shares() == {}
+
+
+def test_what_could_not_be_sent_in_its_bar_is_not_sent_in_a_later_one():
+    market = Market()
+    late = a_decision(**TCS | {"close_time": OPEN, "quantity": 10})
+    market.session.pending.append((market.journal.record_decision("T1", late, 1.0), late))
+
+    market.clock(OPEN + timedelta(minutes=5))
+
+    assert (market.session.pending, market.broker.orders()) == ([], [])
+
+
 def test_the_rest_of_an_entry_is_taken_back_when_its_bar_closes():
     market = Market()
     market.decides(quantity=10)

@@ -63,3 +63,17 @@ def test_a_day_that_turns_while_the_broker_is_silent_is_opened_when_it_is_back()
     market.trades("100.00")
 
     assert market.working == [(OrderType.SL_M, 10)]
+
+
+def test_an_entry_whose_bar_closed_in_the_silence_is_taken_back_after_it():
+    broker = Mute(CASH, OPEN)
+    market = Market(broker=broker)
+    market.decides(quantity=10)
+    broker.silent = True
+    market.clock(OPEN + timedelta(minutes=5))
+    assert market.session.broker_silent
+
+    broker.silent = False
+    market.clock(OPEN + timedelta(minutes=5, seconds=2))
+
+    assert market.working == []

@@ -44,9 +44,14 @@ def up(params: Params, only: tuple[str, ...] | None = None, timeout_s: float = 1
     """
     from rich.console import Console
 
+    from pipelines.journal.postgres import require_named_server
+
     console = Console()
     os.umask(PRIVATE)
     wanted = processes(params, only=only)
+    if not running_up() and not leftovers.marked():  # before anything is written
+        _require_free_ports(params, only or NAMES)
+        require_named_server()
     with _one_at_a_time():
         if not running_up():
             if left := leftovers.marked():
@@ -74,6 +79,8 @@ def down(patience_s: float = 40.0) -> None:
     """
     from pipelines.journal.postgres import stop_embedded
 
+    if not state_folder().exists():
+        return print("nothing was up")
     with _one_at_a_time():
         supervisor = running_up()
         if supervisor:

@@ -97,6 +97,7 @@ def end_children(patience_s: float = ORPHANS_S) -> None:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)
+    _reap_all()
 
 
 def _start(program: Sequence[str], mask: Iterable[int]) -> int:

@@ -64,7 +64,7 @@ def airflow() -> Iterator[tuple[dict[str, Process], httpx.Client, Path]]:
             patch.delenv(name, raising=False)
         patch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(folder / "dags"))
         params = own_params(airflow_port=free_port())
-        patch.setenv("PARAMS", params.model_dump_json())
+        patch.setenv("PARAMS", params.model_dump_json(by_alias=True))
         try:
             prepare_airflow(params)
             with ProcessGroup() as group:

@@ -232,6 +232,7 @@ class Session:
         self._bar_closed = self._bar_closed and not reached
         for bars in closed:
             self._decide_on(bars)
+        self.entering.drop(self._is_outdated)
         self._marking.note()
 
     def on_frame(self, frame: Frame) -> None:

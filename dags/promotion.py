@@ -2,7 +2,7 @@
 
 Moves a policy on the ladder `candidate → shadow → paper → canary → champion`, and down again.
 
-**By itself**, after a training run and at 08:30 and 16:30 of every day: **look** works through all candidates of
+**By itself**, after a training run and every hour: **look** works through all candidates of
 training runs that the journal has and nobody has looked at. Each enters *shadow* if its sanity gates pass. It takes
 *paper* if it is newer than all that stood there, better than what stands there, judged by the checkout's own numbers,
 and the market's day is over; if that is not over, the next look goes on. What is refused is in the journal with its
@@ -30,8 +30,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from serving.airflow_environment import CANDIDATE, REVIEWERS
 
 REPO = Path(__file__).resolve().parents[1]
-#: Outside every session: what could not be moved during one is moved then
-LOOKS = CronTriggerTimetable("30 8,16 * * *", timezone="Asia/Kolkata")
+#: Airflow keeps no event for a DAG that is paused, and a session ends without one: what waits is looked at by the hour
+LOOKS = CronTriggerTimetable("5 * * * *", timezone="Asia/Kolkata")
 
 
 @dag(

@@ -6,13 +6,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
-from pipelines.domain.bars import IST
-from pipelines.promotion.paper_rule import market_is_busy
 from tests.airflow_process import in_airflow
 from tests.conftest import ROOT
 
@@ -171,17 +168,10 @@ def test_a_run_that_is_not_what_was_asked_is_not_registered(tmp_path):
     assert "\n" not in told
 
 
-def test_a_registered_candidate_starts_the_promotion_and_so_do_two_times_of_day(folder, training):
+def test_a_registered_candidate_starts_the_promotion_and_so_does_every_hour(folder, training):
     assert training["register"]["outlets"] == ["candidate"]
     assert folder["dags"]["promotion"]["assets"] == ["candidate"]
-    assert folder["dags"]["promotion"]["cron"] == "30 8,16 * * *"
-
-
-def test_the_daily_looks_lie_outside_the_markets_day():
-    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(365)]
-    looks = [datetime.combine(day, time(hour, 30), tzinfo=IST) for day in days for hour in (8, 16)]
-
-    assert [look for look in looks if market_is_busy(look)] == []
+    assert folder["dags"]["promotion"]["cron"] == "5 * * * *"
 
 
 def test_waiting_for_reviewers_keeps_no_candidate_waiting(folder):

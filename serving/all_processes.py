@@ -77,6 +77,7 @@ def down(patience_s: float = 40.0) -> None:
     ------
     ServiceUnavailable : if one of them lives on; then PostgreSQL does, too.
     """
+    from pipelines.journal import embedded
     from pipelines.journal.postgres import stop_embedded
 
     if not state_folder().exists():
@@ -95,10 +96,11 @@ def down(patience_s: float = 40.0) -> None:
             left.append(executor)
         _end(left)
         _pid_file().unlink(missing_ok=True)
+        postgres = embedded.answering() is not None
         stop_embedded()
     if left:
         print(f"ended what had no supervisor: {_named(left)}")
-    print("stopped" if supervisor or left else "nothing was up")
+    print("stopped" if supervisor or left or postgres else "nothing was up")
 
 
 def running_up() -> int | None:

@@ -78,13 +78,20 @@ def run(
                 _signal_group(child, signal.SIGTERM)
         if tick:
             tick()
-    end_children(ORPHANS_S if status is not None else 0.0)
+    killed = status is None or (deadline is None and os.WIFSIGNALED(status))
+    end_children(0.0 if killed else ORPHANS_S)
     return status if status is not None else signal.SIGKILL
 
 
 def end_children(patience_s: float = ORPHANS_S) -> None:
-    """End all descendants of this process but `STAYS`: SIGTERM, then SIGKILL after `patience_s`."""
+    """End all descendants of this process but `STAYS`: SIGTERM, then SIGKILL after `patience_s`.
+
+    Without patience there is no SIGTERM. It is the end for the children of a program that was killed: what dies with
+    it is taken up again by its successor, but what has time to say goodbye, as a task of Airflow, tells of its failure.
+    """
     for number, seconds in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 5.0)):
+        if not seconds:
+            continue
         deadline = time.monotonic() + seconds
         told: set[int] = set()
         while living := list(_descendants()):

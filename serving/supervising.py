@@ -143,15 +143,19 @@ def _run_child(process: Process, environment: dict[str, str]) -> int:
     child = subprocess.Popen(
         family.command(process.command), env=environment, cwd=process.folder, start_new_session=True
     )
+    patience_s = family.ORPHANS_S
     try:
-        return child.wait()
+        code = child.wait()
+        if code == -signal.SIGKILL:
+            patience_s = 0.0
+        return code
     finally:
         if child.poll() is None:
             child.terminate()
             with suppress(subprocess.TimeoutExpired):
                 child.wait(family.PATIENCE_S + 5)
             child.kill()
-        family.end_children()  # those of a keeper that was killed itself
+        family.end_children(patience_s)  # those of a keeper that was killed itself
 
 
 def _keep_up(name: str, upkeep: Callable[[], None]) -> None:

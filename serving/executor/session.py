@@ -272,12 +272,16 @@ class Session:
 
     def _ask_for_journal(self) -> None:
         """While the journal is away nothing is entered; when it is back, the books are compared before it goes on."""
-        if not self.desk.journal.recover(self.desk.account):
+        if self._has_no_time_for_journal() or not self.desk.journal.recover(self.desk.account):
             if self._journal_away is None:
                 self._journal_away = f"nothing is entered: the journal cannot be written: {self.desk.journal.away}"
             self.desk.alarm(self._journal_away, lambda: self.desk.journal.away is not None)
         elif self._journal_away is not None and self._with_broker(self.reconcile):
             self._journal_away = None
+
+    def _has_no_time_for_journal(self) -> bool:
+        """A try to reach one that hangs takes a moment, which bare shares have not."""
+        return self.desk.journal.away is not None and any(trade.uncovered for trade in self.trades.values())
 
     def _enter(self) -> None:
         self.entering.enter(self.equity)

@@ -186,8 +186,7 @@ class KiteBroker:
             return None
         try:
             return booked(self._kite.order_history(order_id)[-1])
-        except Exception as error:  # whatever it is, the order book is read again in a moment
-            LOG.info("no history of an order", order_id=order_id, why=type(error).__name__)
+        except Exception:  # whatever it is, the order book is read again in a moment
             return None
 
     def fills(self) -> list[Fill]:

@@ -4,11 +4,11 @@ Their orders stand beside ours in the trade of their instrument, so that it is k
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipelines.domain.orders import BookedOrder, Fill
+from pipelines.domain.orders import BookedOrder
 from serving.executor.desk import Desk
 from serving.executor.legs import foreign_leg
 from serving.executor.others import shares_at
@@ -129,9 +129,9 @@ class BesideUs:
         """What they bought back yesterday, they did."""
         self._may_be_given_back.clear()
 
-    def look(self, fills: Iterable[Fill]) -> None:
-        """After fills of theirs: whether shares of a trade that they had closed are ours again."""
-        for symbol in {fill.symbol for fill in fills} & self._may_be_given_back.keys():
+    def look(self, symbols: set[str]) -> None:
+        """After orders have changed: whether shares of a trade that they had closed are ours again."""
+        for symbol in symbols & self._may_be_given_back.keys():
             closed = self._may_be_given_back[symbol]
             if symbol not in self._desk.trades:
                 trade = self._books.brought_up_to_date(closed)

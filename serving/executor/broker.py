@@ -12,8 +12,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
-import structlog
-
 from pipelines.domain.errors import BrokerSilent, LoggedOut
 from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderType, Product, Purpose
 from serving.executor.alarms import Alarms
@@ -31,7 +29,6 @@ from serving.executor.kite_rows import (
 from serving.executor.pacing import OrderPacer
 from serving.executor.symbol_names import SymbolNames
 
-LOG = structlog.get_logger("executor")
 EXCHANGE = "NSE"
 VARIETY = "regular"
 AUTO_PROTECTION = -1  #: the broker chooses the band of a marketable order; without protection it is refused
@@ -199,8 +196,7 @@ class KiteBroker:
             return None
         try:
             order = booked(self.names.as_ours(self._kite.order_history(order_id)[-1]))
-        except Exception as error:  # whatever it is, the order book is read again in a moment
-            LOG.info("no history of an order", order_id=order_id, why=type(error).__name__)
+        except Exception:  # whatever it is, the order book is read again in a moment
             return None
         return order if order.order_id == order_id else None
 

@@ -62,7 +62,7 @@ def taken_by_others(
         return NOTHING
     own, others, taken = 0, Fraction(max(before, 0)), Fraction(0)
     lots: list[_Lot] = []
-    for event in [*_fills(legs), *(_ahead(legs, side) if ahead else ())]:
+    for event in [*_fills(legs), *(_ahead(legs) if ahead else ())]:
         sign = 1 if event.leg.side is side else -1
         ratio = ratio_on(event.at.date())
         if event.leg.ours:
@@ -91,10 +91,10 @@ def _fills(legs: Iterable[Leg]) -> list[_Event]:
     return sorted(events, key=lambda event: (event.at, event.number))
 
 
-def _ahead(legs: Iterable[Leg], side: Side) -> list[_Event]:
-    """Of what only the order book tells, sales count at once, so that nothing is sold twice; purchases do not."""
-    back = [leg for leg in legs if leg.ahead and leg.side is not side]
-    return [_Event(leg.changed_at, "", leg, leg.ahead, Decimal(0)) for leg in back]
+def _ahead(legs: Iterable[Leg]) -> list[_Event]:
+    """What only the order book tells, in the order in which it was sent."""
+    events = [_Event(leg.changed_at, "", leg, leg.ahead, Decimal(0)) for leg in legs if leg.ahead]
+    return sorted(events, key=lambda event: event.at)
 
 
 def _give_back(lots: list[_Lot], shares: Fraction) -> None:

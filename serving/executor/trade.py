@@ -77,8 +77,9 @@ class Trade:
     def held(self) -> int:
         """Shares that are open; below zero when our own orders took back more than was held.
 
-        Of what the trade book does not tell yet, exits count, so that nothing is taken back twice; entries have no
-        price, and count by what the positions show while no book tells of them. Others take back no more than we hold.
+        By the book that knows more: of what the trade book does not tell yet exits count, so that nothing is taken
+        back twice, and entries, so that no share is bare. What no book tells of an entry counts by the positions.
+        Others take back no more than we hold.
         After a split or bonus all are told in shares of the entry.
         """
         own = sum(self._counted(leg) * self._sign(leg) for leg in self.legs if leg.ours)
@@ -90,7 +91,7 @@ class Trade:
         return self._by_our_orders - self.taken_by_fills
 
     def _counted(self, leg: Leg) -> int:
-        return leg.filled + leg.presumed if leg in self.entries else leg.done
+        return leg.filled + max(leg.presumed, leg.ahead) if leg in self.entries else leg.done
 
     def _sign(self, leg: Leg) -> int:
         return 1 if leg.side is self.side else -1

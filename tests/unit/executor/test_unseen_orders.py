@@ -142,6 +142,20 @@ def test_what_only_the_positions_tell_later_is_looked_for_in_the_trade_book():
 # --- an order book that is empty ---
 
 
+def test_an_entry_that_only_the_order_book_tells_of_is_protected_at_once():
+    market = Market(broker=Denying())
+    market.decides(quantity=10)
+    market.broker.denied = {"trades"}
+
+    market.trades("100.00", seconds=1)
+
+    assert market.working == [(OrderType.SL_M, 10)]
+    market.trades("97.00", seconds=1)
+    market.broker.denied = set()
+    ticking(market, "97.00", 2)
+    assert market.outcome().exit_reason is ExitReason.STOP
+
+
 @pytest.mark.parametrize("denied", [{"orders"}, {"orders", "positions"}, {"orders", "trades"}])
 def test_an_entry_that_the_order_book_denies_is_protected_and_told(denied):
     market = Market(broker=Denying())

@@ -25,14 +25,14 @@ def reckoned_price(instrument: Instrument, side: Side, price: Decimal, day: date
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What shares of one stock block when they open a position."""
+    """What an order for one instrument blocks when it opens a position."""
 
     instrument: Instrument
     product: Product
     side: Side
     price: Decimal  #: rupees a share, see `reckoned_price`
     day: date
-    rate: Decimal  #: rupees blocked for a rupee of the position: 1 for delivery
+    rate: Decimal  #: rupees blocked for a rupee of the position: 1 for what is paid in whole
     filled: Decimal = Decimal(0)  #: rupees that the order has filled before: charges are of the whole order
 
     @classmethod
@@ -44,7 +44,13 @@ class Need:
     def of(self, quantity: int) -> Decimal:
         """Rupees, charges included."""
         value = self.price * quantity
-        charges = order_charges(product=self.product, side=self.side, value=self.filled + value, day=self.day)
+        charges = order_charges(
+            product=self.product,
+            kind=self.instrument.kind,
+            side=self.side,
+            value=self.filled + value,
+            day=self.day,
+        )
         return (value * self.rate).quantize(PAISA, ROUND_CEILING) + charges.total
 
     def most(self, asked: int, free: Decimal) -> int:

@@ -186,17 +186,20 @@ class Account:
         return order_charges(product=request.product, kind=kind, side=request.side, value=value, day=day).total
 
     def paid_for(self, order: Order, quantity: int, price: Decimal, others: Iterable[Order], quotes: Quotes) -> int:
-        """How many shares of a fill the account can pay: delivery is bought by what is there, charges included.
+        """How many shares of a fill the account can pay: delivery and options are bought by what is there, charges
+        included. What takes a short position back always fills.
 
         Parameters
         ----------
         others : working orders, whose fills are still to be charged
         """
         request = order.request
-        if request.product is not Product.CNC or request.side is Side.SELL:
+        option = request.instrument.kind is Kind.OPTION and self.net_quantity(order.symbol, request.product) >= 0
+        if request.side is Side.SELL or not (option or request.product is Product.CNC):
             return quantity
         owed = sum((self._charges_of(other, Decimal(0)) for other in others if other.filled_quantity), Decimal(0))
-        need = Need(request.instrument, Product.CNC, Side.BUY, price, self.day, Decimal(1), order.filled_value)
+        whole = Decimal(1)
+        need = Need(request.instrument, request.product, Side.BUY, price, self.day, whole, order.filled_value)
         return need.most(quantity, self.margin_available((), quotes) - owed)
 
     def _blocked(self, key: tuple[str, Product], legs: list[Leg], quotes: Mapping[str, Quote]) -> Decimal:

@@ -39,13 +39,15 @@ NO_LIMITS = (
 WIDE = dict.fromkeys(NO_LIMITS, 1e6) | {"max_positions": 100, "margin_buffer": BUFFER}
 
 
-def folder_of_bars(folder: Path, seed: int, missing: float) -> Path:
+def folder_of_bars(folder: Path, seed: int, missing: float, nothing: tuple[int, ...] = ()) -> Path:
+    """Daily files; `missing` is the share of a stock's days without a trade, in sessions `nothing` no stock has any."""
     folder.mkdir()
     days = [session.day for session in sessions_between(FIRST, LAST)]
     for number, symbol in enumerate(SYMBOLS):
         rng = np.random.default_rng([seed, number])
         levels = rng.uniform(200, 3000) * rng.normal(1.004, 0.02, len(days)).clip(0.966, 1.034).cumprod()
         kept = (rng.random(len(days)) >= missing) | (np.arange(len(days)) == len(days) - 1)
+        kept[list(nothing)] = False
         lines = ["date,open,high,low,close,volume"]
         for day, level, there in zip(days, levels, kept, strict=True):
             price = round(level / 0.05) * 0.05
@@ -106,9 +108,9 @@ def key(outcome: Outcome) -> tuple[str, str]:
     return outcome.symbol, outcome.entered_at.date().isoformat()
 
 
-@pytest.mark.parametrize(("seed", "missing"), [(5, 0.0), (6, 0.15), (7, 0.3)])
-def test_when_money_is_short_both_buy_the_same_and_never_too_much(seed, missing, tmp_path):
-    bars = folder_of_bars(tmp_path / "bars", seed, missing)
+@pytest.mark.parametrize(("seed", "missing", "nothing"), [(5, 0.0, ()), (6, 0.15, ()), (9, 0.1, (4, 9, 10))])
+def test_when_money_is_short_both_buy_the_same_and_never_too_much(seed, missing, nothing, tmp_path):
+    bars = folder_of_bars(tmp_path / "bars", seed, missing, nothing)
 
     told, backtest = executed(bars, tmp_path), backtested(bars)
 

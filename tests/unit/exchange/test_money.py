@@ -15,6 +15,7 @@ from serving.exchange.floor import OUT_OF_MONEY
 from serving.exchange.market import FrameKind
 from serving.exchange.refusals import KiteError
 from tests.unit.exchange.builders import ALPHA, BETA, DAY, NEXT_DAY, a_request, a_venue, flat_bars, play
+from tests.unit.exchange.derivatives import CALL
 
 
 def two_days(second: float, cash: int = 100_000):
@@ -60,6 +61,20 @@ def test_sold_shares_pay_for_others_and_fills_count_in_their_order():
     filled = [venue.book.find(order.order_id).filled_quantity for order in (first, second)]
     assert filled == [490, 470]
     assert venue.account.cash >= 0
+
+
+def test_an_option_that_opens_far_above_its_reckoned_premium_is_bought_as_far_as_the_account_pays():
+    bars = [flat_bars("ALPHA", day, 100.0, 3) for day in (DAY, NEXT_DAY)]
+    premiums = [flat_bars(CALL.symbol, DAY, 2.0, 3), flat_bars(CALL.symbol, NEXT_DAY, 3.0, 3)]
+    venue = a_venue(*bars, *premiums, instruments=(ALPHA, CALL), opening_cash_inr=Decimal(10_000))
+    play(venue, FrameKind.CLOSING)
+    order = venue.place(a_request(instrument=CALL, product=Product.NRML, quantity=4000))
+
+    play(venue)
+
+    order = venue.book.find(order.order_id)
+    assert (order.status, order.filled_quantity) == (Status.CANCELLED, 3300)
+    assert venue.account.cash + 3300 * Decimal("3.00") > 9_900
 
 
 @settings(max_examples=40, deadline=None)

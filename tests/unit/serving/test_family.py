@@ -52,6 +52,27 @@ def test_a_killed_program_takes_the_child_that_left_its_group(tmp_path):
     assert ended(child)
 
 
+@pytest.mark.parametrize(("how", "told"), [("killed", False), ("ended", True)])
+def test_children_of_a_killed_program_have_no_time_to_say_goodbye(tmp_path, how, told):
+    goodbye = tmp_path / "goodbye"
+    child = (
+        f"import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: "
+        f"(pathlib.Path({str(goodbye)!r}).touch(), sys.exit())); print('ready', flush=True); time.sleep(300)"
+    )
+    program = (
+        f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True)\n"
+        f"time.sleep(300) if {how == 'killed'} else time.sleep(3)"
+    )
+    process = Process("program", (sys.executable, "-c", program), log_folder=tmp_path / "logs").start()
+    until(lambda: "ready" in process.tail())
+
+    if how == "killed":
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait(15)
+
+    assert goodbye.exists() == told
+
+
 def test_a_stop_ends_the_child_that_is_deaf_in_another_session(tmp_path):
     process, program, child = a_family(tmp_path)
 

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
@@ -79,14 +80,33 @@ def test_an_inner_deadline_never_outlasts_an_outer_one():
 
 
 def test_a_connection_kept_from_a_short_call_has_time_for_the_next():
-    session = hold(requests.Session())
-    with dripping("the body", every_s=0.0005) as address:
-        with within(0.9):
-            session.get(address, timeout=5.0, stream=True).close()
-        with within(5.0):
-            answer = session.get(address, timeout=5.0)
+    asked_by = []
 
-    assert len(answer.content) == 1000
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version, wbufsize = "HTTP/1.1", -1
+
+        def do_GET(self) -> None:
+            time.sleep(0.4 if asked_by else 0.0)
+            asked_by.append(self.client_address)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *what) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address, session = f"http://127.0.0.1:{server.server_address[1]}", hold(requests.Session())
+    with within(0.3):
+        session.get(address, timeout=5.0)
+
+    with within(5.0):
+        answer = session.get(address, timeout=5.0)
+
+    server.shutdown()
+    server.server_close()
+    assert answer.status_code == 204
+    assert len(set(asked_by)) == 1
 
 
 def _certificate(folder):

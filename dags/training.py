@@ -8,8 +8,8 @@ outputs give, in a **workspace of this run's own** (a git worktree of the checko
 2. **ingest … gates** each run `dvc repro --single-item <stage>`. What an earlier run has computed from the same inputs
    comes from the cache in a second.
 3. **register** commits `params.yaml` and `dvc.lock` on the branch `runs/<run>`, registers the bundle with its evidence
-   as a new version, and tells the asset *candidate*. That starts **promotion**, which lets it into paper trading
-   if the sanity gates pass.
+   as a new version, and tells the asset *candidate*. That starts **promotion**, which lets it into
+   shadow if the sanity gates pass, and by a rule into paper trading.
 
 Anyone can compute a run again: `git checkout runs/<run> && dvc repro`.
 """

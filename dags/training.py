@@ -14,7 +14,7 @@ committed, and one that is committed while a run lasts does not change it.
 3. **register** holds what was run against the commit and the overrides that were asked and refuses any difference,
    computes what the commit has beyond the tasks above, commits `params.yaml` and `dvc.lock` on the branch `runs/<run>`,
    registers the bundle with its evidence as a new version, and tells the asset *candidate*. That starts **promotion**,
-   which lets it into paper trading if the sanity gates pass.
+   which lets it into shadow if the sanity gates pass, and by a rule into paper trading.
 
 Anyone can compute a run again: `git checkout runs/<run> && dvc repro`.
 """

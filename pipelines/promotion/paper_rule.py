@@ -11,7 +11,7 @@ from datetime import datetime
 from pipelines.domain.bars import IST
 from pipelines.domain.trading_phases import Group, phases_on
 from pipelines.domain.verdicts import Verdict
-from pipelines.promotion.registration import Registration
+from pipelines.promotion.registration import Registration, why_not_offered
 from pipelines.promotion.stages import Stage
 
 PROTECTS = (Stage.PAPER.value,)
@@ -37,9 +37,10 @@ def judge_candidate(
     differing : judging numbers of its run that are not the checkout's, see `judged_otherwise`
     min_sharpe_gain : by which its Sharpe ratio must be above that of what stands there
     """
+    not_offered = why_not_offered(candidate)
     newest = max((each.at for each in before), default=None)
     rule = [
-        _holds("registered by a training run", candidate.run is not None, candidate.run or "by hand"),
+        _holds("registered by a training run", not_offered is None, not_offered or str(candidate.run)),
         _holds("made from a commit", candidate.commit is not None, candidate.commit or "from uncommitted inputs"),
         Verdict(
             "judging numbers that are not the checkout's",

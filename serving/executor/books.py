@@ -122,7 +122,7 @@ class Books:
         self._arrivals.take_up()
         self._refresh({order.order_id for order in changed} | {fill.order_id for fill in new_fills})
         if late:
-            self.beside_us.look({told.symbol for told in (*changed, *new_fills)})
+            self.beside_us.look({order.symbol for order in changed} | {fill.symbol for fill in new_fills})
             self._unseen.presume()
 
     def _take_over(self, orders: list[BookedOrder], fills: list[Fill]) -> None:

@@ -30,7 +30,8 @@ __all__ = ["Spool", "SpooledJournal"]
 LOG = structlog.get_logger("journal")
 MERGED = "notes of an outage were taken over"
 TAKEN_AT_ONCE = 250  #: notes in one transaction, a tenth of a second or two: shares may be bare meanwhile
-LONGEST_RETRY = 8  #: times `retry_s`; pauses between two tries double up to that
+LONGEST_RETRY = 8  #: times `retry_s`; pauses between two tries that had to wait double up to that
+QUICK_S = 0.1  #: a try that took no longer was refused
 CALM = 30  #: times `retry_s` that PostgreSQL has to answer before the next outage begins with the shortest pause again
 PREDECESSOR_S = 2.0  #: that the connections of a dead executor have to end when they are asked to
 #: What a note raises that the journal can never take
@@ -130,15 +131,18 @@ class SpooledJournal:
             return True
         if time.monotonic() - self._tried_at < self._pause_s:
             return False
+        self._tried_at = time.monotonic()
         try:
             self._journal.take_lock_again()
             self._journal.require_writable()
             if not self._take_over(account):
-                return False  # the rest at the next call: other work waits, too
+                self._tried_at = 0.0  # the rest at the next call: other work waits, too
+                return False
         except JournalAway as error:
             self.away = str(error)
-            self._tried_at = time.monotonic()
-            self._pause_s = min(self._pause_s * 2, self._retry_s * LONGEST_RETRY)
+            began, self._tried_at = self._tried_at, time.monotonic()
+            waited = self._tried_at - began > QUICK_S  # to be refused costs nothing, to wait does
+            self._pause_s = min(self._pause_s * 2, self._retry_s * LONGEST_RETRY) if waited else self._retry_s
             return False
         self.away, self._back_at = None, time.monotonic()
         LOG.warning("the journal answers again")

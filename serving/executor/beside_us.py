@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipelines.domain.orders import BookedOrder
+from pipelines.domain.orders import SQUARE_OFF_TAG, BookedOrder
 from serving.executor.desk import Desk
 from serving.executor.legs import foreign_leg
 from serving.executor.others import shares_at
@@ -93,6 +93,9 @@ class BesideUs:
         if taken == before:
             return
         self._told[trade.trade_id] = taken
+        by = [self._books.ledger.orders.get(order_id) for order_id in trade.taken().by_order]
+        if by and all(order is not None and order.tag == SQUARE_OFF_TAG for order in by):
+            return  # the broker's own square-off: its order is told of, and no owner's hand has sold anything
         what = "took back" if taken > before else "gave back what they took, but for"
         left = max(trade.held, 0)
         self._desk.alarm(

@@ -4,9 +4,10 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from pipelines.domain.errors import TradeSageError
 
@@ -103,12 +104,39 @@ Account = Annotated[str | None, typer.Option(help="whose; by default that of the
 By = Annotated[str | None, typer.Option(help="who says so; by default user@host")]
 
 
-#: A word that stops is never refused for how it is typed: what is not understood is named once trading has stopped
+#: Unknown options and further words are left for the command to name
 LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
+FLAT_WITHIN_S = 300.0
+
+
+class StoppingCommand(TyperCommand):
+    """A word that stops is never refused for how it is typed: what is not understood is named when it has stopped."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if (left := self._tried(ctx, args)) is not None:
+            return left
+        if (left := self._tried(ctx, [*args, ""])) is not None:  # an option that lacks its value at the end
+            ctx.args = [*left, *args[-1:]]
+        else:
+            super().parse_args(ctx, [])
+            ctx.args = list(args)
+        return ctx.args
+
+    def _tried(self, ctx: Any, args: list[str]) -> list[str] | None:
+        """What is left over of the words; None if they cannot be read."""
+        try:
+            return super().parse_args(ctx, list(args))
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception:  # whatever it is about
+            ctx.params.clear()
+            return None
+
+
 StopReason = Annotated[str, typer.Option("--reason", help="why, for the journal and the audit")]
 
 
-@app.command(context_settings=LENIENT)
+@app.command(cls=StoppingCommand, context_settings=LENIENT)
 def halt(context: typer.Context, reason: StopReason = "", account: Account = None, by: By = None) -> None:
     """Enter nothing from now on; what is open goes on to be protected and closed."""
     from serving import halting
@@ -129,18 +157,31 @@ def resume(
     raise typer.Exit(halting.resume(account, reason, by or "", force=force))
 
 
-@app.command(context_settings=LENIENT)
+@app.command(cls=StoppingCommand, context_settings=LENIENT)
 def flatten(
     context: typer.Context,
     reason: StopReason = "",
     account: Account = None,
     by: By = None,
-    wait: Annotated[float, typer.Option(help="seconds until it gives up waiting")] = 300.0,
+    wait: Annotated[str, typer.Option(help="seconds until it gives up waiting")] = f"{FLAT_WITHIN_S:g}",
 ) -> None:
     """Halt, leave every position, and prove at the broker that nothing is left: exit code 1 if something is."""
     from serving import halting
 
-    raise typer.Exit(halting.flatten(account, reason, by or "", wait, context.args))
+    seconds, ignored = _seconds(wait), list(context.args)
+    if seconds is None:
+        ignored += ["--wait", wait]
+    patience_s = FLAT_WITHIN_S if seconds is None else seconds
+    raise typer.Exit(halting.flatten(account, reason, by or "", patience_s, ignored))
+
+
+def _seconds(text: str) -> float | None:
+    """What a person typed as seconds, up to a day; None if it is no such number."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds <= 86_400 else None
 
 
 @app.command()

@@ -109,7 +109,10 @@ def test_any_text_is_a_reason(state, trading, reason):
     assert noted()[-1].reason
 
 
-@pytest.mark.parametrize("typed", [("--account", "NOBODY"), ("now",), ("--raeson", "x")])
+@pytest.mark.parametrize(
+    "typed",
+    [("--account", "NOBODY"), ("now",), ("--raeson", "x"), ("--by",), ("--account",), ("--reason", "x", "--by")],
+)
 def test_a_slip_of_the_pen_stops_all_the_same(state, trading, typed):
     before = len(noted())
 
@@ -119,6 +122,18 @@ def test_a_slip_of_the_pen_stops_all_the_same(state, trading, typed):
     assert trading.mode is Mode.HALTED or noted()[before:]
     assert answer.returncode == 3
     assert typed[-1] in answer.stdout
+    assert_one_line_each(answer)
+
+
+@pytest.mark.parametrize("wait", ["soon", "nan", "-1", "1e400", ""])
+def test_a_time_to_wait_that_is_none_stops_all_the_same(state, trading, wait):
+    before = len(noted())
+
+    answer = tradesage("flatten", "--reason", "news", "--wait", wait)
+    trading.poll(NOON)
+
+    assert [event.reason for event in noted()[before:]] == ["news"]
+    assert "not understood" in answer.stdout
     assert_one_line_each(answer)
 
 

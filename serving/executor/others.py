@@ -71,16 +71,11 @@ def taken_by_others(
             others += sign * event.shares / ratio
         # our own exit may cross with a sale of theirs: what they took stays taken, and we have sold too much
         now = min(max(-others, Fraction(0)), max(Fraction(own), taken))
-        if now > taken and (not event.leg.ours or lots):
-            latest = lots[-1] if event.leg.ours else None
-            lots.append(
-                _Lot(
-                    latest.order_id if latest else str(event.leg.order_id),
-                    now - taken,
-                    latest.ratio if latest else ratio,
-                    latest.price if latest else event.price,
-                )
-            )
+        if now > taken and event.leg.ours:
+            others += now - taken  # what they hold against us while we enter takes nothing of what we had
+            now = taken
+        if now > taken:
+            lots.append(_Lot(str(event.leg.order_id), now - taken, ratio, event.price))
         _give_back(lots, taken - now)
         taken = now
     return _summed(taken, lots, legs)

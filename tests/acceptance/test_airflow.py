@@ -192,7 +192,7 @@ def started(group: ProcessGroup, checkout: Path, port: int) -> tuple[Team, list[
     processes = []
     for part, command in told["commands"].items():
         url, listens = (told["health"], port) if part == "api-server" else (None, None)
-        process = Process(f"airflow-{part}", command, listens, url, quick, folder=checkout)
+        process = Process(f"airflow-{part}", command, listens, url, env=quick, folder=checkout)
         processes.append(group.start(process, wait=False))
     until(lambda: all_healthy(told["health"]), 120, "starting Airflow")
     passwords = Path(told["environment"]["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])

@@ -296,3 +296,23 @@ def test_an_account_that_a_person_trades_in_beside_us_begins_anew_with_an_empty_
     again = Market(journal=MemoryJournal(), broker=market.broker, at=market.at)
 
     assert again.session.reconcile() == []
+
+
+def test_an_order_by_hand_that_fills_against_our_entry_as_it_is_entered_takes_nothing_of_it():
+    market = Market(triggers=TRIGGERS)
+    market.decides(quantity=50, side=Side.SELL, stop=Decimal("102.00"), target=Decimal("95.00"))
+
+    market.at += timedelta(seconds=1)
+    market.broker.now = market.at
+    by_hand(market.broker, Side.BUY, 20, "100.00")  # in the second of our fill, and before it
+    market.session.on_connection_lost()
+    market.broker.trade("TCS", Decimal("100.00"), market.at)
+    market.trades("100.00", seconds=1)
+    market.trades("100.00", seconds=1)
+
+    assert market.session.trades["TCS"].held == 50
+    assert market.working == [(OrderType.SL_M, 50)]
+    market.trades("102.50")
+    [outcome] = market.journal.outcomes("T1")
+    assert outcome.gross_inr == Decimal("-125.00")
+    assert market.session.equity == CASH + outcome.net_inr

@@ -53,7 +53,7 @@ NEWS_S = 0.25  #: the books are read when nothing was heard for so long and an o
 LOOK_EVERY_S = 0.15  #: a burst of order updates must not use up the reads of the second in which a fill is to be seen
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
 ASK_S = 0.1  #: between two looks at whether a silent broker may be asked again
-PATIENCE_S = 30.0  #: with a paper exchange that does not answer
+PATIENCE_S = 30.0  #: with a paper exchange, or with a journal at the start, that does not answer
 AGAIN_S = 1.0  #: between two tries at what does not answer before the session
 
 
@@ -77,6 +77,7 @@ class Daemon:
     _played_at: float = field(default=0.0, init=False)  # monotonic seconds, of the last frame that told anything new
     _played_wall: datetime = field(default=datetime.min.replace(tzinfo=IST), init=False)  # the same by this machine
     _alarms: Alarms = field(default_factory=Alarms, init=False)  # of the day, also over a session that was given up
+    _begins_until: float = field(default=0.0, init=False)  # monotonic seconds: so long a start waits for the journal
 
     def run(self) -> None:
         """Trade session after session until the market place has none any more; a summary ends each.
@@ -88,6 +89,7 @@ class Daemon:
         while self.place.await_session(self.vitals.enter):
             self.access.await_token(self.vitals.enter)
             self._alarms = Alarms()
+            self._begins_until = time.monotonic() + PATIENCE_S
             while (silent := self._trade_while_neighbours_answer()) is not None:
                 self._await(silent)
 
@@ -103,12 +105,16 @@ class Daemon:
         except BrokerSilent:
             raise
         except ServiceUnavailable as error:  # it names who does not answer
-            if self._done is None:
+            if self._done is None and not self._waits_at_start(error):
                 raise
             what = "the journal cannot be written, " if isinstance(error, JournalAway) else ""
             self._alarms.tell(f"{what}trading stops until it answers: {error}")
             return error
         return None
+
+    def _waits_at_start(self, error: ServiceUnavailable) -> bool:
+        """A journal that hangs may answer in a moment, and shares may be open; one that stays away ends the start."""
+        return isinstance(error, JournalAway) and time.monotonic() < self._begins_until
 
     def _await(self, silent: ServiceUnavailable) -> None:
         """Until the journal answers; of any other neighbour the next try will tell."""
@@ -120,7 +126,9 @@ class Daemon:
             try:
                 self.journal.accounts()
                 return
-            except ServiceUnavailable:
+            except ServiceUnavailable as error:
+                if self._done is None and not self._waits_at_start(error):
+                    return  # the next try tells why
                 time.sleep(AGAIN_S)
 
     # --- start ---

@@ -50,6 +50,7 @@ class Unseen:
         self._asked_shares: _Since | None = None
         self._asked_ids: _Since | None = None
         self._asked_by_id: set[str] = set()
+        self._asked_strangers: dict[str, _Since] = {}  # by order
         self._ask_now = False
 
     # --- watching what has ended ---
@@ -112,7 +113,19 @@ class Unseen:
             if order is not None and filled > order.filled_quantity:
                 status = OrderStatus.COMPLETE if filled >= order.quantity else order.status
                 found.append(replace(order, filled_quantity=filled, status=status))
-        return found
+        known = shown | {order.order_id for order in found} | self._books.ledger.orders.keys()
+        return [*found, *self._told_of_strangers(fill.order_id for fill in fills if fill.order_id not in known)]
+
+    def _told_of_strangers(self, order_ids: Iterable[str]) -> list[BookedOrder]:
+        """Orders of which only the trade book tells: one that the broker made beside ours of the same tag may be ours.
+
+        Each is asked for by its id at once, then once a second.
+        """
+        asked, now = self._asked_strangers, self._desk.now
+        due = [name for name in dict.fromkeys(order_ids) if name not in asked or asked[name].is_over(now)][:MOST_ASKED]
+        asked.update({name: _Since(now) for name in due})
+        told = (self._desk.terms.order_state(name) for name in due)
+        return [order for order in told if order is not None]
 
     def _order_of(self, leg: Leg) -> BookedOrder | None:
         """As the book showed it last, or as we sent it."""

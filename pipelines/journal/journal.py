@@ -51,6 +51,7 @@ from pipelines.journal.rows import (
 
 _AUDIT_LOCK = 7_071_002
 COUNTED = ("decisions", "intents", "orders", "fills", "outcomes", "risk_events")
+LOCK_LINGERS_S = 3.0  #: PostgreSQL may hold a dead process's lock so long
 #: What the writer writes to; a lock that another holds on any of them keeps its notes out
 WRITTEN = (*COUNTED, "accounts", "equity_days", "order_events", "positions", "halts", "audit")
 
@@ -90,7 +91,15 @@ class Journal(LadderRecords):
         ------
         AlreadyRunning : if another process holds it.
         """
-        self._lock_for(account)
+        deadline = time.monotonic() + LOCK_LINGERS_S
+        while True:
+            try:
+                self._lock_for(account)
+                break
+            except AlreadyRunning:  # perhaps of one that has just died, before its name was written down
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
         try:
             yield
         finally:

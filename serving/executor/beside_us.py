@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipelines.domain.orders import SQUARE_OFF_TAG, BookedOrder, Purpose
+from pipelines.domain.orders import SQUARE_OFF_TAG, BookedOrder
 from serving.executor.desk import Desk
 from serving.executor.legs import foreign_leg
 from serving.executor.others import shares_at
@@ -114,9 +114,10 @@ class BesideUs:
     def was_closed_by_them(self, trade: Trade) -> bool:
         """Whether they sold just our shares: then nothing of the instrument was left, and what they buy is theirs.
 
-        Where their sale crossed with an order of ours a correction made us even: their other half undoes that.
+        Where we have sold a part of it ourselves, theirs may be the first half of a round trip: what they buy back is
+        looked after.
         """
-        if any(leg.purpose is Purpose.CORRECTION and leg.ours and leg.filled for leg in trade.legs):
+        if any(leg.ours and leg.filled for leg in trade.exits if leg not in trade.entries):
             return False
         outcome = next(
             (o for o in reversed(self._desk.journal.outcomes(self._desk.account)) if o.decision_id == trade.trade_id),

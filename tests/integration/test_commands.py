@@ -81,6 +81,7 @@ def a_finished_run(paths: Paths) -> None:
     write_json({"version": "0123456789ab"}, paths.bundle / "manifest.json")
     write_json({"sharpe": 0.1}, paths.reports / "evaluation.json")
     write_json([SANE.as_dict()], paths.verdicts)
+    write_json({"source": "files", "simulated": None, "folder": "inbox", "lake": None}, paths.snapshot)
 
 
 def files(paths: Paths) -> list[str]:
@@ -110,7 +111,9 @@ def test_a_database_that_is_not_there_is_named_before_anything_is_done(tradesage
 
 
 def test_a_database_that_accepts_and_says_nothing_is_not_waited_for_without_end(tradesage, silent_server):
-    assert_refused(tradesage("demo"), "ServiceUnavailable", silent_server, "timeout", "correct TRADESAGE_DATABASE_URL")
+    assert_refused(
+        tradesage("demo"), "ServiceUnavailable", silent_server, "no answer in time", "correct TRADESAGE_DATABASE_URL"
+    )
 
 
 @pytest.mark.parametrize("address", ["a-secret", "postgresql://trader:a-secret@host:port/postgres"])

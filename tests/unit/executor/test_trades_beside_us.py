@@ -274,6 +274,21 @@ def test_a_round_trip_that_ends_after_a_death_gives_ours_back_though_no_update_t
     assert second.working == [(OrderType.SL_M, 50)]
 
 
+def test_shares_come_back_that_a_person_took_before_we_sold_the_rest():
+    market = held()
+    by_hand(market.broker, Side.SELL, 20, "100.10")
+    seen(market)
+    market.trades("97.90")  # the stop sells the other 30
+    assert "TCS" not in market.session.trades
+    assert market.broker.shares() == {}
+
+    by_hand(market.broker, Side.BUY, 20, "98.00")
+    seen(market)
+
+    assert market.session.trades["TCS"].held == 20
+    assert [quantity for _, quantity in market.working] == [20]
+
+
 def test_the_part_of_a_persons_order_that_took_ours_bears_its_part_of_the_charges():
     market = held()
     by_hand(market.broker, Side.SELL, 200, "100.00")

@@ -12,7 +12,13 @@ from typer.core import TyperCommand
 from pipelines.domain.errors import TradeSageError
 
 ROOT = Path(__file__).resolve().parents[1]  #: the checkout
-app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"token_normalize_func": str.lower},  # a tired person's HALT halts, too
+)
 
 
 @app.command()

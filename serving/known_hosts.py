@@ -22,7 +22,8 @@ def host_of(header: str) -> str:
     """The name or address in a Host header, without its port."""
     text = header.strip().lower()
     if text.startswith("["):
-        return text[1:].partition("]")[0]
+        name, _, port = text[1:].partition("]")
+        return name if not port or port.startswith(":") else text
     return text.rpartition(":")[0] if ":" in text else text
 
 

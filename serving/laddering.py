@@ -13,7 +13,7 @@ from pipelines.domain.errors import BadInput
 from pipelines.journal.journal import Journal
 from pipelines.params import load_params
 from pipelines.promotion.candidates import open_candidates
-from pipelines.promotion.ladder import AliasStore, Promotion, Refusal, promote, rollback, show
+from pipelines.promotion.ladder import AUTOMATA, AliasStore, Promotion, Refusal, promote, rollback, show
 from pipelines.promotion.registry import default_registry
 from pipelines.promotion.signatures import signatures
 from pipelines.promotion.stages import Stage
@@ -26,7 +26,7 @@ SHOWN_REFUSALS = 5
 
 def roll_back(root: Path, reason: str, by: str) -> int:
     """The champion before the present one comes back, the present one is retired. The exit code."""
-    return _moved(root, reason, lambda registry, journal: rollback(registry, journal, by, reason))
+    return _moved(root, reason, by, lambda registry, journal: rollback(registry, journal, by, reason))
 
 
 def retire(root: Path, version: str, reason: str, by: str, *, force: bool) -> int:
@@ -38,12 +38,16 @@ def retire(root: Path, version: str, reason: str, by: str, *, force: bool) -> in
     def leave(registry: AliasStore, journal: Journal) -> Promotion | Refusal:
         return promote(registry, journal, version, Stage.RETIRED, by, reason, champion_too=force)
 
-    return _moved(root, reason, leave)
+    return _moved(root, reason, by, leave)
 
 
 def to_shadow(root: Path, version: str, reason: str, by: str) -> int:
     """A version goes to shadow if its sanity gates pass: it is watched and trades nothing. The exit code."""
-    return _moved(root, reason, lambda registry, journal: promote(registry, journal, version, Stage.SHADOW, by, reason))
+
+    def enter(registry: AliasStore, journal: Journal) -> Promotion | Refusal:
+        return promote(registry, journal, version, Stage.SHADOW, by, reason)
+
+    return _moved(root, reason, by, enter)
 
 
 def show_ladder(root: Path) -> int:
@@ -63,9 +67,11 @@ def show_ladder(root: Path) -> int:
     return 0
 
 
-def _moved(root: Path, reason: str, move: Callable[[AliasStore, Journal], Promotion | Refusal]) -> int:
+def _moved(root: Path, reason: str, by: str, move: Callable[[AliasStore, Journal], Promotion | Refusal]) -> int:
     if not reason.strip():
         raise BadInput("the reason is empty; say why, it goes into the journal and the audit")
+    if by.strip().lower() in AUTOMATA:
+        raise BadInput(f"{by} is the name of a process of ours; give a person's by --by")
     registry, journal = default_registry(load_params(root / "params.yaml")), _journal()
     try:
         done = move(registry, journal)

@@ -51,6 +51,7 @@ from pipelines.journal.rows import (
 
 _AUDIT_LOCK = 7_071_002
 COUNTED = ("decisions", "intents", "orders", "fills", "outcomes", "risk_events")
+LOST_LOCK = "PostgreSQL has not ended our lost connection yet, which holds the lock"
 LOCK_LINGERS_S = 3.0  #: PostgreSQL may hold a dead process's lock so long
 #: What the writer writes to; a lock that another holds on any of them keeps its notes out
 WRITTEN = (*COUNTED, "accounts", "equity_days", "order_events", "positions", "halts", "audit")
@@ -96,8 +97,11 @@ class Journal(LadderRecords):
             try:
                 self._lock_for(account)
                 break
-            except AlreadyRunning:  # perhaps of one that has just died, before its name was written down
+            except AlreadyRunning:  # perhaps of one that has just died, or our own on a connection that was lost
+                ours = self._account is None and self.end_sessions(self.name)
                 if time.monotonic() > deadline:
+                    if ours:
+                        raise JournalAway(LOST_LOCK) from None
                     raise
                 time.sleep(0.1)
         try:
@@ -127,7 +131,7 @@ class Journal(LadderRecords):
             self._lock_for(account)
         except AlreadyRunning:
             if self.end_sessions(self.name):
-                raise JournalAway("PostgreSQL has not ended our lost connection yet, which holds the lock") from None
+                raise JournalAway(LOST_LOCK) from None
             self._lock_for(account)  # if it was one of ours, it is free by now
 
     def require_writable(self) -> None:

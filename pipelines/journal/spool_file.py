@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -59,6 +59,7 @@ ROWS: dict[type, tuple[str, Callable[[Any], dict[str, Any]], Callable[[Mapping[s
     EquityDay: ("equity day", equity_day_row, equity_day_from),
 }
 BACK = {name: back for name, _, back in ROWS.values()}
+MOST_MONEY = Decimal(10) ** 15  #: rupees; no account of ours has a thousandth of it
 #: What a line may raise that is no note of ours
 _NO_NOTE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
@@ -195,9 +196,20 @@ def _understood(told: Mapping[str, Any]) -> Note:
     if call not in CALLS:
         raise ValueError(f"{call} is nothing that waits")
     arguments = {name: _valued(value) for name, value in told["with"].items()}
+    for value in arguments.values():
+        _require_money(value)
     if call == "advance_intent":
         arguments["to"] = IntentStatus(arguments["to"])
     return call, arguments
+
+
+def _require_money(value: Any) -> None:
+    """Raises ValueError for an amount that is none, also in a record."""
+    if isinstance(value, Decimal) and not (value.is_finite() and abs(value) < MOST_MONEY):
+        raise ValueError(f"{value} is no amount of money")
+    if is_dataclass(value):
+        for each in fields(value):
+            _require_money(getattr(value, each.name))
 
 
 def _plain(value: Any) -> Any:

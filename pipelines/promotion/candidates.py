@@ -135,18 +135,19 @@ class _Look:
         known = registrations(events)
         stood = {event["version"] for event in events if event["to_stage"] == Stage.PAPER}
         before = [known[version] for version in stood if version in known and version != candidate.version]
-        return judge_candidate(
-            candidate, self._standing(Stage.PAPER), before, self._differing(candidate), self.min_sharpe_gain
-        )
+        standing = self._standing(Stage.PAPER)
+        standing_differs = self._differing(standing) if standing is not None else ()
+        differing = self._differing(candidate)
+        return judge_candidate(candidate, standing, before, differing, self.min_sharpe_gain, standing_differs)
 
-    def _differing(self, candidate: Registration) -> tuple[str, ...]:
-        if candidate.commit is None:
+    def _differing(self, policy: Registration) -> tuple[str, ...]:
+        if policy.commit is None:
             return ()
         here = yaml.safe_load((self.runs.repo / "params.yaml").read_text(encoding="utf-8"))
         try:
-            there = yaml.safe_load(self.runs.file_at(candidate.commit, "params.yaml"))
+            there = yaml.safe_load(self.runs.file_at(policy.commit, "params.yaml"))
         except BadInput:
-            return (f"commit {candidate.commit[:12]} is not in this checkout",)
+            return (f"commit {policy.commit[:12]} is not in this checkout",)
         return judged_otherwise(here, there)
 
     def _standing(self, stage: Stage) -> Registration | None:

@@ -27,6 +27,7 @@ def judge_candidate(
     before: Iterable[Registration],
     differing: Sequence[str],
     min_sharpe_gain: float,
+    standing_differs: Sequence[str] = (),
 ) -> tuple[Verdict, ...]:
     """Verdicts of the rule, all but the time of day.
 
@@ -36,6 +37,7 @@ def judge_candidate(
     before : all that has ever stood there
     differing : judging numbers of its run that are not the checkout's, see `judged_otherwise`
     min_sharpe_gain : by which its Sharpe ratio must be above that of what stands there
+    standing_differs : the same of what stands there; figures of another judgement are no limit
     """
     not_offered = why_not_offered(candidate)
     newest = max((each.at for each in before), default=None)
@@ -56,7 +58,15 @@ def judge_candidate(
             f"registered {_moment(candidate.at)}, the newest there {_moment(newest)}",
         ),
     ]
-    return (*rule, *(_better(candidate, standing, min_sharpe_gain) if standing is not None else ()))
+    if standing is None:
+        return tuple(rule)
+    if standing.commit is None or standing_differs:
+        why = "; ".join(standing_differs) or "made from no commit"
+        return (
+            *rule,
+            _holds("figures of what stands at paper are no limit", True, f"version {standing.version}: {why}"),
+        )
+    return (*rule, *_better(candidate, standing, min_sharpe_gain))
 
 
 def market_is_busy(now: datetime) -> str | None:

@@ -73,9 +73,14 @@ def register_run(
         content = content_hash(paths.bundle)
         finished.provenance.prove_again(paths.bundle, paths.reports / "evaluation.json", paths.verdicts)
         fingerprint = fingerprint_of(content, finished)
-        known = _registered_before(journal, registry.model, fingerprint)
+        recorded = registrations(journal.policy_events(registry.model))
+        known = next((each for each in recorded.values() if each.fingerprint == fingerprint), None)
         if known is None:
             registration = _register(registry, finished, content, fingerprint, run, actor)
+            while (
+                registration.version in recorded
+            ):  # MLflow counts anew when its model is deleted; the journal does not
+                registration = _register(registry, finished, content, fingerprint, run, actor)
         else:
             _make_whole(known, paths.bundle)
             registration = _with_more_known(known, finished, run)
@@ -116,11 +121,6 @@ def fingerprint_of(content: str, finished: Finished) -> str:
         finished.origin.bars,
     ]
     return _sha256(parts)
-
-
-def _registered_before(journal: PolicyEvents, model: str, fingerprint: str) -> Registration | None:
-    found = registrations(journal.policy_events(model)).values()
-    return next((each for each in found if each.fingerprint == fingerprint), None)
 
 
 def _register(

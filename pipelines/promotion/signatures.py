@@ -20,8 +20,8 @@ class Signature:
 def signatures(events: Iterable[Mapping[str, Any]]) -> dict[str, Signature]:
     """Where the recorded moves, oldest first, leave each stage.
 
-    A retired version stands nowhere, nor does a champion that was rolled back. A new champion leaves the one before at
-    `previous`, a rollback nobody.
+    A retired version stands nowhere, whatever it holds, nor does a champion that was rolled back. A new champion leaves
+    the one before at `previous`, a rollback nobody.
     """
     at: dict[str, Signature] = {}
     registered: dict[tuple[str, str | None], Registration] = {}
@@ -33,7 +33,7 @@ def signatures(events: Iterable[Mapping[str, Any]]) -> dict[str, Signature]:
         moved = Signature(*policy, registered.get(policy))
         champion = at.get(Stage.CHAMPION)
         if stage == Stage.RETIRED:
-            at = {held: signature for held, signature in at.items() if not _same(signature, moved)}
+            at = {held: signature for held, signature in at.items() if signature.version != moved.version}
             continue
         if stage == Stage.CHAMPION and ROLLBACK in event["evidence"]:
             at.pop(Stage.PREVIOUS, None)

@@ -76,7 +76,10 @@ class Books:
         for order in journal.orders(account):
             self._ledger.note_order(order)
         for fill in journal.fills(account):
-            self._ledger.note_fill(fill)
+            if (
+                fill.order_id in self._ledger.orders
+            ):  # else its order's note could not be read: the broker tells both anew
+                self._ledger.note_fill(fill)
         self.intents = {intent.tag: intent for intent in journal.intents(account)}
         self._read(late=False)
         for intent in unsent(self.intents.values(), self._ledger.orders.values()):

@@ -139,3 +139,14 @@ def test_the_moment_may_be_told_in_any_zone():
 
 def test_the_shipped_gain_is_a_number_at_or_above_zero():
     assert load_params(ROOT / "params.yaml").promotion.min_sharpe_gain >= 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs"), [({"commit": None}, ()), ({}, ("evaluation.slippage_bps: 5 here, 0 in the run",))]
+)
+def test_figures_of_another_judgement_are_no_limit(changes, differs):
+    standing = a_registration(metrics={"sharpe": 9.9, "deflated_sharpe": 0.999}, **changes)
+
+    verdicts = judge_candidate(better(), standing, [standing], (), 0.0, differs)
+
+    assert [verdict.gate for verdict in verdicts if not verdict.passed] == []

@@ -13,6 +13,7 @@ from pipelines.promotion.registration import (
     stages_reached,
     why_not_offered,
 )
+from pipelines.promotion.signatures import signatures
 from pipelines.promotion.stages import Stage
 from tests.unit.promotion.builders import AT, MODEL, Aliases, a_registration, registered
 
@@ -73,3 +74,14 @@ def test_only_a_training_run_offers_its_own_policy(registration, run, reason):
 @pytest.mark.parametrize(("source", "real"), [("files", True), ("lake", True), ("simulated", False), ("", False)])
 def test_what_is_not_known_to_be_real_counts_as_simulated(source, real):
     assert replace(a_registration(), source=source).is_real is real
+
+
+def test_a_retired_number_stands_nowhere_whatever_it_held_before():
+    journal = MemoryJournal()
+    registered(journal, "1", content="first")
+    promote(Aliases(), journal, "1", Stage.PAPER, "asha", "good")
+    registered(journal, "1", content="second")  # MLflow counted anew
+
+    promote(Aliases(), journal, "1", Stage.RETIRED, "asha", "odd trades")
+
+    assert Stage.PAPER not in signatures(journal.policy_events(MODEL))

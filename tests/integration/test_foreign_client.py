@@ -1,6 +1,8 @@
 """A foreign client with every right in MLflow forges versions and spoils honest ones: nothing that decides changes."""
 
 import json
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from urllib.parse import urlparse
@@ -163,3 +165,16 @@ def test_what_vanishes_from_mlflow_leaves_the_ladder_as_it_stands(world, loss, t
     assert world.stands() == before | {"shadow": world.honest}
     assert fetch(registration.artifact, registration.content, tmp_path / "served")
     assert register_run(Paths(world.run), world.params) == world.honest
+
+
+def test_a_number_that_mlflow_gives_again_is_no_second_policys(world):
+    world.client.delete_registered_model(world.model)
+    change_params(world.run, policy__trees=7)
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=world.run, check=True)
+    commit(world.run, "Another policy")
+
+    other = register_run(Paths(world.run), load_params(world.run / "params.yaml"))
+
+    assert other != world.honest
+    assert registration_of(world.events, world.honest).content != registration_of(world.events, other).content
+    assert world.stands()["paper"] == world.honest

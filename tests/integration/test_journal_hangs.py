@@ -263,3 +263,15 @@ def test_a_dead_executor_whose_session_hangs_is_followed_when_it_ends(url, tmp_p
 
         assert journal.orders("H") == [an_order()]
     journal.close()
+
+
+def test_a_lock_on_our_own_lost_connection_is_waited_for_not_taken_for_anothers(url, tmp_path):
+    journal = SpooledJournal(Journal(url, PROMPT), tmp_path, retry_s=0.05)
+    with journal.writer_lock("L"), stopped(backends(url)):
+        journal.record_order("L", an_order())
+        assert journal.away is not None
+        with pytest.raises(JournalAway):
+            journal.accounts()
+
+    with journal.writer_lock("L"):
+        assert journal.orders("L") == [an_order()]

@@ -125,6 +125,14 @@ def test_a_slip_of_the_pen_stops_all_the_same(state, trading, typed):
     assert_one_line_each(answer)
 
 
+@pytest.mark.parametrize("command", ["HALT", "Halt"])
+def test_a_word_in_capitals_stops_too(state, trading, command):
+    tradesage(command, "--reason", "news")
+    trading.poll(NOON)
+
+    assert trading.mode is Mode.HALTED
+
+
 @pytest.mark.parametrize("wait", ["soon", "nan", "-1", "1e400", ""])
 def test_a_time_to_wait_that_is_none_stops_all_the_same(state, trading, wait):
     before = len(noted())

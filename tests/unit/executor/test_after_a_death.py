@@ -109,3 +109,16 @@ def test_a_delivery_that_was_not_sent_before_a_death_waits_until_a_bar_closes_ov
     second = Market(product=Product.CNC, journal=first.journal, broker=first.broker, at=started, final=False)
 
     assert bool(second.session.pending) is waits
+
+
+def test_a_start_outlives_a_fill_whose_order_the_journal_lacks():
+    before = Market()
+    before.decides(quantity=10)
+    before.trades("100.00")
+    entry = before.broker.orders()[0]
+    del before.journal._orders["T1", entry.order_id]  # its note was unreadable, that of its fill was not
+
+    after = Market(journal=before.journal, broker=before.broker, at=before.at)
+
+    assert after.session.trades["TCS"].held == 10
+    assert [quantity for _, quantity in after.working] == [10]

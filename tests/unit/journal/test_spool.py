@@ -71,6 +71,9 @@ GARBAGE = (
     b'{"call": "record_fill", "with": {"at": {"a": "time", "is": "noon"}}}',
     b'{"call": "record_fill", "with": {"at": {"a": "decimal", "is": "many"}}}',
     b'{"call": "advance_intent", "with": {"intent_id": "1", "to": "moon"}}',
+    b'{"call": "record_equity", "with": {"value": {"a": "decimal", "is": "NaN"}}}',
+    b'{"call": "record_equity", "with": {"value": {"a": "decimal", "is": "Infinity"}}}',
+    b'{"call": "record_equity", "with": {"value": {"a": "decimal", "is": "1e30"}}}',
     b"[" * 100_000,
 )
 

@@ -82,7 +82,13 @@ def airflow_process(params: Params, part: str) -> Process:
         port_key="serving.airflow_port" if answers_itself else None,
         folder=ROOT,
         upkeep=partial(clean_airflow, params) if part == "scheduler" else None,
+        missing=partial(_missing_api_server, airflow_health_url(params)) if part == "scheduler" else None,
     )
+
+
+def _missing_api_server(health_url: str) -> str | None:
+    """Tasks talk to it: one that starts before it fails for nothing."""
+    return None if answers(health_url) else "Airflow's api-server, which does not answer yet"
 
 
 def policy_process(params: Params, port: int | None = None, alias: str | None = None) -> Process:

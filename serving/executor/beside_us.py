@@ -38,13 +38,17 @@ class BesideUs:
         self._told: dict[str, int] = {}  # shares taken back when it was told last, by trade
         self._may_be_given_back: dict[str, Trade] = {}  # by symbol: over, since others sold more than our shares
         self._untold = False
-        desk.others_hold = self.held
+        desk.others_hold, desk.others_owe = self.held, self.owe
 
     def held(self, symbol: str) -> int:
         """Shares in the account that are not ours, below zero when short."""
         trade = self._desk.trades.get(symbol)
         ours = sum(leg.filled * leg.side.sign for leg in trade.legs if leg.ours) if trade is not None else 0
         return self._books.ledger.shares.get(symbol, 0) - ours
+
+    def owe(self, symbol: str) -> bool:
+        """Whether others sold shares of an ended trade of ours that they may buy back."""
+        return symbol in self._may_be_given_back
 
     # --- their orders ---
 

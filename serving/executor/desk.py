@@ -111,6 +111,7 @@ class Desk:
     added_shares: dict[str, int] = field(default_factory=dict)  #: by splits and bonuses to what our fills left
     overtaken: dict[str, str] = field(default_factory=dict)  #: why nothing is sent for an open trade, by symbol
     others_hold: Callable[[str], int] = lambda symbol: 0  #: shares of a symbol in the account that are not ours
+    others_owe: Callable[[str], bool] = lambda symbol: False  #: whether others may give back shares of an ended trade
     refused: Counter[str] = field(default_factory=Counter)  #: how often each rule said no
     on_outcome: Callable[[Outcome], None] = lambda outcome: None  #: is told of every trade that has ended
     trading: Trading = field(init=False)

@@ -206,6 +206,7 @@ class RiskDesk:
             restricted=restriction.reason if restriction else None,
             ex_date=str(ex_date) if ex_date else desk.actions_lacking or None,
             others=desk.others_hold(decision.symbol),
+            others_owe=desk.others_owe(decision.symbol),
             need=self._need(decision),
         )
 

@@ -62,6 +62,7 @@ class Proposal:
     restricted: str | None = None  #: why it may not be entered
     ex_date: str | None = None  #: what takes effect since the decision or before the next session
     others: int = 0  #: shares of it that others hold in the account, below zero when short
+    others_owe: bool = False  #: whether others sold shares of an ended trade of ours that they may buy back
     need: Need | None = None  #: what its shares block at the broker; None: by the price alone
 
     @property

@@ -55,10 +55,15 @@ def one_per_instrument(proposal: Proposal, exposure: Exposure) -> Verdict:
 
 
 def others_on_our_side(proposal: Proposal) -> Verdict:
-    """An account has one net position: an entry against what others hold in it would take theirs back."""
+    """An account has one net position: an entry against what others hold in it would take theirs back.
+
+    While others owe shares of an ended trade, what they buy back would count as taken from or given to a new one.
+    """
     against = proposal.others * proposal.side.sign < 0
     evidence = f"others hold {proposal.others} shares of {proposal.symbol} in the account"
-    return Verdict("others' position", not against, float(proposal.others), 0.0, evidence)
+    if proposal.others_owe:
+        evidence += ", and may buy back what they sold of our last trade"
+    return Verdict("others' position", not against and not proposal.others_owe, float(proposal.others), 0.0, evidence)
 
 
 def position_count(exposure: Exposure, limits: RiskLimits) -> Verdict:

@@ -274,6 +274,23 @@ def test_a_round_trip_that_ends_after_a_death_gives_ours_back_though_no_update_t
     assert second.working == [(OrderType.SL_M, 50)]
 
 
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_nothing_is_entered_while_others_may_give_back_what_they_took(side):
+    market = held(50, Side.SELL)
+    by_hand(market.broker, Side.BUY, 120, "100.00")
+    seen(market)
+    seen(market)
+
+    stop, target = Decimal(100 - 2 * side.sign), Decimal(100 + 5 * side.sign)
+    market.decides(quantity=50, side=side, stop=stop, target=target)
+    by_hand(market.broker, Side.SELL, 120, "99.00")
+    seen(market)
+
+    assert [event["rule"] for event in market.journal.risk_events("T1")] == ["others' position"]
+    assert market.session.trades["TCS"].held == 50
+    assert market.working == [(OrderType.SL_M, 50)]
+
+
 def test_shares_come_back_that_a_person_took_before_we_sold_the_rest():
     market = held()
     by_hand(market.broker, Side.SELL, 20, "100.10")

@@ -113,11 +113,14 @@ class Unseen:
             if order is not None and filled > order.filled_quantity:
                 status = OrderStatus.COMPLETE if filled >= order.quantity else order.status
                 found.append(replace(order, filled_quantity=filled, status=status))
-        known = shown | {order.order_id for order in found} | self._books.ledger.orders.keys()
+        ended = {name for name, order in self._books.ledger.orders.items() if order.status.ended}
+        ours = {leg.order_id for leg in self._legs()}
+        known = shown | ended | ours
         return [*found, *self._told_of_strangers(fill.order_id for fill in fills if fill.order_id not in known)]
 
     def _told_of_strangers(self, order_ids: Iterable[str]) -> list[BookedOrder]:
-        """Orders of which only the trade book tells: one that the broker made beside ours of the same tag may be ours.
+        """Orders of which only the trade book tells: one that the broker made beside ours of the same tag may be ours,
+        and one of others that has ended has its charges.
 
         Each is asked for by its id at once, then once a second.
         """

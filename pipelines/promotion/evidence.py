@@ -17,6 +17,7 @@ import yaml
 from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.verdicts import Verdict
 from pipelines.promotion.ladder import may_enter
+from pipelines.promotion.paper_rule import judged_otherwise
 from pipelines.promotion.registration import UNREGISTERED, Registration, registration_of
 from pipelines.promotion.signatures import signatures
 from pipelines.promotion.stages import NEEDS_APPROVAL, Stage
@@ -24,8 +25,6 @@ from pipelines.promotion.workspace import RunWorkspace
 
 #: Stages that trade with money
 WITH_MONEY = tuple(sorted(stage.value for stage in NEEDS_APPROVAL))
-#: Sections of `params.yaml` that say how strictly a policy is judged
-JUDGING = ("evaluation", "gates")
 
 
 @dataclass(frozen=True)
@@ -143,16 +142,7 @@ def _differences(commit: str | None, runs: RunWorkspace) -> tuple[str, ...]:
         then = yaml.safe_load(runs.file_at(commit, "params.yaml"))
     except BadInput:
         return (f"commit {commit[:12]} is not in this checkout",)
-    return _judged_otherwise(then, yaml.safe_load((runs.repo / "params.yaml").read_text(encoding="utf-8")))
-
-
-def _judged_otherwise(then: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        f"{section}.{key}: {now[section].get(key)} here, {then.get(section, {}).get(key)} in the run"
-        for section in JUDGING
-        for key in sorted(now[section].keys() | then.get(section, {}).keys())
-        if now[section].get(key) != then.get(section, {}).get(key)
-    )
+    return judged_otherwise(yaml.safe_load((runs.repo / "params.yaml").read_text(encoding="utf-8")), then)
 
 
 def _figure(value: float | None) -> str:

@@ -59,7 +59,7 @@ ROWS: dict[type, tuple[str, Callable[[Any], dict[str, Any]], Callable[[Mapping[s
     EquityDay: ("equity day", equity_day_row, equity_day_from),
 }
 BACK = {name: back for name, _, back in ROWS.values()}
-MOST_MONEY = Decimal(10) ** 15  #: rupees; no account of ours has a thousandth of it
+MOST_MONEY = Decimal(1_000_000_000_000_000)  #: rupees; no account of ours has a thousandth of it
 #: What a line may raise that is no note of ours
 _NO_NOTE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 

@@ -60,6 +60,13 @@ CALL_FAULTS = (FaultKind.ANSWER_LOST, FaultKind.RESET_BEFORE, FaultKind.SERVER_E
 ORDER_FAULTS = (FaultKind.STOP_REJECTED, FaultKind.FILL_THEN_CANCEL)
 
 
+def a_fault(kind: FaultKind, count: int) -> Fault:
+    return Fault(kind, route="POST /orders" if kind in CALL_FAULTS and count > 1 else None, count=count)
+
+
+FAULTS = st.builds(a_fault, st.sampled_from((*CALL_FAULTS, *EVENT_FAULTS, *ORDER_FAULTS)), st.integers(1, 3))
+
+
 class Death(BaseException):
     """The daemon dies here; nothing may catch it."""
 
@@ -90,8 +97,8 @@ class Wire:
 class OrderLife(RuleBasedStateMachine):
     lives: ClassVar[list[tuple[int, int, int]]] = []  #: decisions, faults and deaths of each example
 
-    @initialize(seed=st.integers(1, 10_000), volume=st.sampled_from([1_500, 6_000, 40_000]), plans=PLANS)
-    def open_the_exchange(self, seed, volume, plans):
+    @initialize(seed=st.integers(1, 10_000), volume=st.sampled_from([1_500, 6_000, 40_000]), plans=PLANS, fault=FAULTS)
+    def open_the_exchange(self, seed, volume, plans, fault):
         self.schedule = Schedule(seed, bars=8, instruments=3, volume=volume, pace=None)
         self.stack, self.watch, self.journal = ExitStack(), NakedWatch(), MemoryJournal()
         self.address, conductor, self.skip = self.stack.enter_context(exchange(self.schedule, KEYS, self.watch))
@@ -101,22 +108,18 @@ class OrderLife(RuleBasedStateMachine):
         self.deadly, self.decisions, self.deaths, self.troubled = None, 0, 0, False
         self.statuses = {}
         self.live()
-        self.play(2)  # the opening, and the first trades
-        self.policy_decides_and_the_market_plays(plans, 1)
+        self.play(2)  # the opening
+        self.policy_decides_and_the_market_plays(plans, fault, 1)
 
     # --- what may happen ---
 
-    @rule(plans=PLANS, frames=FRAMES)
-    def policy_decides_and_the_market_plays(self, plans, frames):
+    @rule(plans=PLANS, fault=FAULTS | st.none(), frames=FRAMES)
+    def policy_decides_and_the_market_plays(self, plans, fault, frames):
+        if fault is not None:  # asked for beside orders that may meet it
+            self.venue.faults.arm(fault)
         for instrument, plan in zip(self.schedule.traded, plans, strict=True):
             if plan is not None and self.venue.state is State.PLAYING:
                 self.decide(instrument, *plan)
-        self.play(frames)
-
-    @rule(kind=st.sampled_from((*CALL_FAULTS, *EVENT_FAULTS, *ORDER_FAULTS)), count=st.integers(1, 3), frames=FRAMES)
-    def exchange_misbehaves(self, kind, count, frames):
-        route = "POST /orders" if kind in CALL_FAULTS and count > 1 else None
-        self.venue.faults.arm(Fault(kind, route=route, count=count))
         self.play(frames)
 
     @rule(frames=FRAMES)
@@ -281,9 +284,9 @@ def test_orders_live_by_the_rules_whatever_happens(monkeypatch):
     run_state_machine_as_test(
         OrderLife,
         settings=settings(
-            max_examples=30, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=checks
+            max_examples=40, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=checks
         ),
     )
 
     decisions, faults, deaths = (sum(figures) for figures in zip(*OrderLife.lives, strict=True))
-    assert min(decisions, faults, deaths) >= 20, "the rules were tried"
+    assert min(decisions, faults, deaths) >= 20, (decisions, faults, deaths)

@@ -26,7 +26,7 @@ from pipelines.promotion.ladder import (
     rollback,
     way_back,
 )
-from pipelines.promotion.registration import UNREGISTERED, registration_of
+from pipelines.promotion.registration import UNREGISTERED, registration_of, stages_reached
 from pipelines.promotion.signatures import signatures
 from pipelines.promotion.stages import Stage
 from pipelines.promotion.track_record import with_track
@@ -118,13 +118,14 @@ def ask(model: str, journal: PolicyJournal, version: str | None, move: str, repo
     if move == Move.RETIRE:
         return _ask_retirement(model, journal, version)
     evidence = all_evidence(model, journal, version, move, repo)
+    there = f"version {version} stands at {move} already; nothing is to be moved" if move in evidence.standing else None
     return Request(
         version=version,
         move=move,
         subject=f"Promote policy version {version} to {move}?",
         shown=evidence.as_markdown(),
         digest=evidence.digest,
-        refused=evidence.in_one_line() if evidence.against else None,
+        refused=there or (evidence.in_one_line() if evidence.against else None),
         verdicts=tuple(verdict.as_dict() for verdict in evidence.against),
     )
 
@@ -258,6 +259,8 @@ def _ask_retirement(model: str, journal: PolicyJournal, version: str) -> Request
     held = [stage for stage, each in standing.items() if each.version == version]
     shown = f"Version {version} leaves {', '.join(held) or 'no stage, it holds none'}, and is served no longer."
     why = "it is champion; promote another or roll back first" if Stage.CHAMPION in held else None
+    if stages_reached(events, version)[-1:] == (Stage.RETIRED,):
+        why = "it is retired already; nothing is to be moved"
     line = f"retire is refused to version {version}: {why}" if why else None
     subject = f"Retire policy version {version}?"
     return Request(version, Move.RETIRE, subject, shown, _digest(model, standing), line)

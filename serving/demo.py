@@ -241,7 +241,7 @@ def summary_of(paths: Paths, params: Params, told: Told, seconds: float) -> dict
         "registry_version": told.version,
         "registry_model": told.model,
         "stage": told.stage,
-        "played_aside_since": told.aside,
+        "played_aside": told.aside,
         "kept_from_canary_by": list(told.refused),
         "gates": [{"name": v["gate"], **{key: v[key] for key in ("passed", "measured", "limit")}} for v in verdicts],
         "evaluation": {key: evaluation[key] for key in measured},

@@ -106,9 +106,8 @@ def test_the_ladder_move_is_in_the_journal_with_who_and_why(played):
         rows = connection.execute(text("select to_stage, actor, reason from policy_events order by at")).all()
     engine.dispose()
 
-    assert ("paper", "demo", "demonstration run on a ladder of its own") in [
-        (str(r.to_stage), r.actor, r.reason) for r in rows
-    ]
+    reason = "demonstration run on a ladder of its own"
+    assert ("paper", "demo", reason) in [(str(row.to_stage), row.actor, row.reason) for row in rows]
 
 
 def test_the_summary_says_where_the_bars_came_from_and_what_each_gate_measured(played):

@@ -1,10 +1,13 @@
 """What `status` says of a process that does not listen: a heartbeat counts only for the one that lives."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +15,7 @@ import psutil
 import pytest
 
 from serving import family, leftovers
+from serving.policy_reason import NONE_YET, policy_trouble
 from serving.status import _silent_state
 
 NAME = "airflow-scheduler"
@@ -93,3 +97,27 @@ def test_one_that_airflow_never_heard_runs(start):
     start("scheduler")
 
     assert state({"scheduler": {"status": None}}) == "runs; Airflow has not heard it"
+
+
+def test_a_policy_service_whose_answer_drips_is_given_up(monkeypatch):
+    monkeypatch.setenv("TRADESAGE_POLICY_TOKEN", "a-token-of-the-test")
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        ended = threading.Event()
+        threading.Thread(target=_drip, args=(server, ended), daemon=True).start()
+        began = time.monotonic()
+
+        told = policy_trouble(f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        ended.set()
+    assert told == NONE_YET
+    assert time.monotonic() - began < 4.0
+
+
+def _drip(server: socket.socket, ended: threading.Event) -> None:
+    visitor, _ = server.accept()
+    with visitor, suppress(OSError):
+        visitor.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not ended.wait(0.3):
+            visitor.sendall(b" ")

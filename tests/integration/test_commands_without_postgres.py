@@ -220,6 +220,8 @@ def test_a_server_that_ran_before_runs_on(tradesage, own_state):
 
 
 def test_of_two_commands_at_once_the_first_leaves_the_server_to_the_other(own_state):
+    (own_state / "state").mkdir()
+
     with _visit():
         with postgres_as_found():
             database_url("journal")

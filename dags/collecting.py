@@ -33,7 +33,9 @@ REPO = Path(__file__).resolve().parents[1]
 )
 def collecting():
     @task.short_circuit(
-        retries=0, doc_md="Goes on only if the exchange had a session today and there is a source to ask."
+        retries=2,
+        retry_delay=timedelta(seconds=15),
+        doc_md="Goes on only if the exchange had a session today and there is a source to ask.",
     )
     def due() -> bool:
         from datetime import datetime

@@ -17,6 +17,9 @@ figures. The event that starts it is only a hint: what it says is not read.
 4. **promote** reads the evidence again, checks that a reviewer answered, and writes the move into the journal: who,
    when and on which evidence. A rejection is written there, too, and ends the run as failed. Marking a task as done
    promotes nothing.
+
+A task that died with its worker, or that PostgreSQL did not answer, is tried again twice: each reads what the journal
+has and records nothing twice. A refusal is final, and nobody is asked twice.
 """
 
 from datetime import timedelta
@@ -28,6 +31,7 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param,
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from serving.airflow_environment import CANDIDATE, REVIEWERS
+from serving.task_failures import failure
 
 REPO = Path(__file__).resolve().parents[1]
 #: Airflow keeps no event for a DAG that is paused, and a session ends without one: what waits is looked at by the hour
@@ -41,7 +45,7 @@ LOOKS = CronTriggerTimetable("5 * * * *", timezone="Asia/Kolkata")
     max_active_runs=16,  # runs that wait for a reviewer must not keep candidates waiting
     tags=["promotion"],
     doc_md=__doc__,
-    default_args={"retries": 0},
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=15), "retry_exponential_backoff": True},
     params={
         "version": Param(
             None, type=["null", "string"], title="Version", description="of the registry, for example 3", minLength=1
@@ -61,7 +65,6 @@ def promotion():
         return "evidence" if asked.get("version") or asked.get("stage") == "rollback" else "look"
 
     @task(
-        retries=2,
         retry_delay=timedelta(minutes=5),
         max_active_tis_per_dag=1,
         doc_md="Every open candidate into shadow, and into paper by the rule; its log has a line for each.",
@@ -93,7 +96,7 @@ def promotion():
         try:
             request = ask_now(REPO, asked.get("version"), asked["stage"])
         except TradeSageError as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+            raise failure(error) from None
         print(request.shown)
         return asdict(request)
 
@@ -103,9 +106,13 @@ def promotion():
 
     @task(doc_md="The evidence says no; the reason is in the log's last line and in the journal. Nothing was moved.")
     def refused(found: dict, run_id: str | None = None) -> None:
+        from pipelines.domain.errors import TradeSageError
         from pipelines.promotion.this_machine import refuse_now
 
-        refuse_now(REPO, found, f"promotion/{run_id}")
+        try:
+            refuse_now(REPO, found, f"promotion/{run_id}")
+        except TradeSageError as error:
+            raise failure(error) from None
         raise AirflowFailException(found["refused"])
 
     @task(doc_md="Makes the move if a reviewer approved what is still true; journals who did not.")
@@ -119,13 +126,14 @@ def promotion():
         try:
             done = settle_now(REPO, found, answer, REVIEWERS, f"promotion/{run_id}")
         except TradeSageError as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+            raise failure(error) from None
         if isinstance(done, NotMoved):
             raise AirflowFailException(done.reason)
         return asdict(done)
 
     approve = HITLOperator(  # not Airflow's ApprovalOperator: that skips what journals a rejection
         task_id="approve",
+        retries=0,  # nobody is asked twice
         subject="{{ ti.xcom_pull(task_ids='evidence')['subject'] }}",
         body="{{ ti.xcom_pull(task_ids='evidence')['shown'] }}",
         options=["Approve", "Reject"],

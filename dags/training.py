@@ -16,6 +16,8 @@ committed, and one that is committed while a run lasts does not change it.
    registers the bundle with its evidence as a new version, and tells the asset *candidate*. That starts **promotion**,
    which lets it into shadow if the sanity gates pass, and by a rule into paper trading.
 
+A task whose worker was killed, or that PostgreSQL did not answer, is tried again twice; a refusal is final.
+
 Anyone can compute a run again: `git checkout runs/<run> && dvc repro`.
 """
 
@@ -32,9 +34,12 @@ from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from serving.airflow_environment import CANDIDATE, POOL
+from serving.task_failures import failure
 
 REPO = Path(__file__).resolve().parents[1]
 KEPT_WORKSPACES = 10
+#: Of a task that ends alike however often it is run: its worker was killed, or a server did not answer for a while
+AGAIN = {"retries": 2, "retry_delay": timedelta(seconds=15), "retry_exponential_backoff": True}
 #: A stage sees no secret of Airflow's or ours; `dvc` and `python` are those of this environment
 STAGE_ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -119,9 +124,7 @@ def _touch(one: PurePosixPath, other: PurePosixPath) -> bool:
     },
 )
 def training():
-    @task(
-        retries=0, doc_md="Makes the run's workspace. The log names what is not committed and so not part of the run."
-    )
+    @task(**AGAIN, doc_md="Makes the run's workspace. The log names what is not committed and so not part of the run.")
     def prepare(params: dict | None = None, run_id: str | None = None) -> str:
         from pipelines.domain.errors import TradeSageError
         from pipelines.promotion.cache_cleaning import clean_cache
@@ -139,11 +142,11 @@ def training():
             if cleaned.files:
                 print(f"removed {cleaned.files:,} files that no commit and no workspace needs from DVC's cache")
         except TradeSageError as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+            raise failure(error) from None
         return str(workspace)
 
     @task(
-        retries=0,
+        **AGAIN,
         outlets=[Asset(CANDIDATE)],
         doc_md="Commits the run, registers its policy as a candidate and tells the promotion.",
     )
@@ -161,7 +164,7 @@ def training():
             made_from = load_params(paths.root / "params.yaml")
             version = register_run(paths, made_from, run=f"training/{run_id}", actor="airflow")
         except TradeSageError as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+            raise failure(error) from None
         outlet_events[Asset(CANDIDATE)].extra = {"version": version, "commit": commit}
         return {"version": version, "commit": commit}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 from typer.core import TyperCommand
 
 from pipelines.domain.errors import TradeSageError
@@ -62,13 +63,10 @@ def status() -> None:
 @app.command()
 def register() -> None:
     """Register the policy of the last `dvc repro` in this folder as a candidate."""
-    from pipelines.params import load_params
     from pipelines.paths import Paths
-    from pipelines.promotion.register import register_run
+    from serving import registering
 
-    paths = Paths.here()
-    version = register_run(paths, load_params(paths.root / "params.yaml"))
-    typer.echo(f"registered version {version}")
+    registering.register(Paths.here(), typer.echo)
 
 
 @app.command()
@@ -206,9 +204,14 @@ def rollback(reason: Reason, by: By = None) -> None:
     raise typer.Exit(laddering.roll_back(ROOT, reason, by or halting.default_actor()))
 
 
-@app.command()
+#: A word that begins with a dash is named as what it is not
+NAMING = {"ignore_unknown_options": True}
+Version = Annotated[str, typer.Argument(help="of the registry; see `tradesage ladder`")]
+
+
+@app.command(context_settings=NAMING)
 def shadow(
-    version: Annotated[str, typer.Argument(help="of the registry; see `tradesage ladder`")],
+    version: Version,
     reason: Reason,
     by: By = None,
 ) -> None:
@@ -218,9 +221,9 @@ def shadow(
     raise typer.Exit(laddering.to_shadow(ROOT, version, reason, by or halting.default_actor()))
 
 
-@app.command()
+@app.command(context_settings=NAMING)
 def retire(
-    version: Annotated[str, typer.Argument(help="of the registry; see `tradesage ladder`")],
+    version: Version,
     reason: Reason,
     by: By = None,
     force: Annotated[bool, typer.Option("--force", help="though it is champion and nobody takes its place")] = False,
@@ -278,13 +281,37 @@ def quarantine_hold(symbol: Symbol, time: Moment, rule: Rule) -> None:
 
 
 def main() -> None:
-    """Entry point: errors a person is meant to read are one line on standard error and exit code 1."""
+    """Entry point: errors a person is meant to read are one line on standard error; exit code 1, 2 for a wrong call."""
     os.umask(0o077)  # what we write is read by its owner only
     try:
-        app()
+        code = app(prog_name="tradesage", standalone_mode=False)
+    except NoArgsIsHelpError as error:
+        code = _complain(error.format_message(), 2)
+    except ClickException as error:
+        code = _complain(_usage_in_words(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        code = _complain("tradesage: interrupted", 130)
     except TradeSageError as error:
-        print(f"tradesage: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("tradesage: interrupted", file=sys.stderr)
-        sys.exit(130)
+        code = _complain(f"tradesage: {type(error).__name__}: {error}", 1)
+    except Exception as error:
+        if not _of_the_database(error):
+            raise
+        code = _complain(f"tradesage: PostgreSQL: {' '.join(str(getattr(error, 'orig', error)).split())[:300]}", 1)
+    sys.exit(code)
+
+
+def _usage_in_words(error: ClickException) -> str:
+    """What was wrong with the call, and where its form stands, in one line."""
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "tradesage"
+    return f"tradesage: {' '.join(error.format_message().split()).rstrip('.')}; see {where} --help"
+
+
+def _of_the_database(error: Exception) -> bool:
+    known = sys.modules.get("sqlalchemy.exc")  # nothing of it is imported for a wrong argument
+    return known is not None and isinstance(error, known.SQLAlchemyError)
+
+
+def _complain(line: str, code: int) -> int:
+    print(line, file=sys.stderr)
+    return code

@@ -7,10 +7,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -24,8 +25,13 @@ from pipelines.paths import Paths
 from pipelines.stages import STAGES
 from pipelines.tables import read_json, read_table, write_json
 
+if TYPE_CHECKING:
+    from pipelines.journal.journal import Journal
+
 #: A session of the demo takes half a minute; one that takes this long has hung
 SESSION_PATIENCE_S = 240.0
+ACTOR = "demo"
+PLAYED_FROM = "paper"  #: the stage at which the policy stands that is played
 KEPT_WORKSPACES = 5  #: of runs on real files, the newest
 STEPS = (*STAGES, "register", "promote", "start", "session", "report")
 
@@ -36,9 +42,11 @@ class Told:
 
     version: str
     policy_version: str
-    stage: str
+    stage: str  #: that it holds on the ladder of its model
     refused: tuple[str, ...]  #: what keeps the policy from canary and champion
     real: bool  #: whether a market made its bars
+    model: str = ""  #: in the registry
+    aside: str | None = None  #: why it was played from the demo's own ladder; None if it was played from its own
 
 
 def run_demo(root: Path, data: Path | None) -> int:
@@ -61,7 +69,7 @@ def run_demo(root: Path, data: Path | None) -> int:
     with _progress(console) as advance:
         with _removed_if_refused(root, workspace):
             run_pipeline(workspace, advance)
-        with session_processes(paths, params, advance) as told:
+        with session_processes(paths, params, advance, own_model=data is not None) as told:
             pass
         advance("report")
         summary = summary_of(paths, params, told, time.monotonic() - started)
@@ -133,38 +141,64 @@ def _reason(lines: deque[str]) -> str:
 
 @contextmanager
 def session_processes(
-    paths: Paths, params: Params, advance: Callable[[str], None], keep_postgres: bool | None = None
+    paths: Paths,
+    params: Params,
+    advance: Callable[[str], None],
+    keep_postgres: bool | None = None,
+    own_model: bool = False,
 ) -> Iterator[Told]:
-    """Register and promote the run's policy to paper, then play the held-back days through real processes.
+    """Register the run's policy, then play the held-back days through real processes.
 
-    The embedded PostgreSQL is ended afterwards unless `keep_postgres`, or unless `tradesage up` uses it.
+    The policy takes paper on the ladder of its model only as the first that ever stands there. Where it may not, the
+    session is played from a ladder that only the demo has, so that nothing that trades is touched.
+
+    Parameters
+    ----------
+    keep_postgres : keep the embedded PostgreSQL; by default it runs afterwards only if it ran before or `up` uses it
+    own_model : whether the model of `params` is only the demo's, so that its ladder is, too
     """
     from pipelines.journal import journal_at
-    from pipelines.journal.postgres import database_url, stop_embedded
+    from pipelines.journal.postgres import database_url
     from pipelines.promotion.approval import all_evidence
-    from pipelines.promotion.ladder import Refusal, Stage, promote
+    from pipelines.promotion.first_policy import offer_first, standing_of
+    from pipelines.promotion.ladder import Stage
     from pipelines.promotion.register import register_run
     from pipelines.promotion.registry import default_registry
-    from serving.all_processes import running_up
+    from serving.postgres_as_found import postgres_as_found
 
-    keep = running_up() if keep_postgres is None else keep_postgres
-    try:
+    with nullcontext() if keep_postgres else postgres_as_found():
         advance("register")
         version = register_run(paths, params)
         advance("promote")
-        registry = default_registry(params)
+        registry, played = default_registry(params), params
         journal = journal_at(database_url("journal"))
-        moved = promote(registry, journal, version, Stage.PAPER, actor="demo", reason="demonstration run")
-        if isinstance(moved, Refusal):
-            raise TradeSageError(f"the policy may not trade even on paper: {moved}")
+        aside = None if own_model else offer_first(registry, journal, version, paths.root, ACTOR)
+        if aside is not None:
+            played = _with_model(params, f"{params.promotion.model}-demo")
+        if own_model or aside is not None:
+            _promote_on_own_ladder(paths, played, journal)
         evidence = all_evidence(registry.model, journal, version, Stage.CANARY, paths.root)
-        policy = evidence.registration
-        play_session(paths, params, advance)
+        policy, stage = evidence.registration, standing_of(journal.policy_events(registry.model), version)
+        play_session(paths, played, advance)
         refused = tuple(_obstacle(verdict) for verdict in evidence.against)
-        yield Told(version, policy.policy_version, Stage.PAPER.value, refused, policy.is_real)
-    finally:
-        if not keep:
-            stop_embedded()
+        yield Told(version, policy.policy_version, stage, refused, policy.is_real, registry.model, aside)
+
+
+def _promote_on_own_ladder(paths: Paths, params: Params, journal: "Journal") -> None:
+    """Register the policy under a model that only the demo has, and put it at paper there."""
+    from pipelines.promotion.ladder import Refusal, Stage, promote
+    from pipelines.promotion.register import register_run
+    from pipelines.promotion.registry import default_registry
+
+    version = register_run(paths, params)
+    reason = "demonstration run on a ladder of its own"
+    moved = promote(default_registry(params), journal, version, Stage.PAPER, ACTOR, reason)
+    if isinstance(moved, Refusal):
+        raise TradeSageError(f"the policy may not trade even on paper: {moved}")
+
+
+def _with_model(params: Params, model: str) -> Params:
+    return params.model_copy(update={"promotion": params.promotion.model_copy(update={"model": model})})
 
 
 def play_session(paths: Paths, params: Params, advance: Callable[[str], None]) -> None:
@@ -172,11 +206,12 @@ def play_session(paths: Paths, params: Params, advance: Callable[[str], None]) -
     from serving.processes import exchange_process, executor_process, free_port, policy_process
 
     advance("start")
-    policy = policy_process(params, port=free_port())
+    policy = policy_process(params, port=free_port(), alias=PLAYED_FROM)
     exchange = exchange_process(params, paths.root, port=free_port())
     executor = executor_process(
-        params, paths.root, port=free_port(), exchange=exchange.url, policy=policy.url, until_finished=True
-    )
+        params, paths.root, port=free_port(), exchange=exchange.url, policy=policy.url, until_finished=True,
+        options=("--demonstration",),
+    )  # fmt: skip
     with policy, exchange:
         policy.wait_until_healthy()
         exchange.wait_until_healthy()
@@ -204,7 +239,9 @@ def summary_of(paths: Paths, params: Params, told: Told, seconds: float) -> dict
         "features": len(read_json(paths.catalogue)["features"]),
         "policy_version": told.policy_version,
         "registry_version": told.version,
+        "registry_model": told.model,
         "stage": told.stage,
+        "played_aside": told.aside,
         "kept_from_canary_by": list(told.refused),
         "gates": [{"name": v["gate"], **{key: v[key] for key in ("passed", "measured", "limit")}} for v in verdicts],
         "evaluation": {key: evaluation[key] for key in measured},
@@ -258,6 +295,8 @@ def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
     console.print()
     console.print(_facts(summary))
     console.print(_gates(summary["gates"]))
+    if told.aside is not None:
+        console.print(aside_in_words(told), style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(standing_in_words(told), style="yellow" if told.refused else None, highlight=False)
     if session["decisions"] and not session["fills"]:
         console.print("The policy found nothing worth its charges on the day that was played.")
@@ -269,6 +308,14 @@ def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
 def _obstacle(verdict: Verdict) -> str:
     """A failed gate by its name, and with its evidence where no figure says why."""
     return verdict.gate if verdict.measured is not None else f"{verdict.gate} ({verdict.evidence})"
+
+
+def aside_in_words(told: Told) -> str:
+    """Why the session was played from the demo's own ladder, and what puts the policy at paper."""
+    return (
+        f"Version {told.version} of {told.model} was not put at paper ({told.aside}); the session was played from "
+        f"the ladder {told.model}-demo, nothing that trades was touched. A person may promote it in Airflow: make up."
+    )
 
 
 def standing_in_words(told: Told) -> str:
@@ -298,7 +345,7 @@ def _facts(summary: dict) -> Table:
         (
             "policy",
             f"{summary['policy_version']} on {summary['features']} features, registered as version "
-            f"{summary['registry_version']}, on the ladder: {summary['stage']}",
+            f"{summary['registry_version']} of {summary['registry_model']}, on the ladder: {summary['stage']}",
         ),
         (
             "walk-forward",

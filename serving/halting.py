@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from pipelines.deadlines import within
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import NotFound, TradeSageError
 from pipelines.domain.halts import Cause, HaltEvent, Mode, Word, state_after
@@ -26,6 +27,7 @@ from serving.executor.trading_state import halt_file
 from serving.executor.whereabouts import Whereabouts, last_whereabouts
 from serving.stopping import JOURNAL_S, Stopped, bounded, journal_to_stop_by, one_line, stop
 
+RESUME_S = 20.0  #: seconds for all that a resume asks the journal
 HEARD_WITHIN_S = 10.0  #: a daemon reads the journal with every frame, and at least every few seconds
 LOOK_S = 1.0
 LONGEST_TEXT = 1_000  #: characters of a reason or a name
@@ -83,7 +85,7 @@ def resume(account: str | None, reason: str, by: str, *, force: bool) -> int:
 
 
 def _resume(account: str | None, reason: str, by: str, *, force: bool) -> int:
-    with _journal() as journal:
+    with within(RESUME_S), _journal() as journal:
         account = _account(account, journal)
         state = state_after(event for _, event in journal.halt_events(account))
         if not state.standing and not halt_file().exists():

@@ -33,6 +33,14 @@ class Running:
     def __str__(self) -> str:
         return f"{self.name} (pid {self.process.pid})"
 
+    def life(self) -> tuple[float, bool]:
+        """Since when it lives, in seconds of the epoch, and whether a signal has stopped it."""
+        import psutil
+
+        with suppress(psutil.Error):
+            return self.process.create_time(), self.process.status() == psutil.STATUS_STOPPED
+        return time.time(), False  # it has ended meanwhile
+
 
 def mark(name: str) -> dict[str, str]:
     """What a process that is kept running has in its environment."""
@@ -57,6 +65,19 @@ def marked() -> list[Running]:
             if state == str(state_folder()):
                 found.append(Running(name, process))
     return found
+
+
+def program(name: str, running: Iterable[Running]) -> Running | None:
+    """The program of that name itself: neither the keeper of its family nor a child with the same mark."""
+    import psutil
+
+    word, found = name.removeprefix("airflow-"), []
+    for each in running:
+        with suppress(psutil.Error):
+            words = each.process.cmdline()
+            if each.name == name and word in words and not any(part.endswith("family.py") for part in words):
+                found.append((each.process.create_time(), each))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def last_executor() -> Running | None:

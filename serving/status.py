@@ -1,6 +1,7 @@
 """What runs and where, by asking each process itself; whether a supervisor is known does not matter."""
 
 import os
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from serving.stopping import bounded
 
 #: What Airflow calls the heartbeats of the processes that do not listen
 HEARTBEATS = {"airflow-scheduler": "scheduler", "airflow-dag-processor": "dag_processor"}
+NOT_HEARD = "Airflow has not heard it"
 
 
 def show_status(wanted: Mapping[str, Process], caption: str) -> None:
@@ -23,10 +25,10 @@ def show_status(wanted: Mapping[str, Process], caption: str) -> None:
 
     table = Table("process", "state", "address", caption=caption)
     heartbeats = _heartbeats(wanted["airflow-api-server"]) if "airflow-api-server" in wanted else {}
-    running = {each.name for each in leftovers.marked()}
+    running = leftovers.marked() if HEARTBEATS.keys() & wanted.keys() else []
     for name, process in wanted.items():
         if name in HEARTBEATS:
-            table.add_row(name, _silent_state(name, name in running, heartbeats), "")
+            table.add_row(name, _silent_state(name, leftovers.program(name, running), heartbeats), "")
         else:
             table.add_row(name, state_of(process), process.url)
     Console().print(table)
@@ -63,17 +65,23 @@ def _postgres_state() -> str:
     return "answers" if embedded.answering() else "does not run"
 
 
-def _silent_state(name: str, runs: bool, heartbeats: Mapping[str, Any]) -> str:
-    """Of a process that does not listen: what Airflow hears of it, and whether it is there at all.
+def _silent_state(name: str, program: leftovers.Running | None, heartbeats: Mapping[str, Any]) -> str:
+    """Of a process that does not listen: whether it is there, and whether Airflow has heard this one.
 
-    Airflow calls one healthy for half a minute after its death; a process that is not there does not answer.
+    Airflow calls one healthy for half a minute after its death, and its successor from the first moment on; a heartbeat
+    counts for the process that lived when it beat.
     """
     told = heartbeats.get(HEARTBEATS[name]) or {}
     latest = told.get(f"latest_{HEARTBEATS[name]}_heartbeat")
-    since = f"{(datetime.now(UTC) - datetime.fromisoformat(latest)).total_seconds():.0f} s" if latest else None
-    heard = f"Airflow heard it {since} ago" if since else "Airflow has not heard it"
-    if not runs:
+    beat = datetime.fromisoformat(latest) if latest else None
+    heard = f"Airflow heard it {(datetime.now(UTC) - beat).total_seconds():.0f} s ago" if beat else NOT_HEARD
+    if program is None:
         return f"does not run; {heard}" if heartbeats else "does not run"
+    began, held = program.life()
+    if held:
+        return f"is stopped by a signal (pid {program.process.pid}); {heard}"
+    if beat is not None and beat.timestamp() < began:
+        return f"runs, since {time.time() - began:.0f} s; Airflow has heard only the one before it"
     return "answers" if told.get("status") == "healthy" else f"runs; {heard}"
 
 

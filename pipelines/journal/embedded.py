@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from pipelines.deadlines import seconds_left
 from pipelines.domain.errors import ServiceUnavailable
 from pipelines.paths import state_folder
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     import psutil
 
 START_S = 30.0  #: seconds for a start; after a crash the log is played first
+SILENT_S = 5.0  #: seconds that a server which was found running may say nothing at all; one that starts says so
 ASK_S = 3  #: seconds for an answer on the socket
 _LONGEST_SOCKET = 100  # bytes; the system's limit is 107
+STARTING = 1  #: what `_ask` gives for a server that is starting or ending
 _PORT = 5432  # part of the socket's name; nothing listens on TCP
 
 
@@ -46,8 +49,20 @@ def answering() -> str | None:
     return _address() if folder().exists() and _ask() == 0 else None
 
 
+def made() -> bool:
+    """Whether there is a database at all, running or not."""
+    return (folder() / "PG_VERSION").exists()
+
+
+def running() -> bool:
+    """Whether the server is there, also if it says nothing."""
+    return folder().exists() and _postmaster() is not None
+
+
 def start() -> str:
     """Address of the server, started if it does not run; what was left of one that died is cleared away first.
+
+    It ends at the thread's deadline, see `pipelines.deadlines`.
 
     Raises
     ------
@@ -56,16 +71,15 @@ def start() -> str:
     if (address := answering()) is not None:
         return address
     with _one_at_a_time():
-        if _postmaster() is None:
+        found = _postmaster() is not None
+        if not found:
             _make_whole()
             _end_orphans()
             _forget_the_dead()
             _start_server()
-        deadline = time.monotonic() + START_S
-        while _ask() != 0:
-            if time.monotonic() > deadline or _postmaster() is None:
-                raise _did_not_start("it runs, and does not answer" if _postmaster() else "it ended")
-            time.sleep(0.05)
+        elif _stopped():
+            raise _does_not_answer()
+        _wait_until_it_answers(SILENT_S if found else START_S)
     return _address()
 
 
@@ -93,6 +107,25 @@ def stop(patience_s: float = 20.0) -> None:
                 if not living:
                     return
     raise ServiceUnavailable(f"PostgreSQL in {folder()} did not stop within {patience_s:.0f} s; see {log_file()}")
+
+
+def _wait_until_it_answers(silent_s: float) -> None:
+    heard = time.monotonic()
+    deadline = heard + _patience(START_S)
+    while (answer := _ask()) != 0:
+        now = time.monotonic()
+        heard = now if answer == STARTING else heard
+        if _postmaster() is None:
+            raise _did_not_start("it ended")
+        if now > min(deadline, heard + silent_s):
+            raise _does_not_answer()
+        time.sleep(0.05)
+
+
+def _patience(seconds: float) -> float:
+    """The seconds, or what is left until the thread's deadline."""
+    left = seconds_left()
+    return seconds if left is None else min(seconds, left)
 
 
 # --- whether it runs ---
@@ -131,6 +164,16 @@ def _postmaster() -> "psutil.Process | None":
     return None
 
 
+def _stopped() -> bool:
+    """Whether a signal holds the server: it answers nobody until another lets it go on."""
+    import psutil
+
+    server = _postmaster()
+    with suppress(psutil.Error):
+        return server is not None and server.status() == psutil.STATUS_STOPPED
+    return False
+
+
 def _end_orphans() -> None:
     """End what a killed server left behind: while one of them lives, its memory stays and no other may start."""
     import psutil
@@ -151,17 +194,32 @@ def _one_at_a_time() -> Iterator[None]:
     state_folder().mkdir(parents=True, exist_ok=True)
     handle = os.open(state_folder() / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _lock(handle)
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Raises ServiceUnavailable if another process starts or stops the server all the time until the deadline."""
+    deadline = time.monotonic() + _patience(2 * START_S)
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(
+                    f"another process has been starting or stopping the PostgreSQL in {folder()} all the time; "
+                    "try again when it has ended"
+                ) from None
+        time.sleep(0.05)
 
 
 def _make_whole() -> None:
     """Make the folder of a new server beside its place and rename it last: a half-made one is never taken for whole."""
     for left in state_folder().glob("postgres-new-*"):  # of a start that was killed
         shutil.rmtree(left, ignore_errors=True)
-    if (folder() / "PG_VERSION").exists():
+    if made():
         _prepare(folder())
         return
     if folder().exists() and any(folder().iterdir()):
@@ -209,6 +267,13 @@ def _start_server() -> None:
         time.sleep(0.05)
     if done.returncode or _postmaster() is None:
         raise _did_not_start(f"pg_ctl ended with code {done.returncode}" if done.returncode else "it ended at once")
+
+
+def _does_not_answer() -> ServiceUnavailable:
+    server = _postmaster()
+    why = "it is stopped by a signal: kill -CONT it" if _stopped() else f"see {log_file()}"
+    who = f"pid {server.pid}" if server is not None else "gone by now"
+    return ServiceUnavailable(f"the embedded PostgreSQL in {folder()} runs ({who}) and does not answer; {why}")
 
 
 def _did_not_start(how: str) -> ServiceUnavailable:

@@ -40,6 +40,10 @@ def database_url(database: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def uses_embedded() -> bool:
+    return not os.environ.get("TRADESAGE_DATABASE_URL")
+
+
 def require_named_server() -> None:
     """Do nothing if the server that `TRADESAGE_DATABASE_URL` names answers, or if it names none.
 
@@ -47,7 +51,7 @@ def require_named_server() -> None:
     ------
     ServiceUnavailable : if it does not answer: better told before the work of a run than after it.
     """
-    if os.environ.get("TRADESAGE_DATABASE_URL"):
+    if not uses_embedded():
         database_url("journal")
 
 

@@ -26,7 +26,7 @@ from pipelines.promotion.ladder import (
     rollback,
     way_back,
 )
-from pipelines.promotion.registration import UNREGISTERED, registration_of
+from pipelines.promotion.registration import UNREGISTERED, registration_of, stages_reached
 from pipelines.promotion.signatures import signatures
 from pipelines.promotion.stages import Stage
 from pipelines.promotion.track_record import with_track
@@ -118,13 +118,14 @@ def ask(model: str, journal: PolicyJournal, version: str | None, move: str, repo
     if move == Move.RETIRE:
         return _ask_retirement(model, journal, version)
     evidence = all_evidence(model, journal, version, move, repo)
+    there = f"version {version} stands at {move} already; nothing is to be moved" if move in evidence.standing else None
     return Request(
         version=version,
         move=move,
         subject=f"Promote policy version {version} to {move}?",
         shown=evidence.as_markdown(),
         digest=evidence.digest,
-        refused=evidence.in_one_line() if evidence.against else None,
+        refused=there or (evidence.in_one_line() if evidence.against else None),
         verdicts=tuple(verdict.as_dict() for verdict in evidence.against),
     )
 
@@ -153,14 +154,24 @@ def answered(
     run : where it was asked, for the journal
     """
     approval = approval_from(answer, reviewers)
-    done = approval if isinstance(approval, NotMoved) else _make(registry, journal, asked, approval, repo, run)
+    if isinstance(approval, NotMoved):
+        done: Promotion | NotMoved = approval
+    else:
+        before = _made_before(registry.model, journal, asked, run)
+        done = before or _make(registry, journal, asked, approval, repo, run)
     if isinstance(done, NotMoved):
         refuse(registry.model, journal, asked, done, run)
     return done
 
 
 def refuse(model: str, journal: PolicyJournal, asked: Mapping[str, Any], why: NotMoved, run: str) -> None:
-    """Journal a move that a person asked for and that was not made."""
+    """Journal a move that a person asked for and that was not made; once, though the run tells of it again."""
+    told = (asked["version"], asked["move"], why.who, why.reason, run)
+    if told in [
+        (row["version"], row["asked"], row["actor"], row["reason"], row["evidence"].get("run"))
+        for row in journal.policy_refusals(model)
+    ]:
+        return
     journal.record_policy_refusal(
         model=model,
         version=asked["version"],
@@ -234,9 +245,23 @@ def _make(
     return done if isinstance(done, Promotion) else NotMoved(str(done))
 
 
+def _made_before(model: str, journal: PolicyJournal, asked: Mapping[str, Any], run: str) -> Promotion | None:
+    """The move that this very run has made already: its task may have died before it could say so."""
+    for event in reversed(journal.policy_events(model)):
+        if event["version"] == asked["version"] and event["reason"].endswith(_asked_in(asked["digest"], run)):
+            before, displaced = event["from_stage"], event["evidence"].get("displaced")
+            stages = Stage(before) if before else None, Stage(event["to_stage"])
+            return Promotion(model, event["version"], *stages, displaced, event["actor"], event["actor"], moved=False)
+    return None
+
+
 def _why(approval: Approval | None, digest: str, run: str) -> str:
     why = f"{approval.comment} (approved at {approval.at})" if approval else "the gates that protect the stage passed"
-    return f"{why}; evidence {digest[:12]}, {run}"
+    return f"{why}{_asked_in(digest, run)}"
+
+
+def _asked_in(digest: str, run: str) -> str:
+    return f"; evidence {digest[:12]}, {run}"
 
 
 def _ask_rollback(model: str, journal: PolicyJournal) -> Request:
@@ -258,6 +283,8 @@ def _ask_retirement(model: str, journal: PolicyJournal, version: str) -> Request
     held = [stage for stage, each in standing.items() if each.version == version]
     shown = f"Version {version} leaves {', '.join(held) or 'no stage, it holds none'}, and is served no longer."
     why = "it is champion; promote another or roll back first" if Stage.CHAMPION in held else None
+    if stages_reached(events, version)[-1:] == (Stage.RETIRED,):
+        why = "it is retired already; nothing is to be moved"
     line = f"retire is refused to version {version}: {why}" if why else None
     subject = f"Retire policy version {version}?"
     return Request(version, Move.RETIRE, subject, shown, _digest(model, standing), line)

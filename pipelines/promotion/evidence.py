@@ -123,7 +123,7 @@ def _trust(commit: str | None, runs: RunWorkspace) -> tuple[Verdict, Verdict]:
         evidence="anybody can compute it again from the commit" if commit else "registered from uncommitted inputs",
         protects=WITH_MONEY,
     )
-    differing = _differences(commit, runs)
+    differing = judging_differences(commit, runs)
     judged = Verdict(
         gate="numbers it was judged by that are not the checkout's",
         passed=not differing,
@@ -135,7 +135,8 @@ def _trust(commit: str | None, runs: RunWorkspace) -> tuple[Verdict, Verdict]:
     return made, judged
 
 
-def _differences(commit: str | None, runs: RunWorkspace) -> tuple[str, ...]:
+def judging_differences(commit: str | None, runs: RunWorkspace) -> tuple[str, ...]:
+    """Judging numbers of a commit that are not the checkout's, in words."""
     if commit is None:
         return ("unknown without a commit",)
     try:

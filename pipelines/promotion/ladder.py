@@ -11,7 +11,7 @@ are drawn after them, and a move counts though MLflow does not answer.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ NO_TRACK = Verdict("record at the stage before", False, 0.0, 1.0, "nobody looked
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A move that was made."""
+    """A move that was made, or that the ladder had made already."""
 
     model: str
     version: str
@@ -49,6 +49,7 @@ class Promotion:
     displaced: str | None  #: the version that stood there before
     actor: str
     approved_by: str | None
+    moved: bool = True  #: False: it stood there already, so nothing was changed or recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def promote(
     Returns
     -------
     Promotion, after the journal has it, or Refusal, after nothing was changed. A version that the ladder has put there
-    already is a Promotion, too, and is not recorded twice.
+    already is a Promotion, too; it is not recorded twice and says by `moved` that nothing was changed.
     """
     stage = Stage(stage)
     events = journal.policy_events(registry.model)
@@ -172,9 +173,9 @@ def promote(
     done = Promotion(registry.model, version, last, stage, held.version if held else None, actor, approved_by)
     if registration is None:
         return Refusal(registry.model, version, stage, (UNREGISTERED,))
-    if _is(held, registration):
+    if _is(held, registration) or (stage is Stage.RETIRED and last is Stage.RETIRED):
         show(registry, journal)
-        return done
+        return replace(done, moved=False)
     failing = may_enter(stage, registration.verdicts)
     if stage in NEEDS_APPROVAL:
         failing = (*failing, *(may_enter(stage, track) if track else (NO_TRACK,)))

@@ -42,17 +42,10 @@ def judge_candidate(
     not_offered = why_not_offered(candidate)
     newest = max((each.at for each in before), default=None)
     rule = [
-        _holds("registered by a training run", not_offered is None, not_offered or str(candidate.run)),
-        _holds("made from a commit", candidate.commit is not None, candidate.commit or "from uncommitted inputs"),
-        Verdict(
-            "judging numbers that are not the checkout's",
-            not differing,
-            float(len(differing)),
-            0.0,
-            "; ".join(differing) or "bars, costs and limits are those of params.yaml as it is now",
-            PROTECTS,
-        ),
-        _holds(
+        holds("registered by a training run", not_offered is None, not_offered or str(candidate.run)),
+        made_from_commit(candidate),
+        judged_as_here(differing),
+        holds(
             "newer than what has stood at paper",
             newest is None or candidate.at > newest,
             f"registered {_moment(candidate.at)}, the newest there {_moment(newest)}",
@@ -64,7 +57,7 @@ def judge_candidate(
         why = "; ".join(standing_differs) or "made from no commit"
         return (
             *rule,
-            _holds("figures of what stands at paper are no limit", True, f"version {standing.version}: {why}"),
+            holds("figures of what stands at paper are no limit", True, f"version {standing.version}: {why}"),
         )
     return (*rule, *_better(candidate, standing, min_sharpe_gain))
 
@@ -98,7 +91,7 @@ def _better(candidate: Registration, standing: Registration, min_gain: float) ->
     """Figures of both registrations, after charges, out of sample; a figure that one lacks is no proof."""
     there = f"version {standing.version} stands there"
     same = _market(candidate) == _market(standing)
-    verdicts = [_holds("judged on the same market", same, f"{_market(candidate)}; {there}, on {_market(standing)}")]
+    verdicts = [holds("judged on the same market", same, f"{_market(candidate)}; {there}, on {_market(standing)}")]
     for name, gate, gain in (
         ("sharpe", "Sharpe ratio above what stands at paper", min_gain),
         ("deflated_sharpe", "deflated Sharpe ratio of what stands at paper", None),
@@ -115,7 +108,23 @@ def _market(registration: Registration) -> str:
     return f"{registration.source}{edge}, {registration.interval} bars"
 
 
-def _holds(gate: str, claim: bool, evidence: str) -> Verdict:
+def made_from_commit(policy: Registration) -> Verdict:
+    return holds("made from a commit", policy.commit is not None, policy.commit or "from uncommitted inputs")
+
+
+def judged_as_here(differing: Sequence[str]) -> Verdict:
+    """Whether no judging number of the run differs from the checkout's, see `judged_otherwise`."""
+    return Verdict(
+        "judging numbers that are not the checkout's",
+        not differing,
+        float(len(differing)),
+        0.0,
+        "; ".join(differing) or "bars, costs and limits are those of params.yaml as it is now",
+        PROTECTS,
+    )
+
+
+def holds(gate: str, claim: bool, evidence: str) -> Verdict:
     return Verdict(gate, claim, 1.0 if claim else 0.0, 1.0, evidence, PROTECTS)
 
 

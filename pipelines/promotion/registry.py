@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.deadlines import within
 from pipelines.domain.errors import NotFound, ServiceUnavailable, TradeSageError
 from pipelines.domain.verdicts import Verdict
+from pipelines.journal.connecting import engine_at
 from pipelines.params import Params
 from pipelines.paths import state_folder
 from pipelines.promotion.registration import CONTENT
@@ -31,6 +33,8 @@ BUNDLE = "bundle"  #: folder of the bundle inside the model's files
 #: MLflow's own limits: values of parameters and tags, entries of one batch
 LONGEST_PARAM, LONGEST_TAG, LARGEST_BATCH = 6000, 5000, 100
 CONNECT_S = 5  #: seconds for its database to answer at first
+CALL_S = 15.0  #: seconds for a question or a move
+REGISTER_S = 120.0  #: seconds for all that a registration writes
 
 
 class BundleChanged(TradeSageError):
@@ -92,7 +96,7 @@ class Registry:
         note : a description a reviewer reads first
         """
         content = hash_of_bundle(bundle)
-        with self._calls() as client:
+        with self._calls(seconds=REGISTER_S) as client:
             self._make_model(client)
             run = self._open_run(client, content, commit)
             try:
@@ -153,14 +157,14 @@ class Registry:
     # --- MLflow ----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _calls(self, wanted: str = "that") -> Iterator[Any]:
-        """MLflow's client; its many errors become ours."""
-        client = self._client()
+    def _calls(self, wanted: str = "that", seconds: float = CALL_S) -> Iterator[Any]:
+        """MLflow's client, whose database has `seconds` for all that is asked inside; its many errors become ours."""
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            yield client
+            with within(seconds):
+                yield self._client()
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise NotFound(f"{wanted} is not in the registry; see its versions in MLflow") from None
@@ -347,14 +351,14 @@ def _if_there(ask: Callable[[], Any]) -> Any:
 
 def _require_database(uri: str) -> None:
     """Raises ServiceUnavailable if PostgreSQL refuses; MLflow by itself tries for a minute before it says so."""
-    from sqlalchemy import create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
     if not uri.startswith("postgresql"):
         return
-    engine = create_engine(uri, connect_args={"connect_timeout": CONNECT_S})
+    engine = engine_at(uri)  # it hears the thread's deadline, and MLflow's own connections do from then on, too
     try:
-        engine.connect().close()
+        with within(CONNECT_S):
+            engine.connect().close()
     except SQLAlchemyError as error:
         raise ServiceUnavailable(f"MLflow's database does not answer: {_first_line(error)}") from error
     finally:

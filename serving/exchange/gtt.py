@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from itertools import count
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import OrderType
 from serving.exchange.book import Order, OrderRequest, Status
-from serving.exchange.order_forms import MAX_MAGNITUDE, instrument_of, order_request
+from serving.exchange.order_forms import MAX_MAGNITUDE, decimal_from, instrument_of, order_request
 from serving.exchange.quotes import Quote
 from serving.exchange.refusals import KiteError, input_error
 
@@ -194,11 +194,8 @@ def json_field(form: Mapping[str, str], name: str, shape: type) -> Any:
 
 def price_of(value: Any, name: str) -> Decimal:
     """A number above zero, in a form or in JSON."""
-    try:
-        price = Decimal(str(value))
-    except InvalidOperation:
-        price = Decimal("NaN")
-    if not price.is_finite() or not 0 < price < 10**MAX_MAGNITUDE or price.as_tuple().exponent < -MAX_MAGNITUDE:  # type: ignore[operator]
+    price = decimal_from(str(value))
+    if price is None or not 0 < price < 10**MAX_MAGNITUDE or price.as_tuple().exponent < -MAX_MAGNITUDE:  # type: ignore[operator]
         raise input_error(f"Invalid `{name}`: a number above zero is expected.")
     return price
 

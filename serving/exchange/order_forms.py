@@ -1,8 +1,9 @@
 """What clients send, checked for form: a wrong word or number is an InputException that names it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -14,6 +15,9 @@ from serving.exchange.book import STOPS, TAKERS, OrderRequest, Validity, Variety
 from serving.exchange.refusals import input_error
 
 MAX_MAGNITUDE = 12  #: digits before and after the point; no price or quantity needs more
+WHOLE = re.compile(f"-?[0-9]{{1,{MAX_MAGNITUDE}}}")
+LONGEST_NUMBER = 40  #: characters
+AMOUNT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 EXCHANGES = ("NSE", "NFO")
 EXPIRED = "The instrument you are placing an order for has either expired or does not exist."
 MAX_TAG = 20  #: characters, as at Kite
@@ -207,10 +211,22 @@ def _word(form: Mapping[str, str], name: str, words: type[Word]) -> Word:
 
 
 def _whole(form: Mapping[str, str], name: str) -> int:
-    amount = _amount(form, name)
-    if amount is None or amount != amount.to_integral_value():
-        raise input_error(f"Invalid `{name}`: a whole number is expected.")
-    return int(amount)
+    return whole_number(form.get(name, ""), name)
+
+
+def whole_number(text: str, name: str) -> int:
+    """A whole number in plain digits, by which Kite's own clients send it.
+
+    Python itself would read "1e3", "1_000", " 10" and digits of other scripts as well.
+    """
+    if not WHOLE.fullmatch(text):
+        raise input_error(f"Invalid `{name}`: a whole number of at most {MAX_MAGNITUDE} digits is expected.")
+    return int(text)
+
+
+def decimal_from(text: str) -> Decimal | None:
+    """A finite number in plain digits, with a point or an exponent; None for anything else."""
+    return Decimal(text) if len(text) <= LONGEST_NUMBER and AMOUNT.fullmatch(text) else None
 
 
 def _count(form: Mapping[str, str], name: str) -> int:
@@ -232,11 +248,8 @@ def price_field(form: Mapping[str, str], name: str) -> Decimal | None:
 def _amount(form: Mapping[str, str], name: str) -> Decimal | None:
     if not form.get(name):
         return None
-    try:
-        amount = Decimal(form[name])
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
+    amount = decimal_from(form[name])
+    if amount is None:
         raise input_error(f"Invalid `{name}`: a number is expected.")
     if amount.adjusted() > MAX_MAGNITUDE or int(amount.as_tuple().exponent) < -MAX_MAGNITUDE:
         raise input_error(f"Invalid `{name}`: a number of at most {MAX_MAGNITUDE} digits is expected.")

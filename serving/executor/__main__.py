@@ -58,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--until-finished", action="store_true", help="paper: close everything at the end and leave")
     parser.add_argument("--days", type=int, help="kite: leave after so many sessions")
     parser.add_argument(
+        "--demonstration",
+        action="store_true",
+        help="leave `tradesage halt` and `flatten` to the executor that trades in this state folder",
+    )
+    parser.add_argument(
         "--await-login", action="store_true", help="wait for `tradesage login` at a paper exchange, too"
     )
     return parser
@@ -102,8 +107,9 @@ def _run(given: argparse.Namespace) -> None:
         vitals = Vitals(place, access, broker, policy, metrics)
         port = given.port or params.serving.executor_port
         stack.callback(HealthServer(params.serving.host, port, vitals.health, metrics).close)
-        door = Door()
-        stack.callback(door.close)
+        door = None if given.demonstration else Door()
+        if door is not None:
+            stack.callback(door.close)
         access.await_token(vitals.enter)
         daemon = Daemon(
             account=_account(broker, paper),
@@ -118,9 +124,10 @@ def _run(given: argparse.Namespace) -> None:
             metrics=metrics,
             vitals=vitals,
             calls=calls,
-            asked=door.asked,
+            asked=door.asked if door is not None else tuple,
         )
-        note_whereabouts(daemon.account, root, paper=paper is not None, workspace=given.root, port=port)
+        if not given.demonstration:
+            note_whereabouts(daemon.account, root, paper=paper is not None, workspace=given.root, port=port)
         if root == KITE:
             structlog.get_logger("executor").warning("live", note=static_ip_note(datetime.now(IST).date()))
         stack.callback(stop_reactor)

@@ -71,15 +71,31 @@ def test_the_registry_shows_the_policy_on_paper(played):
 
     from serving.mlflow_environment import mlflow_login
 
-    _, params, told, url = played
+    _, params, _, url = played
     answer = httpx.get(
         f"{url}/api/2.0/mlflow/registered-models/alias",
-        params={"name": params.promotion.model, "alias": "paper"},
+        params={"name": f"{params.promotion.model}-demo", "alias": "paper"},
         auth=mlflow_login(),
     )
 
     assert answer.status_code == 200
-    assert answer.json()["model_version"]["version"] == told.version
+    assert answer.json()["model_version"]["version"] == "1"
+
+
+def test_an_uncommitted_run_is_played_from_a_ladder_of_its_own(played):
+    from pipelines.journal import journal_at
+    from pipelines.journal.postgres import database_url
+    from serving.executor.whereabouts import last_whereabouts
+
+    _, params, told, _ = played
+    journal = journal_at(database_url("journal"))
+    moves = [event["to_stage"] for event in journal.policy_events(params.promotion.model)]
+    journal.close()
+
+    assert moves == ["candidate"]
+    assert told.stage == "candidate"
+    assert "made from a commit" in told.aside
+    assert last_whereabouts() is None, "halt and flatten are left to the executor that trades"
 
 
 def test_the_ladder_move_is_in_the_journal_with_who_and_why(played):
@@ -90,7 +106,8 @@ def test_the_ladder_move_is_in_the_journal_with_who_and_why(played):
         rows = connection.execute(text("select to_stage, actor, reason from policy_events order by at")).all()
     engine.dispose()
 
-    assert ("paper", "demo", "demonstration run") in [(str(r.to_stage), r.actor, r.reason) for r in rows]
+    reason = "demonstration run on a ladder of its own"
+    assert ("paper", "demo", reason) in [(str(row.to_stage), row.actor, row.reason) for row in rows]
 
 
 def test_the_summary_says_where_the_bars_came_from_and_what_each_gate_measured(played):
@@ -101,7 +118,8 @@ def test_the_summary_says_where_the_bars_came_from_and_what_each_gate_measured(p
     summary = summary_of(paths, params, told, seconds=1.0)
 
     assert summary["source"] == "simulated market with a planted momentum edge of strength 3"
-    assert summary["stage"] == "paper"
+    assert (summary["stage"], summary["registry_model"]) == ("candidate", "tradesage-policy")
+    assert "made from a commit" in summary["played_aside"]
     assert summary["features"] >= 40
     assert {tuple(gate) for gate in summary["gates"]} == {("name", "passed", "measured", "limit")}
     assert set(summary["evaluation"]) == {

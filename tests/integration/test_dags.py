@@ -336,3 +336,21 @@ def test_collecting_asks_only_on_trading_days_and_tells_the_lakes_asset(folder):
     assert tasks["collect"]["upstream"] == ["due"]
     assert tasks["collect"]["outlets"] == ["lake"]
     assert tasks["collect"]["retries"] > 0
+
+
+@pytest.mark.parametrize(
+    ("dag", "task"),
+    [
+        ("training", "prepare"),
+        ("training", "register"),
+        *(("promotion", name) for name in ("begin", "look", "evidence", "route", "refused", "promote")),
+        ("collecting", "due"),
+        ("collecting", "collect"),
+    ],
+)
+def test_what_ends_alike_however_often_it_runs_is_tried_again(folder, dag, task):
+    assert folder["dags"][dag]["tasks"][task]["retries"] >= 2
+
+
+def test_nobody_is_asked_twice_for_an_approval(promotion):
+    assert promotion["approve"]["retries"] == 0

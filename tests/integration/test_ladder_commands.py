@@ -159,9 +159,71 @@ def test_the_ladder_shows_what_stands_where_what_waits_and_what_was_refused(trad
     ended = tradesage("ladder")
 
     assert ended.code == 0
-    lines = {line.split("│")[1].strip(): line for line in ended.out.splitlines() if line.startswith("│")}
+    lines = {line.split()[0]: line for line in ended.out.splitlines() if line.startswith("  ")}
     assert "asha" in lines["champion"]
-    assert [lines[stage].split("│")[2].strip() for stage in ("champion", "previous", "canary")] == ["2", "1", "2"]
-    assert lines["shadow"].split("│")[2].strip() == "–"
+    assert [lines[stage].split()[2] for stage in ("champion", "previous", "canary")] == ["2,", "1,", "2,"]
+    assert lines["shadow"].split() == ["shadow", "–"]
     assert "version 3 waits for shadow, registered 2026-11-20 20:00" in ended.out
     assert "champion refused to version 2 by reviewer: not yet" in ended.out
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_ladder_cuts_no_word_in_a_narrow_terminal(tradesage, journal, monkeypatch, width):
+    reason = "slippage beyond what-was-assumed-when-it-was-judged, and unexplainable-trades-in-the-closing-auction"
+    promote(Shelf(), journal, "3", Stage.SHADOW, "a.person.with.a.long.name@workstation.example", reason)
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    ended = tradesage("ladder")
+
+    words = ended.out.split()
+    assert [word for word in reason.split() if word not in words] == []
+    assert "a.person.with.a.long.name@workstation.example:" in words
+    assert all(len(line) <= width for line in ended.out.splitlines() if len(line.split()) > 1)
+
+
+@pytest.mark.parametrize("command", [("retire", "3"), ("shadow", "3")])
+def test_a_word_that_changes_nothing_says_so_and_notes_nothing(tradesage, journal, command):
+    tradesage(*command, "--reason", "once")
+    before = journal.policy_events(MODEL)
+
+    ended = tradesage(*command, "--reason", "twice")
+
+    assert ended.code == 0
+    assert ended.out.startswith("nothing changed: version 3 of ladder-commands is ")
+    assert "nothing was noted" in ended.out
+    assert journal.policy_events(MODEL) == before
+
+
+@pytest.mark.parametrize("version", ["-1", "0", "v3", "3.0", "1e3", "", " 3", "٣", "9" * 40, "--reson"])
+def test_what_is_no_version_is_named_in_one_line(tradesage, version):
+    for command in ("retire", "shadow"):
+        ended = tradesage(command, version, "--reason", "old")
+
+        assert ended.code == 1
+        assert ended.err.startswith(f"tradesage: BadInput: {version[:40]!r} is no version")
+        assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("rollback",), "Missing option '--reason'; see tradesage rollback --help"),
+        (("retire", "3"), "Missing option '--reason'; see tradesage retire --help"),
+        (("shadow",), "Missing argument 'version'; see tradesage shadow --help"),
+        (("retire", "3", "4", "--reason", "x"), "unexpected extra argument(s) (4); see tradesage retire --help"),
+        (("rollback", "--reason"), "Option '--reason' requires an argument; see tradesage --help"),
+        (("ladder", "--all"), "No such option: --all; see tradesage ladder --help"),
+        (("climb",), "No such command 'climb'; see tradesage --help"),
+        (("resume",), "Missing option '--reason'; see tradesage resume --help"),
+        (("collect", "--since", "yesterday"), "does not match the formats '%Y-%m-%d'"),
+        (("quarantine", "release", "INFY"), "Missing argument 'time'; see tradesage quarantine release --help"),
+    ],
+)
+def test_a_wrong_call_gets_one_line(tradesage, arguments, told):
+    ended = tradesage(*arguments)
+
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert ended.err.startswith("tradesage: ")
+    assert told in ended.err
+    assert ended.out == ""

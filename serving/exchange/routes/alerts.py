@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from serving.exchange.alerts import Alert, AlertStatus, AlertType, Item, Met, Placed, alert_terms, exchange_of
 from serving.exchange.answers import number, ohlc_of, stamp
 from serving.exchange.book import USER_ID
+from serving.exchange.order_forms import whole_number
 from serving.exchange.quotes import Quote
 from serving.exchange.refusals import input_error
 from serving.exchange.routes.edge import Edge, form, success
@@ -28,8 +29,9 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
         return success(_told(venue.alerts.add(terms, venue.board.quotes, venue.clock)))
 
     @app.get("/alerts")
-    async def alerts(request: Request, status: str = "", page: int = 1, page_size: int = PAGE) -> JSONResponse:
+    async def alerts(request: Request, status: str = "") -> JSONResponse:
         sessions.check(request)
+        page, page_size = _asked(request, "page", 1), _asked(request, "page_size", PAGE)
         if status and status not in list(AlertStatus):
             raise input_error(f"Invalid `status`: one of {', '.join(AlertStatus)}.")
         if page < 1 or not 1 <= page_size <= 1000:
@@ -62,6 +64,12 @@ def add_routes(app: FastAPI, edge: Edge) -> None:
     async def history(request: Request, alert_id: str) -> JSONResponse:
         sessions.check(request)
         return success([_met(met, venue) for met in venue.alerts.history(alert_id)])
+
+
+def _asked(request: Request, name: str, otherwise: int) -> int:
+    """A whole number of the query."""
+    text = request.query_params.get(name)
+    return otherwise if text is None else whole_number(text, name)
 
 
 def _told(alert: Alert) -> dict[str, Any]:

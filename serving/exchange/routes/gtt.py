@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from serving.exchange.answers import number, stamp
 from serving.exchange.book import USER_ID, OrderRequest
 from serving.exchange.gtt import Fired, Trigger, terms_from
-from serving.exchange.refusals import input_error
+from serving.exchange.order_forms import whole_number
 from serving.exchange.routes.edge import Edge, form, success
 
 
@@ -100,6 +100,4 @@ def _result(trigger: Trigger, leg: int, request: OrderRequest) -> dict[str, Any]
 
 
 def _number(trigger_id: str) -> int:
-    if not (trigger_id.isascii() and trigger_id.isdigit() and len(trigger_id) <= 12):
-        raise input_error("Invalid `trigger_id`: a number is expected.")
-    return int(trigger_id)
+    return whole_number(trigger_id, "trigger_id")

@@ -22,7 +22,7 @@ from pipelines.promotion.evidence import Evidence, gather_evidence
 from pipelines.promotion.ladder import Promotion, Stage, promote
 from pipelines.promotion.workspace import with_overrides
 from tests.conftest import ROOT
-from tests.unit.promotion.builders import AT, GOOD, MODEL, SANE, Aliases, registered
+from tests.unit.promotion.builders import AT, GOOD, MODEL, SANE, TRACK, Aliases, registered
 from tests.unit.promotion.months import REAL, trades_for_a_month
 
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -328,3 +328,46 @@ def test_a_move_without_a_version_or_of_an_unknown_one_is_told_in_one_line(repo,
         ask(MODEL, journal, None, move, repo)
     with pytest.raises(NotFound, match="no record of its registration"):
         ask(MODEL, journal, "99", move, repo)
+
+
+@pytest.mark.parametrize("move", ["paper", "retire"])
+def test_what_is_there_already_is_refused_before_anybody_is_asked(repo, move):
+    registry, journal = Aliases(), on_paper(a_journal(repo))
+    if move == "retire":
+        promote(registry, journal, "3", Stage.RETIRED, "asha", "odd trades", at=AT)
+
+    request = ask(MODEL, journal, "3", move, repo)
+
+    assert "already; nothing is to be moved" in request.refused
+
+
+@pytest.mark.parametrize("move", ["shadow", "retire", "rollback"])
+def test_a_move_told_of_again_by_its_run_is_made_once(repo, move):
+    registry, journal = Aliases(), on_paper(a_journal(repo))
+    if move == "rollback":
+        for version in ("3", "4"):
+            registered(journal, version, commit=commit(repo, "HEAD"))
+            for stage in (Stage.PAPER, Stage.CANARY, Stage.CHAMPION):
+                promote(registry, journal, version, stage, "asha", "good", approved_by="asha", track=TRACK)
+    asked = vars(ask(MODEL, journal, None if move == "rollback" else "3", move, repo))
+    first = answered(registry, journal, asked, an_answer(), ("reviewer",), repo, "promotion/7")
+    made = journal.policy_events(MODEL)
+
+    again = answered(registry, journal, asked, an_answer(), ("reviewer",), repo, "promotion/7")
+
+    assert isinstance(first, Promotion), first
+    assert isinstance(again, Promotion), again
+    assert (first.moved, again.moved) == (True, False)
+    assert (again.version, again.to_stage) == (first.version, first.to_stage)
+    assert journal.policy_events(MODEL) == made
+    assert journal.policy_refusals(MODEL) == []
+
+
+def test_a_refusal_told_of_again_by_its_run_is_noted_once(repo):
+    registry, journal = Aliases(), on_paper(a_journal(repo, **REAL))
+    asked, no = vars(ask(MODEL, journal, "3", "canary", repo)), an_answer(chosen="Reject", comment="not yet")
+
+    for run in ("promotion/7", "promotion/7", "promotion/8"):
+        answered(registry, journal, asked, no, ("reviewer",), repo, run)
+
+    assert [row["evidence"]["run"] for row in journal.policy_refusals(MODEL)] == ["promotion/7", "promotion/8"]

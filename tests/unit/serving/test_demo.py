@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.demo import Told, standing_in_words
+from serving.demo import Told, aside_in_words, standing_in_words
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,13 @@ from serving.demo import Told, standing_in_words
 )
 def test_it_says_what_keeps_the_policy_from_the_next_stage(refused, real, said):
     assert said in standing_in_words(Told("3", "abc", "paper", refused, real))
+
+
+def test_a_session_on_the_demos_own_ladder_says_why_and_who_may_promote():
+    told = Told("3", "abc", "retired", (), False, "tradesage-policy", "never retired: no, a person retired it")
+
+    line = aside_in_words(told)
+
+    assert "was not put at paper (never retired: no, a person retired it)" in line
+    assert "played from the ladder tradesage-policy-demo" in line
+    assert "A person may promote it in Airflow" in line

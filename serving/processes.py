@@ -13,7 +13,6 @@ from pathlib import Path
 from pipelines.domain.errors import ServiceUnavailable, TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths, state_folder
-from serving.policy_reason import NONE_YET, policy_trouble
 from serving.process import (
     LOOPBACK,
     PRIVATE,
@@ -155,7 +154,7 @@ def executor_process(
         env=ONE_THREAD,
         port_key="serving.executor_port",
         folder=ROOT,
-        missing=partial(_missing_servers, exchange, policy),
+        missing=partial(_missing_exchange, exchange),
     )
 
 
@@ -165,12 +164,9 @@ def _missing_session(paths: Paths) -> str | None:
     return None
 
 
-def _missing_servers(exchange: str, policy: str) -> str | None:
-    if not answers(f"{policy}/readyz"):
-        return f"a policy at {policy}: {policy_trouble(policy) or NONE_YET}"
-    if not answers(f"{exchange}/paper/status"):
-        return f"an exchange: {exchange} does not answer yet"
-    return None
+def _missing_exchange(exchange: str) -> str | None:
+    """The policy is no condition: what is open has to be managed without one, too."""
+    return None if answers(f"{exchange}/paper/status") else f"an exchange: {exchange} does not answer yet"
 
 
 def _makers(params: Params, root: Path) -> dict[str, Callable[[], Process]]:

@@ -1,19 +1,23 @@
 """What runs and where, by asking each process itself; whether a supervisor is known does not matter."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from serving import leftovers
+from serving.executor_reason import executor_trouble
 from serving.policy_reason import NONE_YET, policy_trouble
 from serving.process import Process, accepts
 from serving.stopping import bounded
 
 #: What Airflow calls the heartbeats of the processes that do not listen
 HEARTBEATS = {"airflow-scheduler": "scheduler", "airflow-dag-processor": "dag_processor"}
+
+#: What a process that answers says of what is wrong
+TROUBLES: Mapping[str, Callable[[str], str | None]] = {"policy": policy_trouble, "executor": executor_trouble}
 
 
 def show_status(wanted: Mapping[str, Process], caption: str) -> None:
@@ -39,7 +43,8 @@ def state_of(process: Process) -> str:
     if process.port is None:
         return "started"
     if process.healthy():
-        trouble = policy_trouble(process.url) if process.name == "policy" else None
+        ask = TROUBLES.get(process.name)
+        trouble = ask(process.url) if ask is not None else None
         return f"answers, but {trouble}" if trouble else "answers"
     if process.name == "policy" and accepts(process.port):
         return f"waits for a policy on its alias: {policy_trouble(process.url) or NONE_YET}"

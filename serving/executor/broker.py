@@ -114,7 +114,7 @@ class KiteBroker:
         renew: Callable[[], bool] = lambda: False,
         on_call: Callable[[OrderCall], None] = lambda call: None,
     ):
-        self._kite, self._pacer, self._product = kite, pacer, product
+        self._kite, self._pacer, self.product = kite, pacer, product
         self._renew, self._on_call = renew, on_call
         self._read: dict[str, tuple[Mapping[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
         self.names = SymbolNames()  #: what the broker calls our symbols today
@@ -216,7 +216,7 @@ class KiteBroker:
         BrokerSilent : also if a row cannot be read; a position that is left out would look closed.
         """
         held: dict[str, int] = {}
-        counts_delivery = self._product in (None, Product.CNC)
+        counts_delivery = self.product in (None, Product.CNC)
         kept, faults = read_rows(
             self._reading(self._kite.holdings) if counts_delivery else (),
             lambda row: (self.names.ours(text_of(row, "tradingsymbol")), shares_of(row, "opening_quantity")),
@@ -287,7 +287,7 @@ class KiteBroker:
     def _counts(self, row: Mapping[str, Any]) -> bool:
         if not isinstance(row, Mapping):
             return True  # it is named by who reads it
-        return is_ours_to_read(row, EXCHANGE) and (self._product is None or row.get("product") == self._product)
+        return is_ours_to_read(row, EXCHANGE) and (self.product is None or row.get("product") == self.product)
 
     def _booked(self, row: Mapping[str, Any]) -> BookedOrder:
         """Most rows of a book are as they were at the last look; one that became unreadable stays as it was."""

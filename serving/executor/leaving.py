@@ -96,7 +96,7 @@ class Leaving:
             schedule=desk.terms.exits,
             instrument=desk.terms.instruments[trade.symbol],
             leave=desk.leave_now(trade.symbol),
-            halted=not desk.trading.may_enter().passed,
+            halted=bool(desk.no_policy) or not desk.trading.may_enter().passed,
             close=desk.day.close if desk.day is not None else None,
             insisting=insisting,
         )

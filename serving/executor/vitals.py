@@ -38,12 +38,14 @@ class Vitals:
 
     def enter(self, state: str) -> None:
         """The daemon does something else now."""
-        LOG.info("state", state=state)
+        if state != self.state:
+            LOG.info("state", state=state)
         self.state = state
 
-    def begin(self, account: str, session: Session, served: Served) -> None:
+    def begin(self, account: str, session: Session, served: Served | None) -> None:
         """A session is being taken up."""
-        self._told = {"account": account, "policy": served.policy_version, "stage": served.stage}
+        policy, stage = (served.policy_version, served.stage) if served else (None, None)
+        self._told = {"account": account, "policy": policy, "stage": stage}
         self._session = session
         self._fills, self._connections, self._frame_at = session.books.fill_count, 1, None
 
@@ -95,6 +97,7 @@ class Vitals:
             return {}
         journal = session.desk.journal
         return {
+            "no_policy": session.desk.no_policy or self.policy.trouble or None,
             "journal_ok": journal.away is None,
             "alarms": [*session.alarms.on(), *self.broker.alarms.on(), *journal.alarms],
             "alarms_over": [*session.alarms.over(), *self.broker.alarms.over()],

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from pipelines.credentials import credential
 from pipelines.domain.errors import ServiceUnavailable, TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths, state_folder
@@ -155,6 +156,7 @@ def executor_process(
         port_key="serving.executor_port",
         folder=ROOT,
         missing=partial(_missing_exchange, exchange),
+        over=partial(_day_is_over, exchange),
     )
 
 
@@ -167,6 +169,18 @@ def _missing_session(paths: Paths) -> str | None:
 def _missing_exchange(exchange: str) -> str | None:
     """The policy is no condition: what is open has to be managed without one, too."""
     return None if answers(f"{exchange}/paper/status") else f"an exchange: {exchange} does not answer yet"
+
+
+def _day_is_over(exchange: str) -> str | None:
+    import httpx
+
+    headers = {"Authorization": f"Bearer {credential('exchange_admin_token')}"}
+    try:
+        told = httpx.get(f"{exchange}/paper/status", headers=headers, timeout=2.0, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    finished = isinstance(told, dict) and told.get("state") == "finished"
+    return "another day: the exchange has played its last one" if finished else None
 
 
 def _makers(params: Params, root: Path) -> dict[str, Callable[[], Process]]:

@@ -50,6 +50,8 @@ def state_of(process: Process) -> str:
         return f"waits for a policy on its alias: {policy_trouble(process.url) or NONE_YET}"
     if process.missing and (reason := process.missing()):
         return f"waits for {reason}"
+    if process.over and (reason := process.over()):
+        return f"waits for {reason}"
     holder = leftovers.holder_of(process.port)
     return f"does not answer; {holder.name()} (pid {holder.pid}) has its port" if holder else "does not answer"
 

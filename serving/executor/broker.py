@@ -79,6 +79,8 @@ class Broker(Protocol):
 
     def resize(self, order_id: str, quantity: int) -> Refused | None: ...
 
+    def restore(self, order_id: str, quantity: int, trigger_price: Decimal | None) -> Refused | None: ...
+
     def cancel(self, order_id: str) -> Refused | None: ...
 
     def orders(self) -> list[BookedOrder]: ...
@@ -172,6 +174,20 @@ class KiteBroker:
         return self._changing(
             lambda: self._kite.modify_order(
                 variety=VARIETY, order_id=order_id, quantity=quantity, market_protection=AUTO_PROTECTION
+            )
+        )
+
+    def restore(self, order_id: str, quantity: int, trigger_price: Decimal | None) -> Refused | None:
+        """Make an order of ours the protected stop of `quantity` shares, filled ones included, that it was."""
+        return self._changing(
+            lambda: self._kite.modify_order(
+                variety=VARIETY,
+                order_id=order_id,
+                quantity=quantity,
+                order_type=OrderType.SL_M.value,
+                trigger_price=float(trigger_price or 0),
+                validity="DAY",
+                market_protection=AUTO_PROTECTION,
             )
         )
 

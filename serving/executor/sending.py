@@ -90,6 +90,9 @@ class Sender:
             order_type=intent.order_type,
             status=OrderStatus.REJECTED if refused else OrderStatus.WORKING,
             changed_at=intent.created_at,
+            trigger_price=intent.trigger_price,
+            limit_price=intent.limit_price,
+            asked=intent.quantity,
             unresolved=isinstance(answer, Refused) and answer.unclear,
             tries=1 if intent.purpose is Purpose.EXIT else 0,
         )

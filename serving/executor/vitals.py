@@ -87,8 +87,13 @@ class Vitals:
             "token_until": token.expires_at.isoformat() if token else None,
             "logged_in": not self.broker.logged_out,
             "policy_ok": self.policy.answers,
+            "no_policy": self._why_no_policy() or None,
             **self._of_neighbours(),
         }
+
+    def _why_no_policy(self) -> str:
+        """Why nothing is decided; empty if there is a policy."""
+        return (self._session.desk.no_policy if self._session else "") or self.policy.trouble
 
     def _of_neighbours(self) -> dict[str, Any]:
         """As it is at this moment: what stands since the last event may not be so any more."""
@@ -97,7 +102,6 @@ class Vitals:
             return {}
         journal = session.desk.journal
         return {
-            "no_policy": session.desk.no_policy or self.policy.trouble or None,
             "journal_ok": journal.away is None,
             "alarms": [*session.alarms.on(), *self.broker.alarms.on(), *journal.alarms],
             "alarms_over": [*session.alarms.over(), *self.broker.alarms.over()],

@@ -86,6 +86,7 @@ class Process:
     folder : working folder, None for the present one
     log_folder : where `<name>.log` lies with its standard output and error, appended; `<state>/logs` by default
     missing : says what it waits for, in a few words, or None; asked by `tradesage up` before it is started
+    over : asked after it has ended with code 0: what it waits for before it is worth a start, or None
     upkeep : called once a day while `tradesage up` keeps it running
     """
 
@@ -99,6 +100,7 @@ class Process:
     folder: Path | None = None
     log_folder: Path | None = None
     missing: Callable[[], str | None] | None = None
+    over: Callable[[], str | None] | None = None
     upkeep: Callable[[], None] | None = None
     _child: subprocess.Popen | None = field(default=None, init=False, repr=False)  # keeps the program's family
     _program: int | None = field(default=None, init=False, repr=False)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from pipelines.credentials import credential
 from pipelines.domain.errors import ServiceUnavailable, TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths, state_folder
-from serving.policy_reason import NONE_YET, policy_trouble
 from serving.process import (
     LOOPBACK,
     PRIVATE,
@@ -155,7 +155,8 @@ def executor_process(
         env=ONE_THREAD,
         port_key="serving.executor_port",
         folder=ROOT,
-        missing=partial(_missing_servers, exchange, policy),
+        missing=partial(_missing_exchange, exchange),
+        over=partial(_day_is_over, exchange),
     )
 
 
@@ -165,12 +166,21 @@ def _missing_session(paths: Paths) -> str | None:
     return None
 
 
-def _missing_servers(exchange: str, policy: str) -> str | None:
-    if not answers(f"{policy}/readyz"):
-        return f"a policy at {policy}: {policy_trouble(policy) or NONE_YET}"
-    if not answers(f"{exchange}/paper/status"):
-        return f"an exchange: {exchange} does not answer yet"
-    return None
+def _missing_exchange(exchange: str) -> str | None:
+    """The policy is no condition: what is open has to be managed without one, too."""
+    return None if answers(f"{exchange}/paper/status") else f"an exchange: {exchange} does not answer yet"
+
+
+def _day_is_over(exchange: str) -> str | None:
+    import httpx
+
+    headers = {"Authorization": f"Bearer {credential('exchange_admin_token')}"}
+    try:
+        told = httpx.get(f"{exchange}/paper/status", headers=headers, timeout=2.0, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    finished = isinstance(told, dict) and told.get("state") == "finished"
+    return "another day: the exchange has played its last one" if finished else None
 
 
 def _makers(params: Params, root: Path) -> dict[str, Callable[[], Process]]:

@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from serving import leftovers
+from serving.executor_reason import executor_trouble
 from serving.policy_reason import NONE_YET, policy_trouble
 from serving.process import Process, accepts
 from serving.stopping import bounded
@@ -16,6 +17,9 @@ from serving.stopping import bounded
 #: What Airflow calls the heartbeats of the processes that do not listen
 HEARTBEATS = {"airflow-scheduler": "scheduler", "airflow-dag-processor": "dag_processor"}
 NOT_HEARD = "Airflow has not heard it"
+
+#: What a process that answers says of what is wrong
+TROUBLES: Mapping[str, Callable[[str], str | None]] = {"policy": policy_trouble, "executor": executor_trouble}
 
 
 def show_status(wanted: Mapping[str, Process], caption: str) -> None:
@@ -41,11 +45,14 @@ def state_of(process: Process) -> str:
     if process.port is None:
         return "started"
     if process.healthy():
-        trouble = policy_trouble(process.url) if process.name == "policy" else None
+        ask = TROUBLES.get(process.name)
+        trouble = ask(process.url) if ask is not None else None
         return f"answers, but {trouble}" if trouble else "answers"
     if process.name == "policy" and accepts(process.port):
         return f"waits for a policy on its alias: {policy_trouble(process.url) or NONE_YET}"
     if process.missing and (reason := process.missing()):
+        return f"waits for {reason}"
+    if process.over and (reason := process.over()):
         return f"waits for {reason}"
     holder = leftovers.holder_of(process.port)
     return f"does not answer; {holder.name()} (pid {holder.pid}) has its port" if holder else "does not answer"

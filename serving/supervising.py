@@ -23,6 +23,7 @@ from serving.process import Process
 DATABASES = ("journal", "mlflow", "airflow")
 SUPERVISOR_PID = "TRADESAGE_SUPERVISOR"  #: set by the supervisor for what it starts
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
+MORE_S = 5.0  #: between two looks at whether there is more to do for what has done its work
 WATCH_S = 1.0  #: how often the embedded PostgreSQL is asked whether it answers
 NAMED_WATCH_S = 10.0  #: the same for a named server
 UPKEEP_AFTER_S, UPKEEP_EVERY_S = 600.0, 86_400.0
@@ -42,6 +43,9 @@ def supervise(process: Process) -> NoReturn:
         environment = _wait_politely(process)
         began = time.monotonic()
         code = _run_child(process, environment)
+        if code == 0 and _waits_for_more(process):
+            pause = FIRST_PAUSE_S
+            continue
         if time.monotonic() - began > LONGEST_PAUSE_S:
             pause = FIRST_PAUSE_S
         _say(f"{process.name} ended with code {code}; starting it again in {pause:.0f} s")
@@ -124,6 +128,17 @@ def _wait_politely(process: Process) -> dict[str, str]:
             _say(f"{process.name} {words}")
             told = words
         time.sleep(2.0)
+
+
+def _waits_for_more(process: Process) -> bool:
+    """After an end in good order: wait until there is more to do; False if nobody knows of an end."""
+    reason = process.over() if process.over else None
+    if reason is None:
+        return False
+    _say(f"{process.name} has done its work and waits for {reason}")
+    while process.over and process.over() is not None:
+        time.sleep(MORE_S)
+    return True
 
 
 def _taken(process: Process) -> str | None:

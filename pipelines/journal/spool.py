@@ -7,6 +7,7 @@ PostgreSQL that hangs counts as one that refuses: the first call that meets it w
 others are refused at once. Another try is made now and then, after pauses that grow.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -93,8 +94,8 @@ class SpooledJournal:
         spool = Spool(self._folder / f"{account}.jsonl")
         try:
             self._end_predecessor(account)
+            self._note_writer(account)  # before the lock: a death in between would leave one that nobody can name
             with self._journal.writer_lock(account):
-                self._writer_file(account).write_text(self._journal.name, encoding="utf-8")
                 self._spool, self._taken = spool, 0
                 while not self._take_over(account):
                     pass
@@ -107,6 +108,16 @@ class SpooledJournal:
     def _writer_file(self, account: str) -> Path:
         """Has the name of the last writer's sessions at the server."""
         return self._folder / f"{account}.writer"
+
+    def _note_writer(self, account: str) -> None:
+        """On disk, whole or not at all."""
+        file = self._writer_file(account)
+        fresh = file.with_name(f".{file.name}.new")
+        with fresh.open("w", encoding="utf-8") as stream:
+            stream.write(self._journal.name)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(file)
 
     def _end_predecessor(self, account: str) -> None:
         """We have the file, so the last writer is dead; a session of its that hangs would hold the lock for long."""

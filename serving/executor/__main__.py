@@ -14,7 +14,7 @@ import structlog
 from pipelines.credentials import credential, without_secrets
 from pipelines.domain.api_order_rules import static_ip_note
 from pipelines.domain.bars import IST
-from pipelines.domain.errors import BadInput, TradeSageError
+from pipelines.domain.errors import BadInput, NotAllowed, ServiceUnavailable, TradeSageError
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths, state_folder
 from serving.executor.access import Access, Keys, PaperLogin, TokenFile, TokenSource, keys_for, token_file
@@ -22,10 +22,12 @@ from serving.executor.kite_client import KITE, LOOPBACK, client
 from serving.executor.logs import hook_tracebacks, log_to_stderr
 
 if TYPE_CHECKING:  # what needs long to import comes late: a wrong argument is answered at once
+    from pipelines.journal.memory import AnyJournal
     from pipelines.pacing import ReadPacer
     from serving.executor.broker import KiteBroker
     from serving.executor.marketplace import KitePlace, PaperPlace
     from serving.executor.pacing import OrderPacer
+    from serving.executor.policy_client import PolicyClient
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,9 +80,7 @@ def _run(given: argparse.Namespace) -> None:
     from serving.executor.door import Door
     from serving.executor.feed import stop_reactor
     from serving.executor.health import HealthServer, Metrics, OrderTimes
-    from serving.executor.marketplace import refuse_money
     from serving.executor.policy_client import PolicyClient
-    from serving.executor.signed_policy import refuse_unsigned
     from serving.executor.vitals import Vitals
     from serving.executor.whereabouts import note_whereabouts
 
@@ -90,19 +90,18 @@ def _run(given: argparse.Namespace) -> None:
         paper = _paper_place(given, root, stack)
         policy = PolicyClient(given.policy, credential("policy_token"), params.serving.deadline_ms)
         stack.callback(policy.close)
-        served = policy.describe()
-        refuse_money(root, served, params.executor.live)
         spool = state_folder() / "spool"
         journal = SpooledJournal(journal_at(database_url("journal"), PROMPT), spool)
         stack.callback(journal.close)
-        refuse_unsigned(root, served, partial(journal.policy_events, params.promotion.model))
+        if root == KITE:
+            _refuse_early(policy, params, journal)
         pacer, reads = (None, None) if paper is not None and paper.lockstep else _pacers(params)
         keys = keys_for(root)
         kite = client(keys.api_key, root, reads)
         access = Access(kite, _token_source(given, root, keys))
         metrics = Metrics()
         calls = OrderTimes(metrics)
-        broker = KiteBroker(kite, pacer, served.product, renew=access.renew, on_call=calls.note)
+        broker = KiteBroker(kite, pacer, renew=access.renew, on_call=calls.note)
         place = paper or _kite_place(given, root, broker)
         vitals = Vitals(place, access, broker, policy, metrics)
         port = given.port or params.serving.executor_port
@@ -132,6 +131,26 @@ def _run(given: argparse.Namespace) -> None:
             structlog.get_logger("executor").warning("live", note=static_ip_note(datetime.now(IST).date()))
         stack.callback(stop_reactor)
         daemon.run()
+
+
+def _refuse_early(policy: "PolicyClient", params: Params, journal: "AnyJournal") -> None:
+    """Before anybody logs in: raises NotAllowed if the policy may not trade with money, and nothing is open.
+
+    A policy that is away is asked again later.
+    """
+    from serving.executor.marketplace import refuse_money
+    from serving.executor.signed_policy import refuse_unsigned
+    from serving.executor.under_way import under_way
+
+    try:
+        served = policy.describe()
+        refuse_money(KITE, served, params.executor.live)
+        refuse_unsigned(KITE, served, partial(journal.policy_events, params.promotion.model))
+    except ServiceUnavailable:
+        return
+    except NotAllowed:
+        if not any(under_way(journal, account) for account in journal.accounts()):
+            raise
 
 
 def _root(given: argparse.Namespace) -> str:

@@ -66,16 +66,21 @@ class Alarms(list[str]):
             self._forget()
             return
         returns = not alarm.is_on(now_s)
-        alarm.last, alarm.last_s, alarm.stands = now, now_s, stands or alarm.stands
+        alarm.last, alarm.last_s = now, now_s
+        alarm.stands = stands or (None if alarm.stands is _never else alarm.stands)
         alarm.times += returns
         if returns or now_s - alarm.logged_s >= REMINDS_S:
             alarm.logged_s = now_s
             LOG.warning("alarm", what=sentence, times=alarm.times, since=alarm.first.isoformat(timespec="seconds"))
 
     def let_go(self) -> None:
-        """Whoever knew whether they stand is gone: from now on each is over when it is told no more."""
+        """Whoever knew whether they stand is gone: from now on each is over when it is told no more.
+
+        What is over by now stays so.
+        """
         for alarm in self._alarms.values():
-            alarm.stands = None
+            is_over = alarm.stands is not None and not alarm.stands()
+            alarm.stands = _never if is_over else None
 
     def on(self) -> list[str]:
         """Sentences that are on now."""
@@ -99,3 +104,7 @@ class Alarms(list[str]):
     def _forget(self) -> None:
         while len(self) > MOST_KEPT:
             self._alarms.pop(self.pop(0), None)
+
+
+def _never() -> bool:
+    return False

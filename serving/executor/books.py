@@ -13,6 +13,7 @@ from serving.executor.beside_us import BesideUs
 from serving.executor.desk import LOG, Desk
 from serving.executor.ledger import Ledger
 from serving.executor.opening import opening_of
+from serving.executor.order_tags import intent_again
 from serving.executor.own_cash import OwnCash
 from serving.executor.reconcile import cash_difference, fill_differences, status_of, unsent
 from serving.executor.trade import Trade
@@ -81,6 +82,9 @@ class Books:
             ):  # else its order's note could not be read: the broker tells both anew
                 self._ledger.note_fill(fill)
         self.intents = {intent.tag: intent for intent in journal.intents(account)}
+        for order in self._ledger.orders.values():
+            if order.tag not in self.intents and order.placed_at.date() == at.date():
+                self._find_again(order)
         self._read(late=False)
         for intent in unsent(self.intents.values(), self._ledger.orders.values()):
             if intent.status is IntentStatus.SENT:
@@ -222,13 +226,34 @@ class Books:
         before = self._ledger.orders.get(order.order_id)
         self._desk.journal.record_order(self._desk.account, order)
         self._ledger.note_order(order)
-        intent = self.intents.get(order.tag or "")
+        intent = self.intents.get(order.tag or "") or self._find_again(order)
         if intent is None:
             self.beside_us.adopt(order, new=before is None)
             return
         self._unseen.watch(order, before)
         if self._arrivals.is_doubled(intent, order):
             return  # the first order of an intent tells how it stands
+        self._advance(intent, order)
+
+    def _find_again(self, order: BookedOrder) -> Intent | None:
+        """The intent of an order that bears a tag of ours and fits a trade, but whose record is lost: written anew."""
+        intent = intent_again(order, self.intents.values())
+        if intent is None:
+            return None
+        desk = self._desk
+        desk.alarm(
+            f"order {order.order_id} on {order.symbol} bears our tag {order.tag}, whose record is lost; "
+            f"it counts as our {intent.purpose}"
+        )
+        desk.journal.commit_intent(desk.account, intent)
+        self.intents[intent.tag] = intent
+        self._advance(intent, order)
+        if self._day is not None:
+            self._arrivals.waiting.append(order)  # it joins its trade, as what comes late does
+        return self.intents[intent.tag]
+
+    def _advance(self, intent: Intent, order: BookedOrder) -> None:
+        """Move an intent to where its order stands."""
         if intent.status is IntentStatus.PLANNED:
             self.move(intent, IntentStatus.SENT, "found in the order book")
             intent = self.intents[intent.tag]

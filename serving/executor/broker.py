@@ -79,6 +79,8 @@ class Broker(Protocol):
 
     def resize(self, order_id: str, quantity: int) -> Refused | None: ...
 
+    def restore(self, order_id: str, quantity: int, trigger_price: Decimal | None) -> Refused | None: ...
+
     def cancel(self, order_id: str) -> Refused | None: ...
 
     def orders(self) -> list[BookedOrder]: ...
@@ -114,7 +116,7 @@ class KiteBroker:
         renew: Callable[[], bool] = lambda: False,
         on_call: Callable[[OrderCall], None] = lambda call: None,
     ):
-        self._kite, self._pacer, self._product = kite, pacer, product
+        self._kite, self._pacer, self.product = kite, pacer, product
         self._renew, self._on_call = renew, on_call
         self._read: dict[str, tuple[Mapping[str, Any], BookedOrder]] = {}  # rows of the order book as last read, by id
         self.names = SymbolNames()  #: what the broker calls our symbols today
@@ -175,6 +177,20 @@ class KiteBroker:
             )
         )
 
+    def restore(self, order_id: str, quantity: int, trigger_price: Decimal | None) -> Refused | None:
+        """Make an order of ours the protected stop of `quantity` shares, filled ones included, that it was."""
+        return self._changing(
+            lambda: self._kite.modify_order(
+                variety=VARIETY,
+                order_id=order_id,
+                quantity=quantity,
+                order_type=OrderType.SL_M.value,
+                trigger_price=float(trigger_price or 0),
+                validity="DAY",
+                market_protection=AUTO_PROTECTION,
+            )
+        )
+
     def takes_entry(self, owed: int) -> bool:
         """Whether an entry may be sent now, so that its stop and `owed` others have room behind it."""
         return self._pacer is None or self._pacer.has_room(owed)
@@ -216,7 +232,7 @@ class KiteBroker:
         BrokerSilent : also if a row cannot be read; a position that is left out would look closed.
         """
         held: dict[str, int] = {}
-        counts_delivery = self._product in (None, Product.CNC)
+        counts_delivery = self.product in (None, Product.CNC)
         kept, faults = read_rows(
             self._reading(self._kite.holdings) if counts_delivery else (),
             lambda row: (self.names.ours(text_of(row, "tradingsymbol")), shares_of(row, "opening_quantity")),
@@ -287,7 +303,7 @@ class KiteBroker:
     def _counts(self, row: Mapping[str, Any]) -> bool:
         if not isinstance(row, Mapping):
             return True  # it is named by who reads it
-        return is_ours_to_read(row, EXCHANGE) and (self._product is None or row.get("product") == self._product)
+        return is_ours_to_read(row, EXCHANGE) and (self.product is None or row.get("product") == self.product)
 
     def _booked(self, row: Mapping[str, Any]) -> BookedOrder:
         """Most rows of a book are as they were at the last look; one that became unreadable stays as it was."""

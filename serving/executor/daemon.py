@@ -4,27 +4,26 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import ClassVar
 
-import pandas as pd
 import structlog
 
 from pipelines.domain.bars import IST, Interval
-from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, JournalAway, ServiceUnavailable
+from pipelines.domain.errors import (
+    BooksDiffer,
+    BrokerSilent,
+    JournalAway,
+    ServiceUnavailable,
+)
 from pipelines.domain.halts import HaltEvent
 from pipelines.domain.instruments import Instrument
-from pipelines.domain.listings import current_symbol
 from pipelines.domain.market_calendar import trading_days_before
-from pipelines.ingest.kinds import known_until
-from pipelines.ingest.newest_actions import KnownActions, newest_actions
-from pipelines.ingest.shares import renamed
 from pipelines.journal.memory import AnyJournal
 from pipelines.params import Params
 from pipelines.paths import Paths
-from pipelines.tables import read_json, write_json
+from pipelines.tables import write_json
 from serving.executor.access import Access
-from serving.executor.adjusting import with_adjustment
 from serving.executor.alarms import Alarms
 from serving.executor.bar_builder import BarBuilder, session_grid
 from serving.executor.broker import KiteBroker
@@ -34,26 +33,22 @@ from serving.executor.feed_watch import FeedWatch
 from serving.executor.health import Metrics, OrderTimes
 from serving.executor.kite_client import KITE, ticker_root
 from serving.executor.limits import exits_from, limits_from, restrictions_from, triggers_from, under_our_names
-from serving.executor.listing import Listing, listing_of, must_list_some
-from serving.executor.live_features import LiveFeatures, fetch_history, known_outcomes, watched
-from serving.executor.marketplace import MarketPlace, machine_clock, refuse_money, time_of_packets
+from serving.executor.live_features import watched
+from serving.executor.marketplace import MarketPlace, machine_clock, time_of_packets
 from serving.executor.policy_client import PolicyClient, Served
+from serving.executor.policy_desk import Away
+from serving.executor.preparing import PATIENCE_S, Basis, Preparation
 from serving.executor.price_sources import MOST_QUOTES, batched, take_history, take_quote
 from serving.executor.session import Session, Terms
-from serving.executor.signed_policy import refuse_unsigned
 from serving.executor.summary import session_summary, write_summary
-from serving.executor.symbol_names import SymbolNames
 from serving.executor.trading_state import halt_file
 from serving.executor.vitals import Vitals
-from serving.executor.workspace import read_instruments, read_news, read_outcomes
 
 LOG = structlog.get_logger("executor")
-Answer = TypeVar("Answer")
 NEWS_S = 0.25  #: the books are read when nothing was heard for so long and an order may fill: shares may be bare
 LOOK_EVERY_S = 0.15  #: a burst of order updates must not use up the reads of the second in which a fill is to be seen
 SILENCE_S = 5.0  #: a frame that is longer in coming is asked after
 ASK_S = 0.1  #: between two looks at whether a silent broker may be asked again
-PATIENCE_S = 30.0  #: with a paper exchange, or with a journal at the start, that does not answer
 AGAIN_S = 1.0  #: between two tries at what does not answer before the session
 
 
@@ -72,6 +67,7 @@ class Daemon:
     vitals: Vitals
     calls: OrderTimes
     asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
+    prepares: ClassVar[type[Preparation]] = Preparation
     _done: datetime | None = field(default=None, init=False)  # of the last frame that was played
     _began: datetime = field(default=datetime.min.replace(tzinfo=IST), init=False)  # market time of the session's start
     _played_at: float = field(default=0.0, init=False)  # monotonic seconds, of the last frame that told anything new
@@ -134,26 +130,29 @@ class Daemon:
     # --- start ---
 
     def _trade(self) -> None:
-        served = self.policy.describe()
-        refuse_money(self.place.root, served, self.params.executor.live)
-        refuse_unsigned(self.place.root, served, partial(self.journal.policy_events, self.params.promotion.model))
+        """Trade the session; it is taken up anew when a policy is back, or another one answers."""
+        while self._trade_on():
+            self._begins_until = time.monotonic() + PATIENCE_S
+            LOG.warning("the session is taken up anew", policy=self._preparation.policies.served)
+
+    def _trade_on(self) -> bool:
+        """Whether the session is to be taken up anew, by another policy."""
         self._done = None
-        self._check_interval(served)
         now = self.place.now()
-        listing = self._patiently(lambda: self._listing(served, now))
-        self.broker.names = SymbolNames(listing.names)
-        instruments = list(listing.traded)
-        features, rows, history = self._patiently(lambda: self._warm_up(served, instruments, now))
-        session = self._session_of(served, listing, features)
+        basis = self._preparation.basis(now)
+        if basis is None:
+            return False
+        listing, features = basis.listing, basis.features
+        session = self._session_of(basis)
         for symbol, why in listing.left_out.items():
             session.desk.alarm(f"{symbol} is not entered: {why}")
-        session.risk.warm_up(history)
-        take_history(session.known_prices, history)
-        self.vitals.begin(self.account, session, served)
-        self._patiently(lambda: session.start(self.place.now()), session)
-        if rows and self._may_decide_on_history(served, features.last_close, now):
-            session.decide_on_history(rows)
-        self._patiently(lambda: self._begin_bars_at(session, listing.instruments, now), session)
+        session.risk.warm_up(basis.history)
+        take_history(session.known_prices, basis.history)
+        self.vitals.begin(self.account, session, basis.served)
+        self._preparation.patiently(lambda: session.start(self.place.now()), session)
+        if basis.rows and basis.served and self._may_decide_on_history(basis.served, features.last_close, now):
+            session.decide_on_history(basis.rows)
+        self._preparation.patiently(lambda: self._begin_bars_at(session, listing.instruments, now), session)
         executor = self.params.executor
         feed = Feed(
             ticker_root(self.place.root),
@@ -163,78 +162,47 @@ class Daemon:
             time_of_packets(self.place),
         )
         self._began = now
+        away = self._preparation.away_without(basis)
         try:
             self._connect(session, feed)
-            self._play(session, feed)
+            anew = self._play(session, feed, away)
         finally:
             feed.close()
-        self._finish(session)
+            if away is not None:
+                away.close()
+        if not anew:
+            self._finish(session)
+        return anew
+
+    @cached_property
+    def _preparation(self) -> Preparation:
+        return self.prepares(
+            self.account,
+            self.params,
+            self.paths,
+            self.place,
+            self.broker,
+            self.journal,
+            self.policy,
+            self.vitals.enter,
+        )
 
     @property
     def _api_key(self) -> str:
         return str(self.access.kite.api_key)
 
-    def _check_interval(self, served: Served) -> None:
-        interval = Interval(read_json(self.paths.snapshot)["interval"])
-        if interval is not served.interval:
-            raise FeatureMismatch(
-                f"the policy decides on {served.interval} bars, the market in {self.paths.root} has {interval}; "
-                "promote a policy that was trained on this interval"
-            )
-
-    def _listing(self, served: Served, now: datetime) -> Listing:
-        """What can be traded today, and what is held besides.
-
-        Raises
-        ------
-        BrokerSilent : if the broker lists nothing at all. NotFound : if it lists nothing of ours, and nothing is held.
-        """
-        instruments = read_instruments(self.paths)
-        exchanges = sorted({instrument.exchange for instrument in instruments})
-        dumps = {name: self.broker.instruments(name) for name in exchanges}
-        empty_ones = [name for name, rows in dumps.items() if not rows]
-        if empty_ones:
-            raise BrokerSilent(f"the broker lists no instrument of {', '.join(empty_ones)}; it is asked again")
-        held = {position.symbol for position in self.journal.open_positions(self.account)}
-        rows = [row for dump in dumps.values() for row in dump]
-        listing = listing_of(instruments, rows, now.date(), held, served.product)
-        must_list_some(listing)
-        return listing
-
-    def _warm_up(
-        self, served: Served, instruments: list[Instrument], now: datetime
-    ) -> tuple[LiveFeatures, list[Any], Mapping[str, pd.DataFrame]]:
-        began = time.monotonic()
-        interval = served.interval
-        actions = self._actions(instruments, None).table
-        known = known_until(actions, "actions", pd.Timestamp(now))
-        history = with_adjustment(fetch_history(self.broker.history, instruments, interval, now), known)
-        features = LiveFeatures(
-            instruments,
-            interval,
-            served.regime_model,
-            served.catalogue_hash,
-            renamed(read_news(self.paths), {current_symbol(i.symbol): i.symbol for i in instruments}),
-            self.broker.history,
-            now,
-            actions,
-            known_outcomes(read_outcomes(self.paths), self.journal.outcomes(self.account)),
-        )
-        rows = features.warm_up(history)
-        bars = sum(len(frame) for frame in history.values())
-        LOG.info("warm", bars=bars, last_close=str(features.last_close), seconds=round(time.monotonic() - began, 1))
-        return features, rows, history
-
-    def _session_of(self, served: Served, listing: Listing, features: LiveFeatures) -> Session:
-        executor, instruments = self.params.executor, listing.instruments
+    def _session_of(self, basis: Basis) -> Session:
+        executor, listing, features = self.params.executor, basis.listing, basis.features
+        instruments = listing.instruments
+        self.broker.product = basis.product
         terms = Terms(
             account=self.account,
             instruments={instrument.symbol: instrument for instrument in instruments},
             out_of_reach=listing.out_of_reach,
-            product=served.product,
+            product=basis.product,
             limits=limits_from(executor),
             flatten_at_end=self.flatten_at_end,
-            stage=served.stage,
+            stage=basis.served.stage if basis.served else "",
             cash_is_a_ledger=self.place.cash_is_a_ledger,
             exits=exits_from(executor.exit),
             reconcile_after=timedelta(seconds=executor.reconcile_seconds),
@@ -244,7 +212,7 @@ class Daemon:
             triggers=triggers_from(executor),
             correlation_window=executor.correlation_window,
             restrictions=lambda: under_our_names(restrictions_from(executor, self.paths.root), self.broker.names),
-            actions=lambda at: self._actions(instruments, at),
+            actions=lambda at: self._preparation.actions(instruments, at),
             halt_file=halt_file(),
             asked=self.asked,
             takes_entry=self.broker.takes_entry,
@@ -253,32 +221,21 @@ class Daemon:
             untold=lambda: self.broker.untold,
             market_is_now=self.place.root == KITE,
         )
-        builder = BarBuilder(session_grid(served.interval), features.carry)
+        builder = BarBuilder(session_grid(basis.interval), features.carry)
         session = Session(
-            terms, self.broker, self.journal, builder, features, self.policy.decide, self.place.is_last_day
+            terms,
+            self.broker,
+            self.journal,
+            builder,
+            features,
+            self._preparation.policies.decide,
+            self.place.is_last_day,
         )
         self._alarms.let_go()
         session.desk.alarms = self._alarms
         session.desk.on_outcome = features.learn
+        session.desk.no_policy = basis.lacking
         return session
-
-    def _actions(self, instruments: Sequence[Instrument], at: datetime | None) -> KnownActions:
-        """Announced by then: to the run, and to collectors since; None: also in the days that are played."""
-        return newest_actions(self.params.ingest, self.paths, [instrument.symbol for instrument in instruments], at)
-
-    def _patiently(self, act: Callable[[], Answer], session: Session | None = None) -> Answer:
-        """Do what needs the broker's answer: at Kite for as long as it takes, at a paper exchange for a while."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return act()
-            except BrokerSilent as error:
-                if self.place.root != KITE and time.monotonic() > deadline:
-                    raise
-                if session is not None:
-                    session.desk.alarm(str(error))
-                LOG.warning("waiting for the broker", why=str(error))
-                time.sleep(AGAIN_S)
 
     def _may_decide_on_history(self, served: Served, last_close: datetime | None, now: datetime) -> bool:
         """A daily bar that closed in the session before is decided on at the start: its order fills at the opening."""
@@ -308,8 +265,9 @@ class Daemon:
 
     # --- course ---
 
-    def _play(self, session: Session, feed: Feed) -> None:
-        self.vitals.enter("trading")
+    def _play(self, session: Session, feed: Feed, away: Away | None = None) -> bool:
+        """Play the session to its end; whether it is to be taken up anew before it."""
+        self.vitals.enter("managing what is open, without a policy" if away else "trading")
         time.sleep(0.3)  # the ticker's subscription is a message of its own, on its way now
         lockstep = self.place.lockstep
         watch = FeedWatch(feed, self.params.executor.ticks_stop_after_seconds)
@@ -325,6 +283,10 @@ class Daemon:
                 case Frame():
                     self._on_frame(session, feed, event)
                     over = finished
+                    if not over and (
+                        self._preparation.policies.changed or (away is not None and away.is_over(session))
+                    ):
+                        return True
                     if lockstep and not finished:
                         self._await_books(session)
                         finished, asked_at = self.place.go_on(), time.monotonic()
@@ -350,6 +312,11 @@ class Daemon:
                 session.desk.alarm(trouble)
             self._keep_logged_in(feed)
             self.vitals.look(session, feed, self._done)
+        return False
+
+    def _decides_otherwise(self, session: Session, away: Away | None) -> bool:
+        """Whether another policy answers, or one is back."""
+        return self._preparation.policies.changed or (away is not None and away.is_over(session))
 
     def _on_frame(self, session: Session, feed: Feed, event: Frame) -> None:
         frame = in_order(event, self._done) if event.at.date() >= self._began.date() else None
@@ -422,8 +389,8 @@ class Daemon:
 
     def _finish(self, session: Session) -> None:
         self.vitals.enter("finished")
-        differences = self._patiently(session.end, session)
-        summary = self._patiently(
+        differences = self._preparation.patiently(session.end, session)
+        summary = self._preparation.patiently(
             lambda: session_summary(session, self.broker, self.journal, self.calls.entries_ms), session
         )
         write_summary(summary, self.paths.reports)

@@ -107,6 +107,8 @@ class Desk:
     order_calls: OrderCalls = field(default_factory=OrderCalls)
     results: list[Decimal] = field(default_factory=list)  #: net rupees of what closed since a person last looked
     ex_dates: ExDates = field(default_factory=ExDates)  #: announced ones; none where nothing stays overnight
+    no_policy: str = ""  #: why no policy decides and nothing is entered; empty if one does
+    restrictions_lacking: str = ""  #: why the restricted list is not known; nothing is entered then
     actions_lacking: str = ""  #: why not all that was announced is known; nothing for delivery is entered then
     added_shares: dict[str, int] = field(default_factory=dict)  #: by splits and bonuses to what our fills left
     overtaken: dict[str, str] = field(default_factory=dict)  #: why nothing is sent for an open trade, by symbol

@@ -95,6 +95,8 @@ class Entering:
                 self._desk.refuse(may_enter, decision.symbol, decision_id)
             self.pending.clear()
             return
+        if self._desk.no_policy or self._desk.restrictions_lacking:
+            return  # what was decided before may be sent when there is one again, if it still holds then
         if not self._desk.market_open or self._waits_for_tomorrow() or self._desk.journal.away is not None:
             return
         waiting, self.pending = self.pending, []

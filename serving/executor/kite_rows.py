@@ -42,6 +42,7 @@ ENDED = {
 }
 MOST_SHARES = 10**9
 HIGHEST_PRICE = 1e8  #: rupees a share
+MOST_NAMED = 3  #: rows of one book that cannot be read
 LONGEST_MESSAGE = 500  #: characters
 KINDS = frozenset(kind.value for kind in OrderType)
 PRODUCTS = frozenset(product.value for product in Product)
@@ -124,7 +125,8 @@ def read_rows(rows: Iterable[Row], read: Callable[[Row], Read], name: str) -> tu
 def require(faults: list[str]) -> None:
     """Raises BrokerSilent if a row that must be understood was not: the book counts as not read."""
     if faults:
-        raise BrokerSilent("; ".join(faults))
+        more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
+        raise BrokerSilent("; ".join(faults[:MOST_NAMED]) + more)
 
 
 def shares_of(row: Row, name: str) -> int:

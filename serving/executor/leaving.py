@@ -9,6 +9,7 @@ from serving.executor.broker import Refused
 from serving.executor.closing import outcome_of
 from serving.executor.desk import LOG, Desk
 from serving.executor.legs import Leg
+from serving.executor.moved_stops import changes_by_others
 from serving.executor.next_steps import Do, Moment, Step, next_step
 from serving.executor.protection import Protection
 from serving.executor.sending import Sender
@@ -40,6 +41,7 @@ class Leaving:
             if self._books.stale:
                 self._books.read()
             self.protection.look(self._desk.trades.values(), self._desk.now)
+            self._tell_of_others()
             self.close_finished()
             wanted = self._wanted(bar_closed=bar_closed)
             if not wanted and self._may_insist() and self._wanted(insisting=True):
@@ -74,6 +76,15 @@ class Leaving:
             del desk.trades[symbol]
             desk.overtaken.pop(symbol, None)
 
+    def _tell_of_others(self) -> None:
+        """What somebody else has done to our stops."""
+        desk = self._desk
+        if desk.day is None or not desk.day.open <= desk.now < desk.day.close:
+            return
+        for trade in desk.trades.values():
+            for sentence in changes_by_others(trade, desk.now.date()):
+                desk.alarm(sentence)
+
     def _may_insist(self) -> bool:
         """A few times at one moment of the market: it may stand still, and the broker may need a moment."""
         if self._insisted_at != self._desk.now:
@@ -96,7 +107,7 @@ class Leaving:
             schedule=desk.terms.exits,
             instrument=desk.terms.instruments[trade.symbol],
             leave=desk.leave_now(trade.symbol),
-            halted=not desk.trading.may_enter().passed,
+            halted=bool(desk.no_policy) or not desk.trading.may_enter().passed,
             close=desk.day.close if desk.day is not None else None,
             insisting=insisting,
         )
@@ -156,13 +167,14 @@ class Leaving:
         refused = self._sender.change(leg.order_id, step.do.value, detail, lambda order_id: self._ask(order_id, step))
         if refused is not None:
             LOG.warning("order not changed", symbol=trade.symbol, order_id=leg.order_id, why=refused.message)
-        changed = replace(leg, changed_at=now, vain=leg.vain + 1 if refused is not None else 0)
+        asked = leg.asked if step.do.cancels else step.quantity
+        changed = replace(leg, changed_at=now, asked=asked, vain=leg.vain + 1 if refused is not None else 0)
         if step.do is Do.CANCEL_SPARE and refused is None:
             changed = replace(changed, recalled=True)
         if refused is not None and not refused.unclear:
             changed = replace(changed, refused=0 if step.do is Do.CANCEL_ENTRY else leg.refused + 1)
         elif not step.do.cancels:
-            tried = 1 if step.do is not Do.RESIZE_STOP else 0
+            tried = 0 if step.do in (Do.RESIZE_STOP, Do.RESTORE_STOP) else 1
             changed = replace(changed, modifications=leg.modifications + 1, tries=leg.tries + tried, refused=0)
         self._desk.trades[trade.symbol] = trade.with_leg(changed)
 
@@ -172,4 +184,6 @@ class Leaving:
             return broker.cancel(order_id)
         if step.do is Do.RESIZE_STOP:
             return broker.resize(order_id, step.quantity)
+        if step.do is Do.RESTORE_STOP:
+            return broker.restore(order_id, step.quantity, step.trigger_price)
         return broker.leave(order_id, step.quantity, step.limit_price)

@@ -32,6 +32,10 @@ class Leg:
     recalled: bool = False  #: we took it back since it was one too many
     counts_from: datetime | None = None  #: of an order that is not ours: earlier fills are none of the trade's business
     touched: bool = False  #: the broker says that its trigger was touched
+    trigger_price: Decimal | None = None  #: of a stop, as the order book shows it
+    limit_price: Decimal | None = None
+    asked: int = 0  #: shares that we asked for with our last change
+    quantity_by_others: bool = False  #: the book shows a quantity that we never asked for
     modifications: int = 0
     refused: int = 0  #: modifications that the broker refused in a row
     vain: int = 0  #: changes in a row that were refused or had no answer
@@ -88,10 +92,14 @@ class Leg:
         return self.refused >= 2 or self.modifications >= MOST_MODIFICATIONS
 
     @property
+    def was_cancelled(self) -> bool:
+        """Whether it was taken and ended otherwise than by a fill or by us."""
+        return self.status is OrderStatus.CANCELLED and not self.given_up and not self.recalled
+
+    @property
     def turned_down(self) -> bool:
         """Whether the broker did not want it: refused, or taken and cancelled, e.g. at its price band."""
-        cancelled = self.status is OrderStatus.CANCELLED and not self.given_up and not self.recalled
-        return self.status is OrderStatus.REJECTED or cancelled
+        return self.status is OrderStatus.REJECTED or self.was_cancelled
 
     def is_same(self, other: "Leg") -> bool:
         """Whether both are one order: by its id, or by the intent as long as the id of one is not known."""
@@ -118,10 +126,19 @@ class Leg:
             status=order.status,
             quantity=order.quantity,
             order_type=order.order_type,
+            trigger_price=order.trigger_price,
+            limit_price=order.limit_price,
+            quantity_by_others=self._is_by_others(order),
             touched=order.triggered,
             ahead=max(order.filled_quantity - sum(fill.quantity for fill in known), 0),
         )
         return replace(read, touched_at=now) if read.triggered and not self.triggered else read
+
+    def _is_by_others(self, order: BookedOrder) -> bool:
+        """Whether somebody else has given our order its quantity."""
+        if not self.ours or order.status.ended or order.quantity == self.asked:
+            return False
+        return order.quantity != self.quantity or self.quantity_by_others
 
 
 def leg_of(intent: Intent, order: BookedOrder | None, *, unresolved: bool = False, doubled: bool = False) -> Leg:
@@ -135,6 +152,8 @@ def leg_of(intent: Intent, order: BookedOrder | None, *, unresolved: bool = Fals
         order_type=order.order_type if order else intent.order_type,
         status=order.status if order else OrderStatus.REJECTED,
         changed_at=intent.created_at,
+        trigger_price=order.trigger_price if order else intent.trigger_price,
+        limit_price=order.limit_price if order else intent.limit_price,
         unresolved=unresolved,
         doubled=doubled,
         touched=order.triggered if order else False,

@@ -13,6 +13,7 @@ from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import Purpose
 from pipelines.domain.outcomes import ExitReason
 from serving.executor.legs import MOST_RESIZES, Leg
+from serving.executor.moved_stops import is_loosened
 from serving.executor.trade import Trade
 
 RETRY_AFTER = timedelta(seconds=1)  #: market time before a refused exit is tried again
@@ -26,6 +27,7 @@ class Do(StrEnum):
     PLACE_EXIT = "place exit"
     PLACE_CORRECTION = "take back what is too much"
     RESIZE_STOP = "resize stop"
+    RESTORE_STOP = "put the stop back"
     TURN_STOP = "turn the stop into the exit"
     CHASE_CORRECTION = "chase with the correction"
     CANCEL_ENTRY = "cancel the entry's rest"
@@ -44,6 +46,7 @@ class Step:
     quantity: int = 0  #: of the order as a whole, filled part included
     reason: ExitReason | None = None
     limit_price: Decimal | None = None  #: of an exit; None: a protected market order
+    trigger_price: Decimal | None = None  #: of a stop that is put back
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,20 @@ def reason_to_leave(trade: Trade, moment: Moment) -> ExitReason | None:
         return moment.leave if trade.held > 0 else None
     if position.exit_reason is not None:
         return position.exit_reason
-    if trade.resting is not None and trade.resting.triggered:
-        return ExitReason.STOP  # the stop is on its way, and may rest at its band
+    if trade.resting is not None and _is_due(trade, trade.resting, moment):
+        return ExitReason.STOP
     if moment.leave is not None:
         return moment.leave
     if moment.price is not None and position.reached_target(moment.price):
         return ExitReason.TARGET
     return ExitReason.TIME if position.expired() else None
+
+
+def _is_due(trade: Trade, resting: Leg, moment: Moment) -> bool:
+    """Whether the stop is on its way, and may rest at its band; or the price is where somebody moved it away from."""
+    if is_loosened(trade, resting):
+        return moment.price is not None and trade.passed_stop(moment.price)
+    return resting.triggered
 
 
 def next_step(trade: Trade, moment: Moment) -> Step | None:
@@ -113,10 +123,13 @@ def _protection(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step
     if reason is not None:
         return _leave(trade, resting, shares, moment, reason)
     whole = resting.done + shares
-    if resting.quantity == whole or not shares:
+    loosened = is_loosened(trade, resting)
+    if (resting.quantity == whole and not loosened) or not shares:
         return None
     if resting.given_up:
         return Step(Do.CANCEL_STOP, resting)  # a new one of the right size follows at once
+    if loosened:
+        return Step(Do.RESTORE_STOP, resting, whole, trigger_price=trade.stop)
     return Step(Do.RESIZE_STOP, resting, whole)
 
 

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
+from pipelines.domain.errors import TradeSageError
 from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.orders import Fill, Product
+from pipelines.ingest.newest_actions import KnownActions
 from serving.executor.desk import LOG, Desk
 from serving.executor.share_counts import added_shares, steps_of
 from serving.executor.trade import Trade
@@ -39,7 +41,10 @@ class Overnight:
         began, self._read_on = self._read_on is None, desk.now.date()
         if desk.terms.product is not Product.CNC:
             return
-        known = desk.terms.actions(desk.now)
+        try:
+            known = desk.terms.actions(desk.now)
+        except TradeSageError as error:  # the run's own table; what is held is protected all the same
+            known = KnownActions(lacking=str(error))
         if began or not known.lacking:
             desk.ex_dates, desk.actions_lacking = ExDates(known.table), known.lacking
         if known.lacking:

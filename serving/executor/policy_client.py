@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +27,7 @@ class PolicyClient:
     def __init__(self, url: str, token: str, deadline_ms: int):
         self._url, self._deadline_s = url.rstrip("/"), deadline_ms / 1000
         self.answers = True  #: whether the last request was answered, by what is an answer
+        self.trouble = ""  #: why the last request brought no decisions or no description; empty if it did
         self._session = hold(requests.Session())
         self._session.trust_env = False
         self._session.headers.update({"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"})
@@ -35,6 +37,10 @@ class PolicyClient:
 
     def describe(self) -> Served:
         """Raises ServiceUnavailable if there is no service, no policy on its alias, or no description of one."""
+        with self._noting_trouble():
+            return self._describe()
+
+    def _describe(self) -> Served:
         told = self._ask("describe", {})
         try:
             return served_from(told)
@@ -52,6 +58,10 @@ class PolicyClient:
         FeatureMismatch : if the policy wants other features.
         ServiceUnavailable : if there is no answer within the deadline, or what comes is none.
         """
+        with self._noting_trouble():
+            return self._decide(rows, equity)
+
+    def _decide(self, rows: Sequence[FeatureRow], equity: Decimal) -> Answer:
         began = time.perf_counter()
         content = {"rows": [row_to_wire(row) for row in rows], "equity_inr": str(equity)}
         told = self._ask("decide", content)
@@ -62,6 +72,15 @@ class PolicyClient:
             raise ServiceUnavailable(f"the policy service at {self._url} gives no decisions: {error}") from None
         version = str(told["policy_version"])
         return Answer(decisions, version, round((time.perf_counter() - began) * 1000, 3), faults)
+
+    @contextmanager
+    def _noting_trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except TradeSageError as error:
+            self.trouble = f"{type(error).__name__}: {error}"
+            raise
+        self.trouble = ""
 
     def _ask(self, route: str, content: dict[str, Any]) -> dict[str, Any]:
         try:

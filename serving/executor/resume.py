@@ -58,6 +58,6 @@ def _leg_of(intent: Intent, order: BookedOrder | None, doubled: bool) -> Leg:
 def _as_changed(leg: Leg, asked: Mapping[str, int]) -> Leg:
     """With the changes that were asked for; whether each was granted is not known, so all of them count."""
     turned = asked.get(ASKED + Do.TURN_STOP, 0) + asked.get(ASKED + Do.CHASE_CORRECTION, 0)
-    resized = asked.get(ASKED + Do.RESIZE_STOP, 0)
+    resized = asked.get(ASKED + Do.RESIZE_STOP, 0) + asked.get(ASKED + Do.RESTORE_STOP, 0)
     recalled = asked.get(ASKED + Do.CANCEL_SPARE, 0) > 0
     return replace(leg, tries=leg.tries + turned, modifications=turned + resized, recalled=recalled)

@@ -12,7 +12,7 @@ from pipelines.domain.bars import IST
 from pipelines.domain.corporate_actions import adjusted
 from pipelines.domain.correlation import Correlations
 from pipelines.domain.equity import EquityDay, first_day
-from pipelines.domain.errors import TradeSageError
+from pipelines.domain.errors import BadInput, TradeSageError
 from pipelines.domain.halts import Cause, HaltEvent, Word
 from pipelines.domain.market_halt import MarketHalt
 from pipelines.domain.restrictions import Restriction, restriction_of
@@ -72,11 +72,17 @@ class RiskDesk:
 
         Raises
         ------
-        BadInput : if the restricted list cannot be read.
+        BadInput : if the restricted list cannot be read and nothing is open; else nothing is entered until it can.
         """
         desk = self._desk
         desk.trading.poll(at)
-        self._restrictions = desk.terms.restrictions()
+        try:
+            self._restrictions = desk.terms.restrictions()
+        except BadInput as error:
+            if not desk.trades:
+                raise
+            desk.restrictions_lacking = str(error)
+        self._read_lacking_restrictions()
         self.equity_day = desk.journal.last_equity(desk.account)
         desk.order_calls.begin(
             at.date(), sum(intent.created_at.date() == at.date() for intent in desk.journal.intents(desk.account))
@@ -92,6 +98,17 @@ class RiskDesk:
                 f"trading is {desk.trading.mode}: {desk.trading.state.reason}",
                 lambda: not desk.trading.may_enter().passed,
             )
+
+    def _read_lacking_restrictions(self) -> None:
+        """A list that could not be read is tried again with every bar."""
+        desk = self._desk
+        if not desk.restrictions_lacking:
+            return
+        try:
+            self._restrictions, desk.restrictions_lacking = desk.terms.restrictions(), ""
+        except TradeSageError as error:
+            desk.restrictions_lacking = why = str(error)
+            desk.alarm(f"nothing is entered: {why}", lambda: desk.restrictions_lacking == why)
 
     def turn_day(self, equity: Decimal) -> None:
         """A day begins, or the session does: with the equity of yesterday's end, so that a gap counts."""
@@ -122,6 +139,7 @@ class RiskDesk:
     def take_bars(self, closed: ClosedBars) -> None:
         for bar in closed.bars.values():
             self.correlations.add(bar.symbol, bar.close_time, bar.close * bar.adjustment)
+        self._read_lacking_restrictions()
         self._keep_equity()
 
     def check(self, equity: Decimal, latencies_ms: list[float]) -> None:

@@ -13,6 +13,7 @@ from serving.executor.books import Books
 from serving.executor.broker import Refused
 from serving.executor.desk import LOG, Desk
 from serving.executor.legs import Leg, leg_of
+from serving.executor.order_tags import new_tag
 from serving.executor.resume import ASKED
 
 
@@ -37,7 +38,7 @@ class Sender:
         """Put the will to trade on disk."""
         intent = Intent(
             intent_id=uuid.uuid4().hex,
-            tag=f"TS{uuid.uuid4().hex[:18]}",
+            tag=new_tag(),
             decision_id=decision_id,
             purpose=purpose,
             symbol=symbol,
@@ -90,6 +91,9 @@ class Sender:
             order_type=intent.order_type,
             status=OrderStatus.REJECTED if refused else OrderStatus.WORKING,
             changed_at=intent.created_at,
+            trigger_price=intent.trigger_price,
+            limit_price=intent.limit_price,
+            asked=intent.quantity,
             unresolved=isinstance(answer, Refused) and answer.unclear,
             tries=1 if intent.purpose is Purpose.EXIT else 0,
         )

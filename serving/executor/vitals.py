@@ -38,12 +38,14 @@ class Vitals:
 
     def enter(self, state: str) -> None:
         """The daemon does something else now."""
-        LOG.info("state", state=state)
+        if state != self.state:
+            LOG.info("state", state=state)
         self.state = state
 
-    def begin(self, account: str, session: Session, served: Served) -> None:
+    def begin(self, account: str, session: Session, served: Served | None) -> None:
         """A session is being taken up."""
-        self._told = {"account": account, "policy": served.policy_version, "stage": served.stage}
+        policy, stage = (served.policy_version, served.stage) if served else (None, None)
+        self._told = {"account": account, "policy": policy, "stage": stage}
         self._session = session
         self._fills, self._connections, self._frame_at = session.books.fill_count, 1, None
 
@@ -85,8 +87,13 @@ class Vitals:
             "token_until": token.expires_at.isoformat() if token else None,
             "logged_in": not self.broker.logged_out,
             "policy_ok": self.policy.answers,
+            "no_policy": self._why_no_policy() or None,
             **self._of_neighbours(),
         }
+
+    def _why_no_policy(self) -> str:
+        """Why nothing is decided; empty if there is a policy."""
+        return (self._session.desk.no_policy if self._session else "") or self.policy.trouble
 
     def _of_neighbours(self) -> dict[str, Any]:
         """As it is at this moment: what stands since the last event may not be so any more."""

@@ -40,6 +40,8 @@ MARKET = {
 class EagerPolicy:
     """Speaks the policy service's protocol and takes every row, every second instrument short."""
 
+    stop_away, target_away, hold_bars = 0.002, 0.003, 5
+
     def __init__(self, paths: Paths, interval: str = "15min", product: str = "MIS"):
         self.describes = {
             "policy_version": "eager",
@@ -50,7 +52,7 @@ class EagerPolicy:
             "feature_names": [],
             "regime_model": read_json(paths.regime_model),
             "product": product,
-            "hold_bars": 5,
+            "hold_bars": self.hold_bars,
         }
         self.rows_seen: list = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -80,9 +82,9 @@ class EagerPolicy:
             side=side,
             quantity=int(equity / 20 / Decimal(row.close)),
             reference_price=grid.to_tick(row.close),
-            stop=grid.to_tick(row.close * (1 - 0.002 * side.sign)),
-            target=grid.to_tick(row.close * (1 + 0.003 * side.sign)),
-            hold_bars=5,
+            stop=grid.to_tick(row.close * (1 - self.stop_away * side.sign)),
+            target=grid.to_tick(row.close * (1 + self.target_away * side.sign)),
+            hold_bars=self.hold_bars,
             signal=0.5 * side.sign,
             probability=0.6,
             expected_return=0.001,

@@ -265,6 +265,24 @@ def test_a_dead_executor_whose_session_hangs_is_followed_when_it_ends(url, tmp_p
     journal.close()
 
 
+def test_the_writers_name_is_on_disk_before_it_has_the_lock(url, tmp_path, monkeypatch):
+    inner = Journal(url, PROMPT)
+    names: list[str] = []
+
+    def refused(account: str):
+        names.append((tmp_path / "N.writer").read_text())
+        raise AlreadyRunning(account)
+
+    monkeypatch.setattr(inner, "writer_lock", refused)
+    journal = SpooledJournal(inner, tmp_path)
+
+    with pytest.raises(AlreadyRunning), journal.writer_lock("N"):
+        pass
+
+    assert names == [inner.name]
+    inner.close()
+
+
 def test_a_lock_on_our_own_lost_connection_is_waited_for_not_taken_for_anothers(url, tmp_path):
     journal = SpooledJournal(Journal(url, PROMPT), tmp_path, retry_s=0.05)
     with journal.writer_lock("L"), stopped(backends(url)):

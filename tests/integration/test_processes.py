@@ -85,6 +85,31 @@ supervise(child)
     assert "child ended with code 3; starting it again" in said
 
 
+def test_what_has_done_its_work_is_not_started_again_until_there_is_more(tmp_path):
+    more = tmp_path / "more"
+    script = f"""
+import sys
+from pathlib import Path
+from serving import supervising
+from serving.process import Process
+supervising.MORE_S = 0.1
+child = Process("child", (sys.executable, "-c", "print('ran', flush=True)"))
+child.over = lambda: None if Path({str(more)!r}).exists() else "another day"
+supervising.supervise(child)
+"""
+    line = Process("line", (sys.executable, "-u", "-c", script), folder=ROOT, log_folder=tmp_path)
+
+    with line:
+        until(lambda: "child has done its work and waits for another day" in line.tail())
+        ran = line.tail().count("ran")
+        more.touch()
+        until(lambda: line.tail().count("ran") > ran)
+        said = line.tail()
+
+    assert ran == 1
+    assert "starting it again" not in said.partition("another day")[0]
+
+
 #: Answers everything, as MLflow answers who has its log-in
 SERVER = """
 import sys

@@ -62,15 +62,19 @@ def _play(life: Life, tell: Callable[[str], None]) -> None:
     from serving.executor.marketplace import PaperPlace
     from serving.executor.pacing import OrderPacer
     from serving.executor.paper import PaperMarket
+    from serving.executor.preparing import Preparation
     from serving.executor.vitals import Vitals
     from tests.torture.dripping import short_deadlines
     from tests.torture.dying import Dying, DyingJournal
     from tests.torture.odd_answers import AskedWhims
     from tests.torture.whims import Closes, Whims
 
-    class Tortured(Daemon):
-        def _warm_up(self, *_: Any) -> Any:
+    class Unwarmed(Preparation):
+        def warm_up(self, *_: Any) -> Any:
             return Closes(life.schedule), [], {}
+
+    class Tortured(Daemon):
+        prepares = Unwarmed
 
     if life.schedule.pace is None:
         course.SILENCE_S = SILENCE_S

@@ -55,6 +55,10 @@ class MemoryBroker:
     def resize(self, order_id: str, quantity: int) -> Refused | None:
         return self._change("resize", order_id, quantity=quantity)
 
+    def restore(self, order_id: str, quantity: int, trigger_price: Decimal | None) -> Refused | None:
+        changes = {"order_type": OrderType.SL_M, "limit_price": None, "trigger_price": trigger_price}
+        return self._change("restore", order_id, quantity=quantity, **changes)
+
     def cancel(self, order_id: str) -> Refused | None:
         refused = self._change("cancel", order_id, status=OrderStatus.CANCELLED)
         if refused is None:

@@ -169,6 +169,16 @@ def test_a_body_that_is_none_ends_nothing(exchange, kite, call, body):
     assert _outcome(calls(KiteBroker(kite, product=Product.MIS))[call]) in ("silent", "refused")
 
 
+def test_a_book_of_many_unreadable_rows_is_refused_in_few_words(exchange, kite):
+    exchange.answers({"net": ["x"] * 10_000, "day": []})
+
+    with pytest.raises(BrokerSilent) as refused:
+        KiteBroker(kite, product=Product.MIS).shares()
+
+    assert len(str(refused.value)) < 1000
+    assert "and 9997 more" in str(refused.value)
+
+
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), route=st.sampled_from(sorted(ANSWERS)))
 def test_no_odd_answer_ends_the_caller_or_is_half_read(exchange, kite, seed, route):

@@ -157,6 +157,7 @@ def a_daemon(place) -> Daemon:
     daemon.metrics = SimpleNamespace(late_frames=quiet, frame_seconds=quiet, decide_ms=quiet)
     daemon.vitals = SimpleNamespace(enter=lambda state: None, look=lambda *what: None)
     daemon.calls = SimpleNamespace(in_hand=None)
+    daemon._preparation = SimpleNamespace(policies=SimpleNamespace(changed=False))
     daemon._keep_logged_in = lambda feed: None
     return daemon
 

@@ -12,6 +12,7 @@ import structlog
 
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.errors import BooksDiffer, BrokerSilent, FeatureMismatch, JournalAway, ServiceUnavailable
+from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.halts import HaltEvent
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.listings import current_symbol
@@ -38,7 +39,7 @@ from serving.executor.listing import Listing, listing_of, must_list_some
 from serving.executor.live_features import LiveFeatures, fetch_history, known_outcomes, watched
 from serving.executor.marketplace import MarketPlace, machine_clock, refuse_money, time_of_packets
 from serving.executor.policy_client import PolicyClient, Served
-from serving.executor.price_sources import MOST_QUOTES, batched, take_history, take_quote
+from serving.executor.price_sources import MOST_QUOTES, batched, take_actions, take_history, take_quote
 from serving.executor.session import Session, Terms
 from serving.executor.signed_policy import refuse_unsigned
 from serving.executor.summary import session_summary, write_summary
@@ -149,6 +150,8 @@ class Daemon:
             session.desk.alarm(f"{symbol} is not entered: {why}")
         session.risk.warm_up(history)
         take_history(session.known_prices, history)
+        announced = ExDates(self._actions(instruments, now).table)
+        take_actions(session.known_prices, announced, session.terms.instruments, now)
         self.vitals.begin(self.account, session, served)
         self._patiently(lambda: session.start(self.place.now()), session)
         if rows and self._may_decide_on_history(served, features.last_close, now):

@@ -7,7 +7,7 @@ the time back. So packets stamped a minute, a day or eighty years ahead move no 
 | market | a stamp is believed at once up to | further on it is believed if |
 |---|---|---|
 | by the wall clock (Kite) | the wall clock, or the last time and what has passed since, and 5 s | four messages in a row tell it, over 2 s or more, each later than the one before by what passed between them (5 s off at most), and more instruments tell it than any other time |
-| played | the last time and what has passed of the wall clock, and 5 s | all instruments of the message agree to 5 s, on a step as the market's own clock has confirmed before; else that clock is asked, and tells the time; while it cannot be asked: all agree on at most an hour more, or four messages in a row as above |
+| played | the last time and what has passed of the wall clock, and 5 s | all instruments of the message agree to 5 s, on a step no longer than the one that the market's own clock told last; else that clock is asked, and tells the time; while it cannot be asked: all agree on at most an hour more, or four messages in a row as above |
 """  # noqa: E501
 
 import time
@@ -73,9 +73,10 @@ class PacketTime:
         self._wall, self._ask, self._ask_every_s, self._beat = wall, ask, ask_every_s, beat
         self._last = int(start.timestamp()) if start is not None else None
         self._last_at = beat()
+        self._is_told = False  # whether the last time is that of a message
         self._asked_at = float("-inf")
         self._streak: _Streak | None = None  # of stamps that are still doubted
-        self._largest_step = 0  # seconds between two messages, as the market's own clock has confirmed
+        self._step = 0  # seconds between two messages, as the market's own clock told them last
 
     @property
     def last(self) -> datetime | None:
@@ -100,7 +101,7 @@ class PacketTime:
         if confirmed is not None or (not ahead and newest is not None and newest >= (self._last or 0)):
             self._streak = None  # time goes on as it should
         if newest is not None and (self._last is None or newest > self._last):
-            self._last, self._last_at = newest, self._beat()
+            self._last, self._last_at, self._is_told = newest, self._beat(), True
         return newest
 
     def _bound(self) -> float | None:
@@ -121,16 +122,15 @@ class PacketTime:
         step = agreed.newest - self._last if self._last is not None else None
         tokens = {token for token, _ in (*near, *ahead)}
         unanimous = len(tokens) > 1 and agreed.tokens == tokens
-        if unanimous and step is not None and step <= self._largest_step:
+        if unanimous and step is not None and step <= self._step:
             return agreed.newest
         may_ask = self._may_ask()
         asked = self._asked()
         if asked is not None:
             found = max((stamp for _, stamp in ahead if stamp <= asked + NEAR_S), default=asked)
-            if self._last is not None and found - self._last <= FAR_S:
-                self._largest_step = max(self._largest_step, found - self._last)
+            self._step = min(found - self._last, FAR_S) if self._last is not None and self._is_told else 0
             return found
-        within = step is None or step <= (FAR_S if may_ask else self._largest_step)
+        within = step is None or step <= (FAR_S if may_ask else self._step)
         most = 2 * len(agreed.tokens) > len(tokens) > 1
         return agreed.newest if within and (unanimous or (most and not may_ask)) else None
 

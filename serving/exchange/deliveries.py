@@ -289,7 +289,7 @@ class Deliveries:
         return order_purpose(state.request, held - state.request.side.sign * state.filled_quantity)
 
     def _spoilt(self, frame: Frame) -> dict[str, Snapshot]:
-        """The snapshot that a fault puts in the place of the true one, by symbol.
+        """The snapshots that a fault puts in the place of the true ones, by symbol.
 
         A wrong stamp may be any packet's, the index's too; a wrong trade only that of what has just traded.
         """
@@ -301,12 +301,11 @@ class Deliveries:
             found = self.faults.decide(TICKS, "frame", about=self._now()) or found
             before, self._before = self._before, {i.symbol: self._snapshot(i.symbol, frame) for i in traded}
         among = stamped if found is not None and found.kind is FaultKind.TICK_STAMP else traded
-        symbol = found.choice([i.symbol for i in among]) if found else None
-        instrument = next((i for i in among if i.symbol == symbol), None)
-        if found is None or symbol is None or instrument is None:
+        if found is None:
             return {}
-        true = self._snapshot(instrument.symbol, frame)
-        return {symbol: spoilt_packet(instrument, true, before.get(instrument.symbol, true), found)}
+        wild = found.choices([i.symbol for i in among])
+        true = {i: self._snapshot(i.symbol, frame) for i in among if i.symbol in wild}
+        return {i.symbol: spoilt_packet(i, one, before.get(i.symbol, one), found) for i, one in true.items()}
 
     def _now(self) -> dict[str, Any]:
         return {"step": self.venue.steps, "clock": self.venue.clock.isoformat()}

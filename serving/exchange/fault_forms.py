@@ -36,6 +36,7 @@ def fault_from(content: Any) -> Fault:
         status=_status(given),
         executed=_flag(given, "executed"),
         heartbeats=_flag(given, "heartbeats"),
+        instruments=_whole(given, "instruments", 1, 1),
     )
 
 

@@ -126,6 +126,7 @@ class Fault:
     status: int | None = None  #: of a server error; None: one of 500, 502, 503, 504
     executed: bool = False  #: a server error comes after the call was carried out
     heartbeats: bool = False  #: of a mute ticker: they go on
+    instruments: int = 1  #: of wild numbers: so many packets of a message have them
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,14 @@ class Injection:
         if self.fault.symbol is not None:
             return self.fault.symbol
         return names[int(self.draw * len(names))] if names else None
+
+    def choices(self, names: Sequence[str]) -> list[str]:
+        """The same, and as many after it as were asked for."""
+        first = self.choice(names)
+        if first not in names:
+            return []
+        place = names.index(first)
+        return [*names[place:], *names[:place]][: self.fault.instruments]
 
 
 @dataclass(frozen=True)

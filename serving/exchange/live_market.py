@@ -26,7 +26,7 @@ from serving.price_doubt import PriceDoubt
 LOG = logging.getLogger("tradesage.exchange")
 AHEAD = timedelta(days=30)  #: sessions that are known from the start
 STALE = timedelta(seconds=5)  #: a packet so far behind the newest is old news
-MOST_JUMP = 0.1  #: a price further from the close, or from the last one, is mirrored when a second packet tells it
+MOST_JUMP = 0.1  #: a price further from the close, or from the last one, is mirrored when four packets in a row tell it
 SILENT_CLOSE = timedelta(minutes=2)  #: of the wall clock after a session's end, without any packet
 
 
@@ -49,9 +49,16 @@ class LiveMarket:
         What is mirrored; their tokens are the source's.
     days : Sequence of SessionDay, in time
     time : judges the packets' stamps; without it each is believed
+    closes : rupees by token, the previous closes as the source's quotes tell them; they doubt the first packets
     """
 
-    def __init__(self, instruments: Sequence[Instrument], days: Sequence[SessionDay], time: PacketTime | None = None):
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        days: Sequence[SessionDay],
+        time: PacketTime | None = None,
+        closes: Mapping[int, float] | None = None,
+    ):
         self.days = list(days)
         self.left_out = 0  #: packets that were older than what was known
         self._instruments = {instrument.token: instrument for instrument in instruments}
@@ -61,7 +68,7 @@ class LiveMarket:
         self._opened = False
         self._at: datetime | None = None  # of the last frame
         self._time = time
-        self._trades, self._prices = LastTrades(), PriceDoubt(MOST_JUMP, MOST_JUMP)
+        self._trades, self._prices = LastTrades(), PriceDoubt(MOST_JUMP, MOST_JUMP, closes)
         self._totals: dict[int, int] = {}  # of each token's day, while somebody listens
 
     @property

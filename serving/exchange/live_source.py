@@ -101,7 +101,8 @@ def live_source(root: str, symbols: frozenset[str], days: list[SessionDay] | Non
         raise ServiceUnavailable(f"{root} cannot be mirrored ({told}); log in anew and check the address") from None
     closes = {name.partition(":")[2]: Decimal(str(quote["ohlc"]["close"])) for name, quote in quotes.items()}
     time = PacketTime(wall=lambda: datetime.now(IST)) if root == KITE else None  # another source has days of its own
-    market = LiveMarket(instruments, days or sessions_ahead(datetime.now(IST)), time)
+    known = {one.token: float(closes[one.symbol]) for one in instruments if closes.get(one.symbol)}
+    market = LiveMarket(instruments, days or sessions_ahead(datetime.now(IST)), time, known)
     ticker = KITE_TICKER if root == KITE else root.replace("http", "ws", 1)
     return Live(
         instruments, tuple(market.days), {s: c for s, c in closes.items() if c}, Interval.MIN_1, market, kite, ticker

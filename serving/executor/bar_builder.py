@@ -1,16 +1,19 @@
 """Trades become bars. A bar closes when any packet is stamped at or after its close time, whoever it is of."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from pipelines.domain.bars import Bar, Interval
 from pipelines.domain.market_calendar import Session, bar_times, session_on, sessions_between
+from serving.executor.bar_doubts import BarDoubts
 
 PRE_OPEN = timedelta(minutes=15)  #: before a session's open; in it the auction for the first price is held
-FAR_OPEN = 0.1  #: share of a price within which the day's open is taken from one packet
+FAR_OPEN = 0.1  #: share of the first price within which the day's open is taken from one packet
+OPEN_PACKETS = 4  #: that tell the same open before one further away is believed
 
 Grid = Callable[[datetime], tuple[datetime, datetime] | None]
 
@@ -25,6 +28,7 @@ class Tick:
     at: datetime  #: market time
     day_open: float = 0.0  #: the day's first price, that of the pre-open auction if it traded; 0 where it is not told
     previous_close: float = 0.0  #: of the session before; 0 where it is not told
+    doubted_since: datetime | None = None  #: the shares told since then are not sure; None if they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class ClosedBars:
     close_time: datetime
     bars: dict[str, Bar]  #: of the instruments that traded, by symbol
     complete: bool = True  #: whether the feed was there all the time
+    doubtful: frozenset[str] = frozenset()  #: instruments whose bar may be wrong or lacking, as a packet was doubted
 
 
 class BarBuilder:
@@ -49,7 +54,8 @@ class BarBuilder:
         self._open: dict[tuple[datetime, datetime], dict[str, Bar]] = {}
         self._totals: dict[str, tuple[datetime, int]] = {}  # the running volume of the day when it was last seen
         self._closed_until: datetime | None = None
-        self._opens: dict[str, tuple[date, float]] = {}  # the day's first price as last told
+        self._opens: dict[str, tuple[date, Counter[float]]] = {}  # the day's first price as its first packets told it
+        self.doubts = BarDoubts(self._slot_at)
         self._unseen: tuple[datetime, datetime] | None = None  # the last time in which no tick could come
         self._closes: dict[date, list[datetime]] = {}  # of the days that were asked for
 
@@ -58,7 +64,8 @@ class BarBuilder:
         slot = self._slot_of(tick)
         if slot is None:
             return
-        opening = self._opening_price(tick, slot)
+        self._hear_open(tick, slot)
+        self._hear_doubt(tick)
         late = tick.at < self._totals.get(tick.symbol, (tick.at, 0))[0]
         shares = self._shares_since_last(tick)
         if self._closed_until is not None and slot[1] <= self._closed_until:
@@ -67,29 +74,32 @@ class BarBuilder:
         before = bars.get(tick.symbol)
         if before is None:
             before = Bar(tick.symbol, *slot, tick.price, tick.price, tick.price, tick.price, 0)
-        opened = before.open if opening is None else opening
         bars[tick.symbol] = Bar(
             tick.symbol,
             *slot,
-            opened,
-            max(before.high, tick.price, opened),
-            min(before.low, tick.price, opened),
+            before.open,
+            max(before.high, tick.price),
+            min(before.low, tick.price),
             before.close if late else tick.price,
             max(before.volume + shares, 0),
         )
 
     def advance(self, now: datetime) -> list[ClosedBars]:
         """Bars that are over by `now`, oldest first."""
-        over = sorted({*(slot for slot in self._open if slot[1] <= now), *self._slots_unseen(now)})
-        self._closed_until = now if self._closed_until is None else max(now, self._closed_until)
-        closed = [
-            ClosedBars(*slot, self._carried(self._open.pop(slot, {})), not self._was_unseen(slot)) for slot in over
-        ]
+        before = self._closed_until
+        doubted = {slot for slot in self.doubts.slots_over(now) if before is None or slot[1] > before}
+        over = sorted({*(slot for slot in self._open if slot[1] <= now), *self._slots_unseen(now), *doubted})
+        self._closed_until = now if before is None else max(now, before)
+        closed = [self._closed(slot) for slot in over]
         if self._unseen is not None and self._unseen[1] <= now:
             last = self._grid(self._unseen[1])
             if last is None or last[1] <= now:
                 self._unseen = None
         return closed
+
+    def _closed(self, slot: tuple[datetime, datetime]) -> ClosedBars:
+        bars = {symbol: self._opened(bar) for symbol, bar in self._open.pop(slot, {}).items()}
+        return ClosedBars(*slot, self._carried(bars), not self._was_unseen(slot), self.doubts.take(slot))
 
     def not_seen(self, since: datetime, until: datetime) -> None:
         """No tick could come in this time: its bars lack what was traded then."""
@@ -165,18 +175,45 @@ class BarBuilder:
             return self._grid(session.open)
         return self._grid(tick.at)
 
-    def _opening_price(self, tick: Tick, slot: tuple[datetime, datetime]) -> float | None:
-        """The open of the day's first bar: the auction's price, which every packet of the day tells.
+    def _slot_at(self, moment: datetime) -> tuple[datetime, datetime] | None:
+        """The bar of a moment; before the open the day's first."""
+        session = _session_of(moment.date())
+        return self._grid(moment if session is None else max(moment, session.open))
 
-        One far from the tick's price is believed when a second packet tells the same.
-        """
+    def _hear_doubt(self, tick: Tick) -> None:
+        """Whether the shares that a tick tells are sure."""
+        if tick.doubted_since is None:
+            self.doubts.settle(tick.symbol, "volume", tick.at)
+        else:
+            self.doubts.begin(tick.symbol, "volume", tick.doubted_since)
+
+    def _hear_open(self, tick: Tick, slot: tuple[datetime, datetime]) -> None:
+        """What the packets of the day's first bar tell of its open."""
         session = _session_of(tick.at.date())
         if tick.day_open <= 0 or session is None or slot[0] != session.open:
-            return None
-        told, day = self._opens.get(tick.symbol), tick.at.date()
-        self._opens[tick.symbol] = (day, tick.day_open)
-        near = abs(tick.day_open / tick.price - 1.0) <= FAR_OPEN
-        return tick.day_open if near or told == (day, tick.day_open) else None
+            return
+        day = tick.at.date()
+        if self._opens.get(tick.symbol, (None,))[0] != day:
+            self._opens[tick.symbol] = day, Counter()
+        self._opens[tick.symbol][1][tick.day_open] += 1
+
+    def _opened(self, bar: Bar) -> Bar:
+        """The day's first bar with the auction's price as its open, which every packet of the day tells.
+
+        Of several prices the one told most often counts, of equally many the first one, and those near the first trade
+        before others. A price that is far from it is believed when four packets tell it.
+        """
+        day, told = self._opens.get(bar.symbol, (None, Counter[float]()))
+        session = _session_of(bar.open_time.date())
+        if not told or day != bar.open_time.date() or session is None or bar.open_time != session.open:
+            return bar
+        near = Counter({price: count for price, count in told.items() if abs(price / bar.open - 1.0) <= FAR_OPEN})
+        [(opened, count)] = (near or told).most_common(1)
+        if 2 * count <= told.total() or not (near or count >= OPEN_PACKETS):
+            self.doubts.spoil(bar.symbol, bar.open_time)
+        if not near and count < OPEN_PACKETS:
+            return bar
+        return replace(bar, open=opened, high=max(bar.high, opened), low=min(bar.low, opened))
 
 
 @lru_cache(maxsize=64)

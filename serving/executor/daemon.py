@@ -38,7 +38,7 @@ from serving.executor.marketplace import MarketPlace, machine_clock, time_of_pac
 from serving.executor.policy_client import PolicyClient, Served
 from serving.executor.policy_desk import Away
 from serving.executor.preparing import PATIENCE_S, Basis, Preparation
-from serving.executor.price_sources import MOST_QUOTES, batched, take_history, take_quote
+from serving.executor.price_sources import MOST_QUOTES, batched, take_actions, take_history, take_quote
 from serving.executor.session import Session, Terms
 from serving.executor.summary import session_summary, write_summary
 from serving.executor.trading_state import halt_file
@@ -150,6 +150,7 @@ class Daemon:
         take_history(session.known_prices, basis.history)
         self.vitals.begin(self.account, session, basis.served)
         self._preparation.patiently(lambda: session.start(self.place.now()), session)
+        take_actions(session.known_prices, session.desk.ex_dates, session.terms.instruments, now)
         if basis.rows and basis.served and self._may_decide_on_history(basis.served, features.last_close, now):
             session.decide_on_history(basis.rows)
         self._preparation.patiently(lambda: self._begin_bars_at(session, listing.instruments, now), session)
@@ -283,9 +284,7 @@ class Daemon:
                 case Frame():
                     self._on_frame(session, feed, event)
                     over = finished
-                    if not over and (
-                        self._preparation.policies.changed or (away is not None and away.is_over(session))
-                    ):
+                    if not over and self._decides_otherwise(session, away):
                         return True
                     if lockstep and not finished:
                         self._await_books(session)

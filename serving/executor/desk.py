@@ -41,6 +41,7 @@ class Frame:
     ticks: tuple[Tick, ...] = ()
     index_move: float | None = None  #: of NIFTY 50 since its previous close, as a share; None if it was not told
     levels: tuple[Tick, ...] = ()  #: of indices, for the bars that features look at; nothing is traded on them
+    doubtful_levels: tuple[Tick, ...] = ()  #: those that are not believed, or not yet
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Terms:
     reconcile_after: timedelta = timedelta(seconds=5)  #: of the market and of the wall clock, both
     lost_after: timedelta = timedelta(seconds=60)  #: market time; an order without an answer is given up then
     late_after: timedelta = timedelta(seconds=5)  #: an older tick moves no order
-    most_jump: float = 0.1  #: a price further from the last one is believed when it is seen twice
+    most_jump: float = 0.1  #: a price further from the last one is believed when four packets tell it
     cash_is_a_ledger: bool = True  #: whether the broker's cash can be compared to the paisa at any time
     triggers: Triggers | None = None  #: None: nothing stops trading by itself
     correlation_window: int = 100  #: returns per estimate

@@ -4,7 +4,7 @@ import queue
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,7 +40,7 @@ def in_order(frame: Frame, newest: datetime | None) -> Frame | None:
     """
     if newest is None or frame.at >= newest:
         return frame
-    return Frame(newest, frame.ticks) if newest - frame.at <= LATE else None
+    return replace(frame, at=newest, index_move=None) if newest - frame.at <= LATE else None
 
 
 class Feed:

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
+import structlog
 
 from pipelines.domain.bars import BAR_COLUMNS, IST, TIME_DTYPE, Bar, Interval
-from pipelines.domain.errors import BadInput, FeatureMismatch
+from pipelines.domain.errors import BadInput, FeatureMismatch, TradeSageError
 from pipelines.domain.history_windows import KITE_WORDS, history_windows_on
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import session_on
@@ -20,6 +21,7 @@ from pipelines.ingest.kinds import empty
 from serving.executor.adjusting import Adjusting
 from serving.executor.bar_builder import ClosedBars, session_grid
 
+LOG = structlog.get_logger("executor")
 MOST_REQUESTS = 6  #: per instrument; five-minute bars then go back 600 days
 Fetch = Callable[[int, datetime, datetime, str], list[dict[str, Any]]]  #: token, from, to, Kite's interval → candles
 
@@ -117,30 +119,44 @@ class LiveFeatures:
     def update(self, closed: ClosedBars) -> list[FeatureRow]:
         """Rows of the instruments that traded in the bars just closed, with their adjustment, see `carry`.
 
-        Bars that are known already give none. Those of a time that the feed did not bring whole are the broker's.
+        Bars that are known already give none. Those of a time that the feed did not bring whole are the broker's, and
+        of the others those of instruments of which a packet was doubted.
         """
         if self.last_close is not None and closed.close_time <= self.last_close:
             return []
         if closed.open_time < self._began_at or not closed.complete:
             closed = self._completed(closed)
+        elif closed.doubtful:
+            closed = self._corrected(closed)
         return self._rows(closed) if closed.bars else []
 
     def _completed(self, closed: ClosedBars) -> ClosedBars:
         """The bars of a time that we did not see from its beginning, as the broker recorded them."""
-        last = closed.close_time - timedelta(seconds=1)
-        stocks = list(self._instruments.values())
-        word = KITE_WORDS[self._interval]
-        first = closed.open_time
+        bars = {symbol: bar for symbol in self._instruments if (bar := self._recorded(symbol, closed)) is not None}
+        return ClosedBars(closed.open_time, closed.close_time, bars)
+
+    def _corrected(self, closed: ClosedBars) -> ClosedBars:
+        """The same of instruments of which a packet was doubted; one that the broker cannot tell is left out."""
+        bars = {symbol: bar for symbol, bar in closed.bars.items() if symbol not in closed.doubtful}
+        for symbol in sorted(closed.doubtful & self._instruments.keys()):
+            try:
+                bar = self._recorded(symbol, closed)
+            except TradeSageError as error:
+                LOG.warning("a doubtful bar is left out", symbol=symbol, close=str(closed.close_time), why=str(error))
+                continue
+            if bar is not None:
+                bars[symbol] = bar
+        LOG.info("bars of the broker's history", symbols=sorted(closed.doubtful), close=str(closed.close_time))
+        return ClosedBars(closed.open_time, closed.close_time, bars)
+
+    def _recorded(self, symbol: str, closed: ClosedBars) -> Bar | None:
+        """The bar as the broker recorded it, with its adjustment; None if nothing was traded in it."""
+        first, last = closed.open_time, closed.close_time - timedelta(seconds=1)
         if self._interval is Interval.DAY:
             first = first.replace(hour=0, minute=0)
-        found = {
-            stock.symbol: _frame(
-                stock.symbol, self._fetch(stock.token, first, last, word), self._interval, closed.close_time
-            )
-            for stock in stocks
-        }
-        bars = {symbol: self.carry(_bar(frame.iloc[-1])) for symbol, frame in found.items() if len(frame)}
-        return ClosedBars(closed.open_time, closed.close_time, bars)
+        candles = self._fetch(self._instruments[symbol].token, first, last, KITE_WORDS[self._interval])
+        frame = _frame(symbol, candles, self._interval, closed.close_time)
+        return self.carry(_bar(frame.iloc[-1])) if len(frame) else None
 
     def _rows(self, closed: ClosedBars) -> list[FeatureRow]:
         news = self._news_until(closed.close_time)

@@ -16,13 +16,14 @@ from serving.executor.bar_builder import Tick
 from serving.executor.desk import Frame
 from serving.last_trades import LastTrades
 from serving.packet_time import PacketTime
-from serving.price_doubt import PriceDoubt
+from serving.price_doubt import PriceDoubt, SteadyNumber
 
 CLOCK_TOKEN = 256265  #: Kite's token of NIFTY 50; its packets carry the market's time and tell how far it moved
 FULL_STOCK, FULL_INDEX = 184, 32  #: bytes; shorter packets carry no time and are passed over
 CURRENCY, CURRENCY_BSE = 3, 6  #: segments (low byte of a token) whose prices have more decimals
 _DIVISORS = {CURRENCY: 10_000_000.0, CURRENCY_BSE: 10_000.0}
 _MOST_MOMENTS = 10_000
+LATE_S = 5  #: a message further behind the last time is played only if it tells new trades, an index's level not at all
 #: An index further from its close in the first packet, or from its level in the one before, as a share, is doubted
 _INDEX_GAP, _INDEX_JUMP = 0.10, 0.03
 
@@ -54,7 +55,7 @@ class PacketReader:
     def __init__(self, symbols: Mapping[int, str], time: PacketTime | None = None):
         self._symbols, self._time = dict(symbols), time
         self._trades = LastTrades()
-        self._levels = PriceDoubt(_INDEX_GAP, _INDEX_JUMP)
+        self._levels, self._closes = PriceDoubt(_INDEX_GAP, _INDEX_JUMP), SteadyNumber()
         self._moments: dict[int, datetime] = {}
         self.heard: frozenset[int] = frozenset()  #: tokens of the packets in the last message
 
@@ -69,26 +70,31 @@ class PacketReader:
         if not packets:
             return None
         newest = self._newest(packets)
-        now = self._time.last_second if newest is None and self._time is not None else newest
-        if now is None:
+        last = self._time.last_second if self._time is not None else None
+        if newest is None and last is None:
             return None
-        ticks, levels, index_move = [], [], None
+        now = max(second for second in (newest, last) if second is not None)
+        ticks, levels, doubtful, index_move = [], [], [], None
         for packet in packets:
             if packet.is_stock:
                 ticks += self._tick(message, packet, now)
                 continue
-            if not self._levels.believes(packet.token, packet.price, _index_close(message, packet)):
+            close = _index_close(message, packet)
+            if not self._is_of_now(packet, now) or not self._levels.believes(packet.token, packet.price, close):
+                doubtful += self._level(packet, now)
                 continue
-            index_move = _index_move(message, packet) if index_move is None else index_move
+            index_move = self._index_move(packet, close) if index_move is None else index_move
             levels += self._level(packet, now)
-        return Frame(self._moment(now), tuple(ticks), index_move, tuple(levels))
+        is_news = bool(doubtful) or any(tick.at.timestamp() >= now - LATE_S for tick in ticks)
+        at = now if is_news or newest is None else newest
+        return Frame(self._moment(at), tuple(ticks), index_move, tuple(levels), tuple(doubtful))
 
     def _newest(self, packets: list[_Packet]) -> int | None:
         """The message's time. A packet that is stamped before its own trade is not newer than told, but not older."""
         told = [(packet.token, stamp) for packet in packets for stamp in {packet.stamp, packet.traded} if stamp]
         if self._time is not None:
             return self._time.judge(told)
-        return max((packet.stamp or packet.traded for packet in packets), default=None)
+        return max((stamp for packet in packets if (stamp := packet.stamp or packet.traded)), default=None)
 
     def _tick(self, message: bytes, packet: _Packet, now: int) -> list[Tick]:
         symbol = self._symbols.get(packet.token)
@@ -96,8 +102,9 @@ class PacketReader:
             return []
         place, divisor = packet.place, _DIVISORS.get(packet.token & 0xFF, 100.0)
         volume = _WORD.unpack_from(message, place + 16)[0]
-        sound = packet.stamp if self._time is None else packet.traded <= packet.stamp <= now
-        trade = self._trades.take(packet.token, packet.traded, volume, packet.price, packet.stamp if sound else now)
+        sound = self._time is None or packet.traded <= packet.stamp
+        stamp = packet.stamp if sound and self._is_of_now(packet, now) else now
+        trade = self._trades.take(packet.token, packet.traded, volume, packet.price, stamp)
         if trade is None:
             return []
         return [
@@ -108,14 +115,29 @@ class PacketReader:
                 self._moment(trade.second),
                 day_open=_WORD.unpack_from(message, place + _OPEN)[0] / divisor,
                 previous_close=_WORD.unpack_from(message, place + _CLOSE)[0] / divisor,
+                doubted_since=self._moment(trade.doubted_since) if trade.doubted_since is not None else None,
             )
         ]
 
     def _level(self, packet: _Packet, now: int) -> list[Tick]:
         """Where an index stands, if it is wanted; it has no trades, so every packet tells it."""
         symbol = self._symbols.get(packet.token)
-        stamp = min(packet.stamp, now) if packet.stamp else now
+        stamp = packet.stamp if self._is_of_now(packet, now) else now
         return [Tick(symbol, packet.price / 100.0, 0, self._moment(stamp))] if symbol is not None else []
+
+    def _is_of_now(self, packet: _Packet, now: int) -> bool:
+        """Whether a packet's own stamp can be true."""
+        return bool(packet.stamp) and (self._time is None or packet.stamp <= now <= packet.stamp + LATE_S)
+
+    def _index_move(self, packet: _Packet, told_close: int) -> float | None:
+        """Change of the clock's index against its previous close, as a share; None of another one, or without a close.
+
+        The close is the same all day: another one than before is believed when four packets tell it.
+        """
+        if packet.token != CLOCK_TOKEN:
+            return None
+        close = self._closes.take(packet.token, told_close)
+        return packet.price / close - 1 if close else None
 
     def _moment(self, epoch: int) -> datetime:
         """Most packets of a message bear the same few seconds."""
@@ -127,18 +149,12 @@ class PacketReader:
         return moment
 
 
-def _index_move(message: bytes, packet: _Packet) -> float | None:
-    """Change of the clock's index against its previous close, as a share; None of another index or without a close."""
-    close = _index_close(message, packet)
-    return packet.price / close - 1 if packet.token == CLOCK_TOKEN and close else None
-
-
 def _index_close(message: bytes, packet: _Packet) -> int:
     return int(_WORD.unpack_from(message, packet.place + _INDEX_CLOSE)[0])
 
 
 def _packets(message: bytes) -> list[_Packet]:
-    """The packets of a message that carry a time: their own, or that of a trade."""
+    """The packets of a message that carry a time, their own or that of a trade, and all levels of indices."""
     found = []
     for place, length in _places(message):
         if length not in (FULL_STOCK, FULL_INDEX):
@@ -147,7 +163,7 @@ def _packets(message: bytes) -> list[_Packet]:
         token, price = _TOKEN_PRICE.unpack_from(message, place)
         stamp = _WORD.unpack_from(message, place + (60 if is_stock else 28))[0]
         traded = _WORD.unpack_from(message, place + 44)[0] if is_stock else 0
-        if stamp or traded:
+        if stamp or traded or not is_stock:
             found.append(_Packet(place, token, price, stamp, traded, is_stock))
     return found
 

@@ -1,11 +1,13 @@
-"""What others than the feed tell of prices: the broker's quotes and history."""
+"""What others than the feed tell of prices: the broker's quotes and history, and corporate actions."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import pandas as pd
 
+from pipelines.domain.ex_dates import ExDates
 from serving.executor.ticks import KnownPrices
 
 MOST_QUOTES = 500  #: instruments in one request, at Kite
@@ -34,3 +36,11 @@ def take_history(known: KnownPrices, history: Mapping[str, pd.DataFrame]) -> Non
     for symbol, frame in history.items():
         if len(frame):
             known.tell(symbol, float(frame["close"].iloc[-1]))
+
+
+def take_actions(known: KnownPrices, announced: ExDates, symbols: Iterable[str], now: datetime) -> None:
+    """What of today's splits and bonuses is known: a price that they explain is not doubted."""
+    for symbol in symbols:
+        for action in announced.of(symbol):
+            if action.day == now.date() and action.known_at <= now and action.ratio > 0:
+                known.take_action(symbol, action.ratio)

@@ -1,12 +1,13 @@
-"""Which ticks are believed: late ones move no order, and one that jumps away alone moves nothing at all.
+"""Which ticks are believed: late ones move no order, and what jumps away moves nothing until four packets tell it.
 
 | tick | is believed at once if its price is | else |
 |---|---|---|
-| the first after a start, and of a day | within `most_jump` of a price that somebody else tells, and within the day's band | a second one within 2 % of it, later |
+| the first after a start, and of a day | within `most_jump` of a price that another source tells, and within the day's band | the fourth in a row within 2 % of each other |
 | a later one, also after a reconnection | within `most_jump` of the last one | the same |
 
-Somebody else is: the packet's previous close, the broker's quote, the history's last close, the journal's position, the
-day before. Where nobody else tells a price the first one is believed.
+Another source is: the broker's quote, the history's last close, the journal's position, the day before; on an ex-date
+also these by the ratio that was announced. A packet's own previous close is none. Where no source tells a price the
+first one is doubted, too. Those that were doubted go into their bars when they are believed after all.
 """  # noqa: E501
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from serving.executor.bar_builder import Tick
-from serving.price_doubt import SAME
+from serving.price_doubt import PACKETS, SAME
+
+_MOST_MARKS = 8  #: prices that are kept of an instrument
 
 
 class Believed(NamedTuple):
@@ -35,19 +38,28 @@ class KnownPrices:
     def tell(self, symbol: str, price: float) -> None:
         """Note a price; the last few are kept."""
         if price > 0:
-            self.marks[symbol] = [*self.marks.get(symbol, [])[-5:], price]
+            self.marks[symbol] = [*self.marks.get(symbol, [])[1 - _MOST_MARKS :], price]
 
     def next_day(self, last: Mapping[str, float]) -> None:
-        """A day has begun: the last prices of the one before, no band."""
-        self.bands.clear()
+        """A day has begun: the last prices of the one before, and bands about them that are as wide as they were."""
+        self.bands = {
+            symbol: (last[symbol] * 2 * low / (low + high), last[symbol] * 2 * high / (low + high))
+            for symbol, (low, high) in self.bands.items()
+            if symbol in last
+        }
         for symbol, price in last.items():
             self.tell(symbol, price)
 
+    def take_action(self, symbol: str, ratio: float) -> None:
+        """A split or bonus takes effect today: prices may also be those of before, divided by its ratio; no band."""
+        for price in self.marks.get(symbol, [])[-_MOST_MARKS // 2 :]:
+            self.tell(symbol, price / ratio)
+        self.bands.pop(symbol, None)
+
     def agree(self, tick: Tick, most_jump: float) -> bool:
-        """Whether somebody else tells a price near the tick's; also where nobody else tells one."""
+        """Whether another source tells a price near the tick's."""
         lowest, highest = self.bands.get(tick.symbol, (0.0, float("inf")))
-        marks = [price for price in (*self.marks.get(tick.symbol, ()), tick.previous_close) if price > 0]
-        near = not marks or any(_apart(tick.price, mark) <= most_jump for mark in marks)
+        near = any(_apart(tick.price, mark) <= most_jump for mark in self.marks.get(tick.symbol, ()))
         return near and lowest <= tick.price <= highest
 
 
@@ -58,7 +70,7 @@ class TickFilter:
     late_after : timedelta
         A tick that is older than this, at the market's time, is late, as is one before a tick seen already.
     most_jump : float
-        A price that is further from the last one, as a share of it, waits until a second one confirms it.
+        A price that is further from the last one, as a share of it, waits until others confirm it.
     known : KnownPrices
         What the first price of an instrument is held against.
     """
@@ -67,10 +79,11 @@ class TickFilter:
     most_jump: float
     known: KnownPrices = field(default_factory=KnownPrices)
     _last: dict[str, Tick] = field(default_factory=dict)
-    _doubted: dict[str, Tick] = field(default_factory=dict)
+    _doubted: dict[str, list[Tick]] = field(default_factory=dict)
+    _dropped: list[Tick] = field(default_factory=list)
 
     def believe(self, ticks: Iterable[Tick], now: datetime) -> list[Believed]:
-        """Of a frame's ticks those that are believed, in order; one that was doubted comes with its confirmation."""
+        """Of a frame's ticks those that are believed, in order; doubted ones come with the last that confirms them."""
         found: list[Believed] = []
         for tick in ticks:
             found += self._judge(tick, now)
@@ -81,23 +94,38 @@ class TickFilter:
         """The last prices that were believed, by symbol."""
         return {symbol: tick.price for symbol, tick in self._last.items()}
 
+    def doubted_since(self, symbol: str) -> datetime | None:
+        """When the first tick was made that is doubted now; None if none is."""
+        doubted = self._doubted.get(symbol)
+        return doubted[0].at if doubted else None
+
+    def take_dropped(self) -> list[Tick]:
+        """Ticks that turned out to be wild since the last call: what was traded then is not known."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
     def _judge(self, tick: Tick, now: datetime) -> list[Believed]:
-        if tick.price <= 0 or tick.at.date() != now.date():
+        if tick.at.date() != now.date():
             return []
         last = self._last.get(tick.symbol)
+        is_near = tick.price > 0 and self._is_near(tick, last)
         if now - tick.at > self.late_after or (last is not None and tick.at < last.at):
-            return [Believed(tick, is_news=False)] if self._is_near(tick, last) else []
-        if self._is_near(tick, last):
-            self._doubted.pop(tick.symbol, None)
-            self._last[tick.symbol] = tick
-            return [Believed(tick, is_news=True)]
-        doubted = self._doubted.get(tick.symbol)
-        if doubted is None or _apart(tick.price, doubted.price) > SAME:
-            self._doubted[tick.symbol] = tick
+            self._dropped += [] if is_near else [tick]
+            return [Believed(tick, is_news=False)] if is_near else []
+        doubted = self._doubted.pop(tick.symbol, [])
+        if is_near or tick.price <= 0:
+            self._dropped += doubted if is_near else [*doubted, tick]
+            self._last |= {tick.symbol: tick} if is_near else {}
+            return [Believed(tick, is_news=True)] if is_near else []
+        if doubted and _apart(tick.price, doubted[-1].price) > SAME:
+            self._dropped += doubted
+            doubted = []
+        doubted.append(tick)
+        if len(doubted) < PACKETS:
+            self._doubted[tick.symbol] = doubted
             return []
-        del self._doubted[tick.symbol]
         self._last[tick.symbol] = tick
-        return [Believed(doubted, is_news=False), Believed(tick, is_news=True)]
+        return [*(Believed(one, is_news=False) for one in doubted[:-1]), Believed(tick, is_news=True)]
 
     def _is_near(self, tick: Tick, last: Tick | None) -> bool:
         if last is None:

@@ -103,6 +103,36 @@ def test_every_third_packet_may_be_wild_and_a_day_goes_on_as_it_was(folder, clea
     assert wild.wrong == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [
+        (FaultKind.TICK_STAMP, 60),
+        (FaultKind.TICK_STAMP, DAY),
+        (FaultKind.TICK_STAMP, -3600),
+        (FaultKind.TICK_TRADE_TIME, TO_1970),
+        (FaultKind.TICK_TRADE_TIME, TO_2106),
+        (FaultKind.TICK_VOLUME, None),
+    ],
+)
+@pytest.mark.parametrize("instruments", [2, 4])
+def test_three_messages_wild_in_several_instruments_change_nothing(folder, clean, kind, seconds, instruments):
+    armed = [Fault(kind, count=3, after=after, seconds=seconds, instruments=instruments) for after in (0, 6, 12, 20)]
+
+    wild = play(folder, reference(), *armed)
+
+    assert wild.injected >= 9
+    assert course(wild) == course(clean)
+    assert (wild.wrong, wild.by_the_broker) == ([], clean.by_the_broker)
+
+
+@pytest.mark.parametrize("after", [0, 5, 14])
+def test_three_wild_prices_of_several_instruments_lead_to_no_exit(folder, clean, after):
+    wild = play(folder, reference(), Fault(FaultKind.TICK_OUT_OF_RANGE, count=3, after=after, instruments=2))
+
+    assert [one[:4] for one in course(wild)] == [one[:4] for one in course(clean)]
+    assert wild.wrong == []
+
+
 def test_wild_first_prices_lead_to_no_exit_and_no_halt(folder, clean):
     wild = play(folder, reference(), Fault(FaultKind.TICK_OUT_OF_RANGE, count=3))
 

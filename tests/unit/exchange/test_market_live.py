@@ -95,7 +95,7 @@ def test_one_packet_with_a_time_ahead_stops_no_mirror(wrong_by, what):
 @pytest.mark.parametrize("first", [True, False])
 def test_a_price_that_jumps_away_alone_is_not_mirrored_and_one_that_stays_is(wild, first):
     market, start = a_market(), at(10, 0)
-    told = [(100.0, 0)] * (not first) + [(wild, 1), (100.1, 2), (125.0, 3), (125.5, 4)]
+    told = [(100.0, 0)] * (not first) + [(wild, 1), (100.1, 2), (125.0, 3), (125.1, 4), (125.2, 5), (125.5, 6)]
     for price, second in told:
         when = start + timedelta(seconds=second)
         market.take([a_packet(price, 5000 + 100 * second, when) | {"ohlc": {"close": 99.0}}])

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from pipelines.domain.bars import IST, Interval
-from serving.executor.bar_builder import BarBuilder, Tick, session_grid
+from serving.executor.bar_builder import BarBuilder, ClosedBars, Tick, session_grid
 
 OPEN = datetime(2026, 10, 30, 9, 15, tzinfo=IST)
 
@@ -162,15 +162,35 @@ def test_the_auctions_own_packet_belongs_to_the_first_bar():
     assert (bar.open, bar.high, bar.low, bar.volume) == (500.0, 501.5, 500.0, 1200)
 
 
-def test_an_open_far_from_the_price_is_believed_when_it_is_told_twice():
+def told_opens(*opens: float) -> ClosedBars:
     builder = a_builder()
-    builder.add(an_opening(1, 500.0, 10, 1500.0))
-    builder.add(an_opening(2, 500.0, 20, 580.0))
-    builder.add(an_opening(3, 501.0, 30, 580.0))
-
+    for second, day_open in enumerate(opens):
+        builder.add(an_opening(second, 500.0 + second % 2, 10 * second, day_open))
     [closed] = builder.advance(OPEN + timedelta(minutes=5))
+    return closed
+
+
+def test_an_open_far_from_the_price_is_believed_when_four_packets_tell_it():
+    closed = told_opens(1500.0, 580.0, 580.0, 580.0, 580.0)
 
     assert (closed.bars["TCS"].open, closed.bars["TCS"].high) == (580.0, 580.0)
+    assert closed.doubtful == frozenset()
+
+
+@pytest.mark.parametrize("wild", [520.0, 499.0, 1500.0, 0.05, 2**31 / 100])
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_wild_open_leaves_no_trace_in_the_first_bar(wild, place):
+    told = [500.5] * 7
+    told[place : place + 3] = [wild] * 3
+
+    closed = told_opens(*told)
+
+    assert (closed.bars["TCS"].open, closed.bars["TCS"].high, closed.bars["TCS"].low) == (500.5, 501.0, 500.0)
+
+
+@pytest.mark.parametrize("told", [(1500.0,), (1500.0, 1500.0, 1500.0), (510.0, 500.5)])
+def test_an_open_that_nobody_settles_makes_the_bar_doubtful(told):
+    assert told_opens(*told).doubtful == {"TCS"}
 
 
 def test_a_total_that_falls_takes_back_what_was_counted_before():

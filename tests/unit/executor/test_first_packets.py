@@ -47,10 +47,11 @@ def test_a_wild_first_packet_after_a_start_leaves_no_trace(wild):
     assert market.session.desk.trading.may_enter().passed
 
 
-def test_a_real_gap_after_a_start_is_acted_on_with_the_second_packet():
+def test_a_real_gap_after_a_start_is_acted_on_with_the_fourth_packet():
     market = restarted()
-    told(market, 120.0)
-    assert market.session.trades["TCS"].position.exit_reason is None
+    for price in (120.0, 120.2, 120.4):
+        told(market, price)
+        assert market.session.trades["TCS"].position.exit_reason is None
 
     told(market, 120.5)
 

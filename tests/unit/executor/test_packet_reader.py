@@ -175,15 +175,76 @@ def test_one_wild_number_costs_a_stock_none_of_its_later_ticks(wild):
     assert told[-1].ticks[0].volume_today == 54
 
 
-@pytest.mark.parametrize("volume", [2**32 - 1, 5_000_000])
-def test_a_volume_that_jumps_alone_is_not_counted_and_one_that_stays_is(volume):
+@pytest.mark.parametrize("volume", [2**32 - 8, 5_000_000, 2_000])
+@pytest.mark.parametrize("silent_s", [1, 90])
+def test_a_volume_that_jumps_is_counted_when_four_packets_tell_it(volume, silent_s):
     reader = PacketReader(SYMBOLS)
-    reader.read(message(a_stock(volume=50)))
+    after = [AT + timedelta(seconds=n) for n in range(6)] + [AT + timedelta(seconds=5 + silent_s + n) for n in range(4)]
+    told = [50 + n for n in range(6)] + [volume + n for n in range(4)]
 
-    [alone] = reader.read(message(a_stock(volume=volume, at=AT + SECOND, traded=AT + SECOND))).ticks
-    [stayed] = reader.read(message(a_stock(volume=volume + 7, at=AT + 2 * SECOND, traded=AT + 2 * SECOND))).ticks
+    frames = [reader.read(message(a_stock(volume=v, at=at, traded=at))) for v, at in zip(told, after, strict=True)]
 
-    assert (alone.volume_today, stayed.volume_today) == (50, min(volume + 7, 2**32 - 1))
+    ticks = [frame.ticks[0] for frame in frames]
+    assert [tick.volume_today for tick in ticks] == [50, 51, 52, 53, 54, 55, 55, 55, 55, volume + 3]
+    assert [tick.doubted_since for tick in ticks] == [AT] * 3 + [None] * 3 + [after[6]] * 3 + [None]
+
+
+@pytest.mark.parametrize("wild", [2**32 - 1, 2**31 - 1, 100_000, 7, 0])
+@pytest.mark.parametrize("first", [True, False])
+def test_three_wild_volumes_in_a_row_are_taken_back_or_never_counted(wild, first):
+    reader = PacketReader(SYMBOLS)
+    true = list(range(5_000, 5_700, 50))
+    told = [wild if (0 if first else 5) <= n < (3 if first else 8) else volume for n, volume in enumerate(true)]
+    told[2 if first else 7] += wild == 2**31 - 1
+
+    ticks = [
+        reader.read(message(a_stock(volume=v, at=at, traded=at))).ticks[0]
+        for v, at in ((v, AT + timedelta(seconds=n)) for n, v in enumerate(told))
+    ]
+
+    wrong = [n for n, tick in enumerate(ticks) if tick.volume_today != true[n]]
+    assert all(ticks[n].doubted_since is not None for n in wrong)
+    assert [tick.volume_today for tick in ticks[8:]] == true[8:]
+
+
+@pytest.mark.parametrize("times", [2, 5, 20])
+def test_a_real_burst_of_volume_is_counted_within_four_packets(times):
+    reader, total, counted = PacketReader(SYMBOLS), 10_000, []
+    for second in range(40):
+        at = AT + timedelta(seconds=second)
+        total += 100 * times if second >= 20 else 100
+        counted.append(reader.read(message(a_stock(volume=total, at=at, traded=at))).ticks[0].volume_today - total)
+
+    assert all(behind == 0 for behind in (*counted[:20], *counted[23:]))
+
+
+def test_trades_of_a_long_silence_are_counted_at_once():
+    reader = PacketReader(SYMBOLS)
+    for second in range(30):
+        at = AT + timedelta(seconds=second)
+        reader.read(message(a_stock(volume=10_000 + 100 * second, at=at, traded=at)))
+
+    back = AT + timedelta(seconds=150)
+    [tick] = reader.read(message(a_stock(volume=25_000, at=back, traded=back))).ticks
+
+    assert (tick.volume_today, tick.doubted_since) == (25_000, None)
+
+
+@pytest.mark.parametrize("traded", [0, 1, 2**31 - 1, 2**32 - 1])
+@pytest.mark.parametrize("stamp", [None, 1, 2**31 - 1])
+def test_new_shares_with_a_wild_trade_time_are_a_trade_of_now(traded, stamp):
+    reader = PacketReader(SYMBOLS, PacketTime(AT, wall=lambda: AT + 3 * SECOND))
+    reader.read(message(a_stock(volume=50), a_stock(INDEX)))
+    now = AT + 3 * SECOND
+    spoilt = bytearray(packets.stock_packet(a_stock(volume=60, at=now, traded=now), Mode.FULL))
+    spoilt[44:48] = traded.to_bytes(4)
+    if stamp is not None:
+        spoilt[60:64] = stamp.to_bytes(4)
+
+    frame = reader.read(packets.frame([bytes(spoilt), packets.index_packet(a_stock(INDEX, at=now), Mode.FULL)]))
+
+    assert frame.at == now
+    assert [(tick.at, tick.volume_today) for tick in frame.ticks] == [(now, 60)]
 
 
 @pytest.mark.parametrize("level", [72_000, 8_000])
@@ -196,8 +257,38 @@ def test_an_index_that_jumps_away_alone_tells_neither_level_nor_move(level):
     reader = PacketReader({INDEX: "NIFTY 50"})
     told(24_100, 0)
 
-    wild, true, real, again = told(level, 1), told(24_110, 2), told(21_000, 3), told(21_010, 4)
+    wild, true = [told(level, second) for second in (1, 2, 3)], told(24_110, 4)
+    real = [told(21_000 + second, second) for second in (5, 6, 7, 8)]
 
-    assert (wild.levels, wild.index_move) == ((), None)
+    assert [(frame.levels, frame.index_move, len(frame.doubtful_levels)) for frame in wild] == [((), None, 1)] * 3
     assert true.levels[0].price == 24_110
-    assert (real.index_move, again.index_move) == (None, pytest.approx(21_010 / 24_000 - 1))
+    assert [frame.index_move for frame in real] == [None] * 3 + [pytest.approx(21_008 / 24_000 - 1)]
+
+
+@pytest.mark.parametrize("close", [1, 12_000, 26_700, 2**31 / 100])
+def test_a_wild_close_of_the_index_moves_nothing(close):
+    reader = PacketReader({INDEX: "NIFTY 50"})
+
+    def told(points, seconds):
+        index = replace(
+            a_stock(INDEX, at=AT + seconds * SECOND), last_price=Decimal(24_100), close=Decimal(str(points))
+        )
+        return reader.read(message(index)).index_move
+
+    moves = [told(points, n) for n, points in enumerate((24_000, close, close, close, 24_000))]
+
+    assert moves == [pytest.approx(24_100 / 24_000 - 1)] * 5
+
+
+@pytest.mark.parametrize("wrong", [-60, -3600, -86_400])
+def test_an_index_stamped_behind_goes_into_no_bar_of_before(wrong):
+    reader = PacketReader(SYMBOLS | {INDEX: "NIFTY 50"}, PacketTime(AT, wall=lambda: AT + SECOND))
+    reader.read(message(a_stock(), a_stock(INDEX, paise=2_400_000)))
+
+    at = AT + SECOND
+    frame = reader.read(
+        message(a_stock(volume=60, at=at, traded=at), a_stock(INDEX, 2_400_100, at=at + wrong * SECOND))
+    )
+
+    assert (frame.at, frame.levels) == (at, ())
+    assert [level.at for level in frame.doubtful_levels] == [at]

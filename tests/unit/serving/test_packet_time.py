@@ -66,12 +66,37 @@ def test_one_instrument_that_is_always_ahead_is_never_believed_beside_others():
 
 
 @pytest.mark.parametrize("behind", [30, 600, 7200])
-def test_a_wrong_clock_of_this_machine_is_outvoted_by_two_messages(behind):
+def test_a_wrong_clock_of_this_machine_is_outvoted_by_four_messages(behind):
     live = Live(behind)
 
-    first, second, third = live.told((INDEX, 0)), live.told((ALPHA, 0), (INDEX, 0)), live.told((BETA, 0))
+    told = [live.told((INDEX, 0)), live.told((ALPHA, 0), (INDEX, 0)), live.told((BETA, 0)), live.told((INDEX, 0))]
 
-    assert (first, second, third) == (None, 2, 3)
+    assert told == [None, None, None, 4]
+    assert live.told((ALPHA, 0)) == 5
+
+
+@pytest.mark.parametrize("wrong", [10, MINUTE, HOUR, DAY])
+@pytest.mark.parametrize("wild", [(ALPHA,), (ALPHA, BETA), (ALPHA, BETA, INDEX)])
+def test_three_messages_with_wild_stamps_of_most_instruments_move_no_clock(wrong, wild):
+    live = Live()
+    live.told((INDEX, 0), (ALPHA, 0), (BETA, 0))
+
+    for _ in range(3):
+        told = live.told(*((token, wrong if token in wild else 0) for token in (INDEX, ALPHA, BETA)))
+        assert told in (None, live.second)
+
+    assert live.told((INDEX, 0), (ALPHA, 0), (BETA, 0)) == 5
+    assert live.time.last == AT + timedelta(seconds=5)
+
+
+def test_a_burst_of_wild_messages_in_a_moment_moves_no_clock():
+    live = Live()
+    live.told((INDEX, 0), (ALPHA, 0))
+
+    told = [live.told((INDEX, HOUR), (ALPHA, HOUR), after=0) for _ in range(20)]
+
+    assert set(told) == {None}
+    assert live.told((INDEX, 0)) == 2
 
 
 def test_a_whole_message_stamped_ahead_is_doubted_until_the_next_one():
@@ -108,12 +133,27 @@ class Played:
         return None if found is None else found - NOW
 
 
-def test_two_instruments_that_agree_move_a_played_clock_without_a_question():
+def test_a_played_clock_that_was_asked_once_goes_on_by_agreement():
     played = Played()
 
     assert played.told(300, (INDEX, 300), (ALPHA, 300)) == 300
-    assert played.told(900, (INDEX, 900), (ALPHA, 900), (BETA, 900 + DAY)) == 900
-    assert played.asked == 0
+    assert played.told(600, (INDEX, 600), (ALPHA, 600)) == 600
+    assert played.told(900, (INDEX, 900), (ALPHA, 900), (BETA, 900)) == 900
+    assert played.asked == 2, "how far it was from the start to the first message says nothing of the next"
+
+
+@pytest.mark.parametrize("wrong", [MINUTE, HOUR, DAY, TO_2106, -MINUTE, -DAY])
+@pytest.mark.parametrize("wild", [(ALPHA, BETA), (ALPHA, BETA, INDEX)])
+def test_instruments_that_are_wild_together_outvote_nobody(wrong, wild):
+    played = Played()
+    played.told(-1000, (INDEX, -1000), (ALPHA, -1000))
+    played.told(0, (INDEX, 0), (ALPHA, 0))
+    played.told(50, (INDEX, 50), (ALPHA, 50))
+
+    told = played.told(100, *((token, 100 + wrong if token in wild else 100) for token in (INDEX, ALPHA, BETA)))
+
+    assert told == 100
+    assert played.told(150, (INDEX, 150), (ALPHA, 150), (BETA, 150)) == 150
 
 
 @pytest.mark.parametrize("wrong", [MINUTE, HOUR, DAY, TO_2106])

@@ -34,6 +34,7 @@ from tests.torture.hand_trades import trade_by_hand
 from tests.torture.judge import Findings, judge
 from tests.torture.odd_answers import odd_policy
 from tests.torture.schedule import INTERVAL, TICKS_PER_BAR, Kill, Schedule, bars_of
+from tests.torture.silence import ToldOf
 from tests.torture.watch import NakedWatch
 from tests.torture.wild import PARAMS as WILD_PARAMS
 from tests.torture.wild import arm_for_life
@@ -69,6 +70,8 @@ class Story:
     naked_seconds: float = 0.0
     naked_seconds_dead: float = 0.0
     naked_seconds_wall: float = 0.0
+    silent_seconds: float = 0.0  #: for which the broker, asked again and again, did not tell of bare shares
+    silences: int = 0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)  #: sentences, none when all is well
 
@@ -127,6 +130,7 @@ def play(schedule: Schedule, database: str, folder: Path, limits: Limits = NO_LI
     story.faults = +story.faults
     story.naked_seconds = watch.wall if schedule.pace else watch.market.total_seconds()
     story.naked_seconds_dead, story.naked_seconds_wall = watch.dead.total_seconds(), watch.wall
+    story.silent_seconds, story.silences = watch.silent, watch.silences
     story.wrong = [*(life for life in lives if not life.startswith(("died", "ended"))), *story.findings.sentences]
     if story.naked_seconds > NAKED_LIMIT_S:
         story.wrong += watch.stories[:3] or [f"shares were naked for {watch.wall:.1f} s of the wall clock"]
@@ -205,6 +209,7 @@ def exchange(
         app.add_middleware(
             DrippingAnswers, share=schedule.neighbours.broker_drips, seed=schedule.seed, counts=conductor.drips
         )
+    app.add_middleware(ToldOf, venue=conductor.venue, note=watch.note_look)
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: 40 ms an answer
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)

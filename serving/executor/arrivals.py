@@ -6,11 +6,13 @@ opens its own trade again; there its shares are protected, and what is too much 
 
 from collections import defaultdict
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pipelines.domain.errors import ServiceUnavailable
 from pipelines.domain.orders import BookedOrder, Fill, Intent, OrderStatus
-from pipelines.domain.outcomes import ExitReason
+from pipelines.domain.outcomes import ExitReason, Outcome
+from serving.executor.closing import outcome_of
 from serving.executor.desk import LOG, Desk
 from serving.executor.legs import leg_of
 from serving.executor.resume import ASKED, trade_of
@@ -94,7 +96,6 @@ class Arrivals:
             what = f"shows more shares after it had ended ({intent.status}); they are looked after"
         else:
             what = "arrived after it was held to be lost"
-        self._desk.alarm(f"{which} {what}")
         self._desk.alarm(f"{which} {what}")
 
     def join(self, trade: Trade, intent: Intent, order: BookedOrder) -> None:
@@ -182,36 +183,61 @@ class Arrivals:
     # --- after a start ---
 
     def look_at_finished(self, by_decision: dict[str, list[OwnOrder]], finished: set[str]) -> None:
-        """Trades that were over, of which an order works still, or of which more is held than was accounted for."""
-        today = self._desk.now.date()
-        for decision_id in finished & by_decision.keys():
+        """Trades that were over, of which an order works still, or of which more was traded than was accounted for."""
+        today, ended = self._desk.now.date(), finished & by_decision.keys()
+        outcomes = {o.decision_id: o for o in self._desk.journal.outcomes(self._desk.account)} if ended else {}
+        for decision_id in ended:
             orders = [order for _, order, _ in by_decision[decision_id] if order is not None]
             works = [order for order in orders if not order.status.ended]
-            filled = self._books.ledger.filled
-            held = sum(order.side.sign * filled.get(order.order_id, 0) for order in orders)
             recent = any(order.placed_at.date() == today for order in orders)
             if works:
                 self.waiting += works
-            elif held and recent:
-                self._open_if_held(decision_id, orders)
+            elif recent and not self._is_accounted_for(orders, outcomes.get(decision_id)):
+                self._account_for(decision_id, orders, outcomes.get(decision_id))
         self.take_up()
 
-    def _open_if_held(self, decision_id: str, orders: list[BookedOrder]) -> None:
+    def _is_accounted_for(self, orders: list[BookedOrder], outcome: Outcome | None) -> bool:
+        """Whether these orders hold nothing and made what the outcome says; not if others have a part in it."""
+        fills = [fill for order in orders for fill in self._books.ledger.fills_of(order.order_id)]
+        gross = sum((-fill.side.sign * fill.price * fill.quantity for fill in fills), Decimal(0))
+        net = gross - self._books.ledger.charges_of(order.order_id for order in orders).total
+        held = sum(fill.side.sign * fill.quantity for fill in fills)
+        return not held and net == (outcome.net_inr if outcome is not None else 0)
+
+    def _account_for(self, decision_id: str, orders: list[BookedOrder], outcome: Outcome | None) -> None:
         trade = self.trade_of(decision_id)
         if trade is None:
             return
-        trade = self._books.brought_up_to_date(self._books.beside_us.with_others(trade))
+        trade = self._books.brought_up_to_date(self._books.beside_us.with_others(trade)).with_position()
         if not trade.held:
             self._books.beside_us.note_closed(trade)  # others may give back what they took
-        if not trade.held or self._books.beside_us.was_closed_by_them(trade):
+        if self._books.beside_us.was_closed_by_them(trade):
             return
+        if trade.held:
+            self._open_since_held(trade, orders)
+        elif trade.over and trade.position is not None:
+            self._write_anew(trade, outcome)
+
+    def _open_since_held(self, trade: Trade, orders: list[BookedOrder]) -> None:
         symbol = trade.symbol
         self._desk.alarm(f"{symbol}: {trade.held} shares of a trade that was over are held; they are looked after")
         if symbol in self._desk.trades:
-            LOG.error("two open trades of one symbol", symbol=symbol, decision=decision_id)
+            LOG.error("two open trades of one symbol", symbol=symbol, decision=trade.trade_id)
             self.waiting += orders[-1:]
         else:
             self.open(trade)
+
+    def _write_anew(self, trade: Trade, noted: Outcome | None) -> None:
+        """While no daemon lived orders of it may have shown that took back what they brought."""
+        desk = self._desk
+        outcome = outcome_of(trade, self._books.charges_of(trade))
+        if noted is not None and noted.net_inr == outcome.net_inr:
+            return  # others had their part in it
+        assert trade.position is not None
+        with desk.journal.together():
+            desk.journal.record_position(desk.account, trade.position)
+            desk.journal.record_outcome(desk.account, trade.trade_id, outcome)
+        desk.alarm(f"{trade.symbol}: more was traded than the outcome of {trade.trade_id} says; it is written anew")
 
 
 def _first(order: BookedOrder) -> tuple[bool, object, str]:

@@ -7,6 +7,7 @@ frames are worked off while it is silent.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -33,8 +34,11 @@ EXCHANGE = "NSE"
 VARIETY = "regular"
 AUTO_PROTECTION = -1  #: the broker chooses the band of a marketable order; without protection it is refused
 LOOKS = 3  #: times the order book is read after an unclear answer
-FIND_PAUSE_S = 0.05  #: between looks for an order whose answer was lost; shares may be bare meanwhile
+FIND_PAUSE_S = 0.05  #: between looks for one order; shares may be bare meanwhile
+FIND_WITHIN_S = 0.3  #: no further look is begun after that
 PAUSE_S = 0.3
+#: Before the second and the third try of a read: what it is to tell may be the fill of shares that are bare
+READ_PAUSES_S = (0.05, PAUSE_S)
 #: Tries of a read that is answered with 429. The broker counts by the second, so the last is more than that later.
 TOO_MANY_TRIES = 6
 #: Before the second try, doubled before each further one: 1.1 s in all, and a quarter of a second if three are refused.
@@ -207,14 +211,12 @@ class KiteBroker:
         return found
 
     def order(self, order_id: str) -> BookedOrder | None:
-        """One order by its id, where the order book does not show it; None if that is not told either. Never raises."""
-        if time.monotonic() < self._asked_again_at:
-            return None
-        try:
-            order = booked(self.names.as_ours(self._kite.order_history(order_id)[-1]))
-        except Exception:  # whatever it is, the order book is read again in a moment
-            return None
-        return order if order.order_id == order_id else None
+        """One order by its id, where the order book does not show it; None if that is not told either. Never raises.
+
+        It may be a stop that has ended meanwhile, so a call that fails is tried again at once.
+        """
+        told = self._at_once(lambda: booked(self.names.as_ours(self._kite.order_history(order_id)[-1])), LOOKS)
+        return told if told is not None and told.order_id == order_id else None
 
     def fills(self) -> list[Fill]:
         """The trade book of the day."""
@@ -325,18 +327,32 @@ class KiteBroker:
         return found[0] if found else self._read[order_id][1]
 
     def _find(self, tag: str, looks: int) -> str | None:
-        """The order of a tag, by the rows themselves: whether it can be read does not matter here."""
-        for look in range(looks):
-            if look:
+        """The order of a tag, by the rows themselves: whether it can be read does not matter here.
+
+        A look without an answer is not insisted on: shares may be bare meanwhile, and the book is read in any case
+        before anything else is sent.
+        """
+
+        def look() -> str | None:
+            rows = [row for row in self._kite.orders() if isinstance(row, Mapping)]
+            found = (str(row["order_id"]) for row in rows if row.get("tag") == tag and row.get("order_id"))
+            return next(found, None)
+
+        return self._at_once(look, looks)
+
+    def _at_once(self, look: Callable[[], Answer | None], looks: int) -> Answer | None:
+        """What a look tells, tried a few times within a moment; None if nothing, or while the broker is silent."""
+        began = time.monotonic()
+        for number in range(looks):
+            now = time.monotonic()
+            if now < self._asked_again_at or now - began > FIND_WITHIN_S:
+                break
+            if number:
                 time.sleep(FIND_PAUSE_S)
-            try:
-                rows = self._reading(self._kite.orders)
-            except BrokerSilent:
-                return None
-            rows = [row for row in rows if isinstance(row, Mapping)]
-            found = [str(row["order_id"]) for row in rows if row.get("tag") == tag and row.get("order_id")]
-            if found:
-                return found[0]
+            with suppress(Exception):  # whatever it is, the book is read again in a moment
+                told = look()
+                if told is not None:
+                    return told
         return None
 
     def _changing(self, send: Callable[[], Any], asked: str = "modify") -> Refused | None:
@@ -406,7 +422,7 @@ class KiteBroker:
                 tries -= 1
                 if tries == 0 or self.silent_since is not None:
                     raise self._silent(name, reason) from None
-                time.sleep(PAUSE_S)
+                time.sleep(READ_PAUSES_S[LOOKS - 1 - tries])
             else:
                 self._answers()
                 return answer

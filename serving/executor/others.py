@@ -53,7 +53,7 @@ def taken_by_others(
     ----------
     legs : of a trade, ours and those that are not
     side : of the trade
-    before : shares that others held on the trade's side when it began; they sell those first
+    before : shares that others held on the trade's side when it began, below zero when short; they sell those first
     ratio_on : shares on a day for one of the entry, after splits and bonuses
     ahead : whether shares count that only the order book tells of
     """
@@ -61,6 +61,7 @@ def taken_by_others(
     if all(leg.ours or not leg.done for leg in legs):
         return NOTHING
     own, others, taken = 0, Fraction(max(before, 0)), Fraction(0)
+    net_of_others = Fraction(before)  # also what they were short before
     lots: list[_Lot] = []
     for event in [*_fills(legs), *(_ahead(legs) if ahead else ())]:
         sign = 1 if event.leg.side is side else -1
@@ -69,11 +70,14 @@ def taken_by_others(
             own += sign * event.shares
         else:
             others += sign * event.shares / ratio
+            net_of_others += sign * event.shares / ratio
         # our own exit may cross with a sale of theirs: what they took stays taken, and we have sold too much
         now = min(max(-others, Fraction(0)), max(Fraction(own), taken))
         if now > taken and event.leg.ours:
             others += now - taken  # what they hold against us while we enter takes nothing of what we had
             now = taken
+        # nothing is given back that the account does not hold, e.g. when the broker closes what others are short
+        now = max(now, min(taken, own - max(own + net_of_others, Fraction(0))))
         if now > taken:
             lots.append(_Lot(str(event.leg.order_id), now - taken, ratio, event.price))
         _give_back(lots, taken - now)

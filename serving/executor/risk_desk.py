@@ -15,6 +15,7 @@ from pipelines.domain.equity import EquityDay, first_day
 from pipelines.domain.errors import BadInput, TradeSageError
 from pipelines.domain.halts import Cause, HaltEvent, Word
 from pipelines.domain.market_halt import MarketHalt
+from pipelines.domain.portable_math import log
 from pipelines.domain.restrictions import Restriction, restriction_of
 from pipelines.domain.risk import Exposure, Held, Proposal, Review, review
 from pipelines.domain.risk.sizes import margin_rate
@@ -50,6 +51,7 @@ class RiskDesk:
         triggers = desk.terms.triggers
         self._watch = Watch(desk.trading, triggers.calm if triggers is not None else timedelta(0))
         self.correlations = Correlations(desk.terms.correlation_window)
+        log(1.0)  # compiled here: the first correlation is asked for while an entry may have filled
         self.equity_day: EquityDay | None = None
         self._market = MarketHalt()
         self._index_seen = False

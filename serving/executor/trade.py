@@ -82,13 +82,21 @@ class Trade:
         Others take back no more than we hold.
         After a split or bonus all are told in shares of the entry.
         """
-        own = sum(self._counted(leg) * self._sign(leg) for leg in self.legs if leg.ours)
-        return own - self._of_own(self.taken(ahead=True).shares, own)
+        return self._counted_of_ours - self._taken_ahead
 
     @property
     def held_by_fills(self) -> int:
         """Shares that are open by the trade book alone, as the account's cash has it."""
         return self._by_our_orders - self.taken_by_fills
+
+    @property
+    def _counted_of_ours(self) -> int:
+        return sum(self._counted(leg) * self._sign(leg) for leg in self.legs if leg.ours)
+
+    @property
+    def _taken_ahead(self) -> int:
+        """What others took back, what only the order book tells of them included."""
+        return self._of_own(self.taken(ahead=True).shares, self._counted_of_ours)
 
     def _counted(self, leg: Leg) -> int:
         return leg.filled + max(leg.presumed, leg.ahead) if leg in self.entries else leg.done
@@ -155,18 +163,22 @@ class Trade:
 
     @property
     def surplus(self) -> int:
-        """Shares held beyond what was asked for, since the broker took an order more than once."""
-        doubled = {leg.intent_id for leg in self.legs if leg.doubled and leg.side is self.side}
-        if not doubled:
-            return 0
-        closed = sum(leg.done for leg in self.surplus_orders)
-        return min(max(sum(map(self._beyond, doubled)) - closed, 0), max(self.held, 0))
+        """Shares held beyond what is left to hold, since an order was taken more than once or came too late.
 
-    def _beyond(self, intent_id: str | None) -> int:
-        """What the orders of an intent traded beyond it; all, if its first order counts for another trade."""
-        orders = [leg for leg in self.legs if leg.intent_id == intent_id]
-        asked = max((leg.quantity for leg in orders if not leg.doubled), default=0)
-        return max(sum(map(self._counted, orders)) - asked, 0)
+        What brought them and which corrections were made before does not matter: so it holds as well where those were
+        taken more than once themselves.
+        """
+        gone = sum(leg.done for leg in self.ways_out) + self._taken_ahead
+        return max(self.held - max(self.asked - gone, 0), 0)
+
+    @property
+    def asked(self) -> int:
+        """Shares that the entries asked for; an order that is a second one of its intent asked for nothing."""
+        by_intent: dict[str | None, int] = {}
+        for leg in self.entries:
+            if not leg.doubled:
+                by_intent[leg.intent_id] = max(by_intent.get(leg.intent_id, 0), leg.quantity)
+        return sum(by_intent.values())
 
     @property
     def closing(self) -> int:

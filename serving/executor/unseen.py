@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from serving.executor.books import Books
 
 MOST_ASKED = 4  #: orders that are asked for by their ids at one look
+ASK_EACH_S = 0.25  #: between two such looks for each order that is asked for: four a second at most
 WATCHED_FOR = timedelta(minutes=5)  #: market time after an order ended short of its quantity
 LOOK_AFTER_S = 1.0  #: of the market's clock or of the wall clock: between two looks, and before an order is missed
 
@@ -72,13 +73,15 @@ class Unseen:
     def told_by_ids(self, orders: list[BookedOrder]) -> list[BookedOrder]:
         """The order book, and what the broker tells of each order of ours that should stand in it and does not.
 
-        Each is asked for at once when it is first missed, then once a second.
+        Each is asked for at once when it is first missed, then again and again: it may fill, and its shares are bare.
         """
         missing = self._note_missing(orders)
         now, fresh = self._desk.now, missing.keys() - self._asked_by_id
-        if missing and (fresh or self._asked_ids is None or self._asked_ids.is_over(now)):
+        pause = ASK_EACH_S * min(len(missing), MOST_ASKED)
+        if missing and (fresh or self._asked_ids is None or self._asked_ids.is_over(now, pause)):
             self._asked_ids, self._asked_by_id = _Since(now), set(missing)
-            self._asked_trades = self._asked_shares = None  # those are asked anew with it
+            if fresh:
+                self._asked_trades = self._asked_shares = None  # those are asked anew with it
             for leg in list(missing.values())[:MOST_ASKED]:
                 known, state = self._order_of(leg), self._desk.terms.order_state(str(leg.order_id))
                 if known is not None and state is not None:

@@ -81,6 +81,8 @@ def figures(stories: Iterable[Story]) -> dict[str, Any]:
         "naked_beyond_limit": sum(story.naked_seconds > NAKED_LIMIT_S for story in stories),
         "naked_seconds_max_while_dead": _most(story.naked_seconds_dead for story in stories),
         "naked_wall_seconds_max": _most(story.naked_seconds_wall for story in stories),
+        "broker_silences": sum(story.silences for story in stories),
+        "broker_silent_seconds_max": _most(story.silent_seconds for story in stories),
         "cash_mismatches": sum(len(f.cash_mismatches) for f in found),
         "crashes": sum(story.crashes for story in stories),
         "orders": sum(f.orders for f in found),

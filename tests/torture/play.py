@@ -34,6 +34,7 @@ from tests.torture.hand_trades import trade_by_hand
 from tests.torture.judge import Findings, judge
 from tests.torture.odd_answers import odd_policy
 from tests.torture.schedule import INTERVAL, TICKS_PER_BAR, Kill, Schedule, bars_of
+from tests.torture.silence import ToldOf
 from tests.torture.watch import NakedWatch
 from tests.torture.wild import PARAMS as WILD_PARAMS
 from tests.torture.wild import arm_for_life
@@ -53,7 +54,6 @@ STUCK_S = 60.0  #: a daemon that takes longer is ended
 CRASHES = 4  #: of one schedule; then it is given up
 OPENING_CASH = Decimal(1_000_000)
 NAKED_LIMIT_S = 1.0
-AWAY = "JournalAway"  #: how a daemon ends that was started while PostgreSQL hangs
 
 
 @dataclass
@@ -70,6 +70,8 @@ class Story:
     naked_seconds: float = 0.0
     naked_seconds_dead: float = 0.0
     naked_seconds_wall: float = 0.0
+    silent_seconds: float = 0.0  #: for which the broker, asked again and again, did not tell of bare shares
+    silences: int = 0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)  #: sentences, none when all is well
 
@@ -104,16 +106,15 @@ def play(schedule: Schedule, database: str, folder: Path, limits: Limits = NO_LI
                 schedule, str(root), account, address, database, keys[2], keys[0], keys[1], kill, str(diary), policy
             )
             arm_for_life(conductor.venue.faults, schedule.seed, schedule.faults, len(lives))
+            told = diary.stat().st_size if diary.exists() else 0
             code = _live(life)
             watch.nobody_lives()
-            how = _last_line(diary) if code != 1 else _complaint(diary)
+            lines = _lines(diary, told)
+            how = _end_of(lines) if code != 1 else _complaint(lines)
             lives.append(f"{how} at {conductor.venue.clock:%H:%M:%S}")
             if code == -9 and kill is not None:
                 kills[kill.where] += 1
                 skip(kill.missed)
-            elif code == 1 and AWAY in how and schedule.neighbours.hangs and len(lives) < 30:
-                lives[-1] = f"ended at a start without a journal: {lives[-1]}"
-                waiting.insert(0, kill)  # whatever looks after the daemon starts it again
             elif code == 0:
                 edges.update(json.loads(how.removeprefix(ENDED_WELL))["edges"])
                 break
@@ -129,6 +130,7 @@ def play(schedule: Schedule, database: str, folder: Path, limits: Limits = NO_LI
     story.faults = +story.faults
     story.naked_seconds = watch.wall if schedule.pace else watch.market.total_seconds()
     story.naked_seconds_dead, story.naked_seconds_wall = watch.dead.total_seconds(), watch.wall
+    story.silent_seconds, story.silences = watch.silent, watch.silences
     story.wrong = [*(life for life in lives if not life.startswith(("died", "ended"))), *story.findings.sentences]
     if story.naked_seconds > NAKED_LIMIT_S:
         story.wrong += watch.stories[:3] or [f"shares were naked for {watch.wall:.1f} s of the wall clock"]
@@ -168,16 +170,23 @@ def _live(life: Life) -> int:
     return int(process.exitcode)
 
 
-def _last_line(diary: Path) -> str:
-    lines = diary.read_text(errors="replace").split("\n") if diary.exists() else []
-    return next((line for line in reversed(lines) if line.strip()), "said nothing")
+def _lines(diary: Path, begin: int) -> list[str]:
+    """What a life wrote, from a byte of the diary on; empty lines are left out."""
+    if not diary.exists():
+        return []
+    return [line for line in diary.read_bytes()[begin:].decode(errors="replace").split("\n") if line.strip()]
 
 
-def _complaint(diary: Path) -> str:
+def _end_of(lines: list[str]) -> str:
+    """How it ended by its own word; another of its threads may have written behind it."""
+    ends = [line for line in lines if line.startswith(("died ", ENDED_WELL))]
+    return (ends or lines or ["said nothing"])[-1]
+
+
+def _complaint(lines: list[str]) -> str:
     """The error that a daemon ended by, and where."""
-    text = diary.read_text(errors="replace")
-    frames = [line.strip() for line in text.split("\n") if line.startswith('  File "') and "/tests/" not in line]
-    return f"{_last_line(diary)} ({frames[-1] if frames else '?'})"
+    frames = [line.strip() for line in lines if line.startswith('  File "') and "/tests/" not in line]
+    return f"{lines[-1] if lines else 'said nothing'} ({frames[-1] if frames else '?'})"
 
 
 @contextlib.contextmanager
@@ -200,6 +209,7 @@ def exchange(
         app.add_middleware(
             DrippingAnswers, share=schedule.neighbours.broker_drips, seed=schedule.seed, counts=conductor.drips
         )
+    app.add_middleware(ToldOf, venue=conductor.venue, note=watch.note_look)
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: 40 ms an answer
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from serving.exchange.book import Status
 from serving.exchange.conductor import Conductor
 from tests.torture.hand_trades import PERSON
 from tests.torture.judge import CLIENT
+from tests.torture.silence import Looks
+
+SILENCE_TOLD_S = 1.0  #: shares that are bare for less need no excuse
 
 
 class NakedWatch:
@@ -16,14 +20,21 @@ class NakedWatch:
 
     By the market's clock shares are naked from one frame to the next if they are when the step to it is made: whoever
     asked for that step had its chance. By the wall clock they are from the fill until an order against them stands in
-    the book; that is told while a daemon lives.
+    the book; that is told while a daemon lives. What of it is the broker's own silence (`silence.py`) counts apart.
     """
 
     def __init__(self) -> None:
         self.market = timedelta(0)  #: longest by the market's clock, a daemon asked for the steps
         self.dead = timedelta(0)  #: the same while no daemon asked
         self.wall = 0.0  #: longest by the wall clock while a daemon took part, seconds
+        self.silent = (
+            0.0  #: longest that the broker did not tell of bare shares though it was asked, seconds of both clocks
+        )
+        self.silences = 0  #: how often that kept shares bare beyond a moment
         self.stories: list[str] = []
+        self._looks: dict[str, Looks] = {}
+        self._silent_before: dict[str, float] = defaultdict(float)
+        self._traded: dict[str, int] = defaultdict(int)  # trades by symbol when it was last seen covered
         self._attended = False
         self._lasts: dict[tuple[str, bool], timedelta] = {}
         self._since: dict[str, float] = {}
@@ -36,7 +47,7 @@ class NakedWatch:
         def watched(*args: Any, **named: Any) -> Any:
             before, naked = venue.clock, self.naked()
             step = advance(*args, **named)
-            self._count(naked, venue.clock - before)
+            self._count(self._told(naked, venue.clock - before), venue.clock - before)
             self._look()
             return step
 
@@ -52,6 +63,13 @@ class NakedWatch:
         """The daemon is dead; the next one is there with its first call for a step."""
         self._attended = False
         self._since.clear()
+        self._looks.clear()
+
+    def note_look(self, kind: str, symbol: str | None, true: bool) -> None:
+        """The daemon looked into the broker's books; of one order `symbol` is its own."""
+        now = time.monotonic()
+        for name, looks in self._looks.items():
+            looks.note(kind, now, true=true and symbol in (None, name))
 
     def naked(self) -> list[str]:
         """Symbols of which more of our shares are open than working orders would take back."""
@@ -73,6 +91,14 @@ class NakedWatch:
         both = ((symbol, own, net[symbol]) for symbol, own in traded.items() if own * net[symbol] > 0)
         return {symbol: own if abs(own) < abs(held) else held for symbol, own, held in both}
 
+    def _told(self, naked: list[str], lasts: timedelta) -> list[str]:
+        """Without those of which the broker, asked in two ways, has told nothing true."""
+        silent = [name for name in naked if self._attended and name in self._looks and self._looks[name].are_untrue]
+        if silent:
+            self.silences += len(silent)
+            self.silent = max(self.silent, lasts.total_seconds())
+        return [name for name in naked if name not in silent]
+
     def _count(self, naked: list[str], lasted: timedelta) -> None:
         for symbol, attended in [key for key in self._lasts if key[0] not in naked or key[1] != self._attended]:
             del self._lasts[symbol, attended]
@@ -93,13 +119,33 @@ class NakedWatch:
         now, naked = time.monotonic(), self.naked()
         for symbol in naked:
             self._since.setdefault(symbol, now)
+            self._looks.setdefault(symbol, Looks(now, now, ended_order=self._trades_of(symbol) == self._traded[symbol]))
         for symbol in [symbol for symbol in self._since if symbol not in naked]:
-            self.wall = max(self.wall, now - self._since.pop(symbol))
+            silence = self._looks.pop(symbol).silence_s + self._silent_before.pop(symbol, 0.0)
+            lasted = now - self._since.pop(symbol)
+            self.wall = max(self.wall, lasted - silence)
+            if lasted > SILENCE_TOLD_S:
+                self.silent, self.silences = max(self.silent, silence), self.silences + (silence > 0)
+        for symbol in {trade.order.symbol for trade in self._venue.book.trades} - set(naked):
+            self._traded[symbol] = self._trades_of(symbol)
+
+    def _trades_of(self, symbol: str) -> int:
+        return sum(trade.order.symbol == symbol for trade in self._venue.book.trades)
+
+    def _begin_anew(self, symbol: str) -> None:
+        """An order that was taken has ended at once: shares that it was to cover are bare, and nobody has told."""
+        if symbol in self._looks:
+            now = time.monotonic()
+            self._silent_before[symbol] += self._looks[symbol].silence_s
+            self._looks[symbol] = Looks(now, now, ended_order=True)
 
     def _looking(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def looking(*args: Any, **named: Any) -> Any:
             try:
-                return call(*args, **named)
+                order = call(*args, **named)
+                if order.status is Status.REJECTED:
+                    self._begin_anew(order.symbol)
+                return order
             finally:
                 self._look()
 

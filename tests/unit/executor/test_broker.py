@@ -295,6 +295,33 @@ def test_an_entry_is_refused_where_the_minute_is_full_and_a_stop_is_sent():
     assert stop == "1"
 
 
+def test_a_stop_without_an_answer_keeps_other_bare_shares_waiting_for_a_moment_only(pauses):
+    kite = Kite(place_order=[NetworkException("gateway", 502)], orders=[NetworkException("gateway", 502)])
+
+    answer = KiteBroker(kite).place(an_intent(Purpose.STOP))
+
+    assert isinstance(answer, Refused)
+    assert answer.unclear
+    assert sum(pauses) <= 0.1
+
+
+def test_a_read_that_fails_once_is_tried_again_within_a_twentieth_of_a_second(pauses):
+    kite = Kite(orders=[NetworkException("gateway", 502), [ORDER]])
+
+    assert len(KiteBroker(kite).orders()) == 1
+    assert sum(pauses) <= 0.05
+
+
+def test_a_single_order_is_asked_for_again_where_the_call_fails(pauses):
+    kite = Kite(order_history=[NetworkException("gateway", 502), [ORDER | {"status": "REJECTED"}]])
+
+    order = KiteBroker(kite).order(ORDER["order_id"])
+
+    assert order is not None
+    assert order.status is OrderStatus.REJECTED
+    assert sum(pauses) <= 0.05
+
+
 # --- silence ---
 
 

@@ -348,3 +348,24 @@ def test_an_order_by_hand_that_fills_against_our_entry_as_it_is_entered_takes_no
     [outcome] = market.journal.outcomes("T1")
     assert outcome.gross_inr == Decimal("-125.00")
     assert market.session.equity == CASH + outcome.net_inr
+
+
+def test_what_closes_an_older_short_of_theirs_gives_nothing_of_ours_back():
+    market = Market(triggers=TRIGGERS)
+    market.decides(quantity=50, hold_bars=100)
+    by_hand(market.broker, Side.SELL, 49, "100.00")  # between our decision and its fill
+    market.trades("100.00")
+    by_hand(market.broker, Side.SELL, 173, "100.00")  # all of ours, and 123 of their own
+    seen(market)
+    assert market.session.trades == {}
+
+    by_hand(market.broker, Side.BUY, 172, "100.00")  # nothing is left in the account
+    seen(market)
+
+    assert market.broker.shares() == {}
+    assert market.session.trades == {}
+    assert market.working == []
+    by_hand(market.broker, Side.BUY, 49, "100.00")
+    seen(market)
+    assert market.session.trades["TCS"].held == 49
+    assert market.working == [(OrderType.SL_M, 49)]

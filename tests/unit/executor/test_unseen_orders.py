@@ -264,3 +264,18 @@ def test_shares_that_somebody_holds_beside_a_denied_entry_are_not_protected_beyo
     stops = [order for order in market.broker.book.values() if order.order_type is OrderType.SL_M]
     assert [order.quantity for order in stops] == [10]
     assert Purpose.STOP in {intent.purpose for intent in market.journal.intents("T1")}
+
+
+def test_a_fill_that_only_the_order_itself_tells_is_protected_within_a_third_of_a_second():
+    broker = Denying()
+    market = Market(broker=broker, order_state=lambda order_id: broker.book.get(order_id))
+    broker.denied = {"orders", "trades", "positions"}
+    market.decides(quantity=10)
+    market.clock(market.at + timedelta(seconds=0.1))  # it is missed, asked for, and has not filled yet
+    broker.trade("TCS", Decimal("100.00"), market.at)
+
+    market.session.on_connection_lost()
+    market.clock(market.at + timedelta(seconds=0.3))
+
+    broker.denied.clear()
+    assert market.working == [(OrderType.SL_M, 10)]

@@ -25,7 +25,7 @@ SMALL = {
     "policy.trees": 40,
     "policy.min_leaf": 40,
     "evaluation.folds": 2,
-    "evaluation.random_runs": 10,
+    "evaluation.turns": 40,
     "evaluation.bootstraps": 200,
     "executor.halt.losses_in_a_row": 1000,  # a test's day goes on through losses; the kill switch has its own tests
 }

@@ -70,7 +70,7 @@ def variance_inflation(returns: np.ndarray) -> float:
 
     Returns that follow each other, as those of positions held over days do, tell less than as many that do not. The
     first autocorrelation stands for all, as in an autoregression of order one; one below zero, which would promise more
-    than was seen, counts as none. It is taken a standard error higher than measured, since what is measured falls short
+    than was seen, counts as none. It is taken half a standard error higher than measured, since that falls short
     on few returns.
 
     References
@@ -82,7 +82,7 @@ def variance_inflation(returns: np.ndarray) -> float:
     if len(returns) < 3 or not power > len(returns) * 1e-24:
         return 1.0
     first = float((centred[1:] * centred[:-1]).sum()) / power
-    bounded = min(max(first + 1 / math.sqrt(len(returns)) if first > 0 else 0.0, 0.0), MOST_AUTOCORRELATION)
+    bounded = min(max(first + 0.5 / math.sqrt(len(returns)) if first > 0 else 0.0, 0.0), MOST_AUTOCORRELATION)
     return (1 + bounded) / (1 - bounded)
 
 

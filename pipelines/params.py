@@ -234,7 +234,7 @@ class EvaluationParams(Section):
     impact_bps: Annotated[float, Field(ge=0)]
     participation: Share
     max_gross: Annotated[float, Field(gt=0)]
-    random_runs: Count
+    turns: Annotated[int, Field(ge=20)]
     bootstraps: Count
     block_days: Count
     prior_trials: Count
@@ -248,7 +248,7 @@ class GateParams(Section):
     min_deflated_sharpe: Share
     max_drawdown: Share
     min_profit_factor: Annotated[float, Field(ge=0)]
-    min_random_percentile: Annotated[float, Field(ge=0, le=1)]
+    min_timing_percentile: Annotated[float, Field(ge=0, le=1)]
     max_turnover_per_day: Annotated[float, Field(gt=0)]
     max_position_share: Annotated[float, Field(gt=0)]
 

@@ -25,7 +25,8 @@ SMALL = {
     "policy.trees": 40,
     "policy.min_leaf": 40,
     "evaluation.folds": 2,
-    "evaluation.random_runs": 10,
+    "evaluation.turns": 40,
+    "evaluation.prior_trials": 1,  # nothing else was tried on this small market, which has 26 days to be judged on
     "evaluation.bootstraps": 200,
     "executor.halt.losses_in_a_row": 1000,  # a test's day goes on through losses; the kill switch has its own tests
 }

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.evaluation import metrics
-from pipelines.evaluation.baselines import booked_returns, buy_and_hold, random_entries, share_beaten
+from pipelines.evaluation.baselines import buy_and_hold
 from pipelines.evaluation.engine import Backtest, Rules, run_backtest
-from pipelines.evaluation.significance import deflated_sharpe, moments, probabilistic_sharpe
+from pipelines.evaluation.other_days import Purse, on_other_days, timing_percentile
+from pipelines.evaluation.significance import deflated_sharpe, moments, probabilistic_sharpe, variance_inflation
 from pipelines.evaluation.trades import Trade, trades_table
 from pipelines.evaluation.walk_forward import WalkForward
 from pipelines.params import EvaluationParams, PolicyParams
@@ -23,7 +24,7 @@ CONFIGURATIONS_TRIED = 1  #: by one run: nothing is searched over yet; a search 
 @dataclass(frozen=True)
 class Assessment:
     figures: dict[str, Any]  #: reports/evaluation.json
-    equity: pd.DataFrame  #: day, equity, exposure, drawdown, buy_and_hold, random_low, random_middle, random_high
+    equity: pd.DataFrame  #: day, equity, exposure, drawdown, buy_and_hold, turned_low, turned_middle, turned_high
     trades: pd.DataFrame
     views: pd.DataFrame  #: day, head, direction (mean of direction times confidence), strength (mean absolute)
     summary: dict[str, Any]  #: what only the report shows
@@ -44,7 +45,7 @@ def assess(
     panel : Panel
     walked : WalkForward
     rules : Rules of the engine
-    costs : Costs of labels, for the random baseline
+    costs : Costs of labels, for the policy on other days
     policy, params : sections of params.yaml
     """
     first, last = walked.windows[0].first, walked.windows[-1].last
@@ -52,20 +53,14 @@ def assess(
     labels = barrier_labels(panel, policy.label, costs)
     opening = float(rules.opening_equity_inr)
     held = buy_and_hold(panel, first, last, opening)
-    chance = random_entries(
-        panel,
-        labels,
-        backtest.trades,
-        first_us=first,
-        last_us=last,
-        opening_inr=opening,
-        runs=params.random_runs,
-        seed=params.seed,
+    purse = Purse(rules.risk_per_trade, rules.max_position, rules.max_gross, rules.hold_bars, rules.square_off_minutes)
+    other_days = on_other_days(
+        panel, walked.judged, labels, purse, first_us=first, last_us=last, turns=params.turns, seed=params.seed
     )
-    own = booked_returns(backtest.trades, panel, first, last, opening)
-    equity = _equity_table(backtest, held, chance, opening)
+    equity = _equity_table(backtest, held, other_days.turned, opening)
     figures = _figures(backtest, equity, rules, params) | {
-        "random_percentile": share_beaten(own, chance),
+        "timing_percentile": timing_percentile(other_days),
+        "turns": len(other_days.turned),
         "buy_and_hold_sharpe": metrics.sharpe(metrics.daily_returns(held["equity"].to_numpy(), opening)),
     }
     summary = {
@@ -73,19 +68,19 @@ def assess(
         "charges": _charges(backtest.trades),
         "folds": list(walked.folds),
         "exits": _counts([t.outcome.exit_reason.value for t in backtest.trades]),
-        "random_sharpes": [metrics.finite_or_none(metrics.sharpe(row)) for row in chance],
+        "turned_sharpes": [metrics.finite_or_none(metrics.sharpe(row)) for row in other_days.turned],
     }
     views = daily_views(panel, walked)
     return Assessment(_without_nan(figures), equity, trades_table(backtest.trades), views, _without_nan(summary))
 
 
-def _equity_table(backtest: Backtest, held: pd.DataFrame, chance: np.ndarray, opening: float) -> pd.DataFrame:
+def _equity_table(backtest: Backtest, held: pd.DataFrame, turned: np.ndarray, opening: float) -> pd.DataFrame:
     equity = backtest.equity.merge(held.rename(columns={"equity": "buy_and_hold"}), on="day", how="left")
     equity["drawdown"] = metrics.drawdowns(equity["equity"].to_numpy(), opening)
-    bands = {"random_low": 5, "random_middle": 50, "random_high": 95}
+    bands = {"turned_low": 5, "turned_middle": 50, "turned_high": 95}
     for name, percent in bands.items():
-        paths = opening * (1 + np.cumsum(chance, axis=1))
-        equity[name] = np.percentile(paths, percent, axis=0) if len(chance) else np.nan
+        paths = opening * (1 + np.cumsum(turned, axis=1))
+        equity[name] = np.percentile(paths, percent, axis=0) if len(turned) else np.nan
     return equity
 
 
@@ -100,7 +95,8 @@ def _figures(backtest: Backtest, equity: pd.DataFrame, rules: Rules, params: Eva
     )
     psr = None
     if metrics.sharpe(returns) is not None:
-        psr = probabilistic_sharpe(float(returns.mean() / returns.std(ddof=1)), 0.0, len(returns), *moments(returns))
+        observed, inflation = float(returns.mean() / returns.std(ddof=1)), variance_inflation(returns)
+        psr = probabilistic_sharpe(observed, 0.0, len(returns), *moments(returns), inflation)
     gross = sum((t.outcome.gross_inr for t in trades), rules.opening_equity_inr * 0)
     net = sum((t.outcome.net_inr for t in trades), rules.opening_equity_inr * 0)
     charges, slippage = _costs_by_day(trades, equity, rules)

@@ -20,19 +20,19 @@ REGIME_COLOURS = {"bull": GREEN, "bear": VERMILION, "range": SKY, "high_volatili
 
 
 def equity_chart(equity: pd.DataFrame) -> Any:
-    """Equity of the policy, of holding everything, and the middle 90 % of random policies; drawdown below."""
+    """Equity of the policy, of holding everything, and of its decisions on other days, 5 to 95 %; drawdown below."""
     from plotly.subplots import make_subplots
 
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.06)
     days = _days(equity["day"])
-    if equity["random_low"].notna().any():
+    if equity["turned_low"].notna().any():
         figure.add_scatter(
             x=days + days[::-1],
-            y=[*_lakh(equity["random_high"]), *_lakh(equity["random_low"])[::-1]],
+            y=[*_lakh(equity["turned_high"]), *_lakh(equity["turned_low"])[::-1]],
             fill="toself",
             fillcolor="rgba(138,143,152,0.20)",
             line={"width": 0},
-            name="random entries, 5 to 95 %",
+            name="the same decisions on other days, 5 to 95 %",
             hoverinfo="skip",
         )
     for column, name, colour, dash, width in (

@@ -157,7 +157,7 @@ def _cards(figures: Mapping[str, Any]) -> str:
         ("Trades", f"{figures['trades']:,}", f"won {_percent(figures['win_rate'])}"),
         ("Profit factor", _number(figures["profit_factor"]), "won over lost, after charges"),
         ("Deflated Sharpe", _number(figures["deflated_sharpe"]), f"{figures['trials']} trials counted"),
-        ("Random beaten", _percent(figures["random_percentile"]), "of policies that enter at random"),
+        ("Own days", _percent(figures["timing_percentile"]), "of its decisions on other days are beaten"),
     ]
     body = "".join(
         f'<div class="card"><span>{escape(title)}</span><b>{escape(value)}</b><span>{escape(note)}</span></div>'

@@ -43,12 +43,12 @@ def judge_gates(figures: Mapping[str, Any], limits: GateParams) -> tuple[Verdict
                   "95 % interval of a block bootstrap"),
         _at_least("deflated Sharpe ratio", figures["deflated_sharpe"], limits.min_deflated_sharpe, NEAR_MONEY,
                   f"probability of skill above the best of {figures['trials']} useless trials"),
-        _at_most("maximum drawdown", figures["max_drawdown"], limits.max_drawdown, NEAR_MONEY, period),
+        _at_most("maximum drawdown, daily closes", figures["max_drawdown"], limits.max_drawdown, NEAR_MONEY, period),
         _profit_factor(figures, limits, period),
-        _at_least("better than random entries", figures["random_percentile"], limits.min_random_percentile, NEAR_MONEY,
-                  "share of random policies beaten in ratio and sum: same number, sides, sizes, exits and charges"),
-        _above("Sharpe ratio at double charges", figures["double_cost_sharpe"], 0.0, NEAR_MONEY,
-               "the same trades with twice the charges"),
+        _at_least("better than on other days", figures["timing_percentile"], limits.min_timing_percentile, NEAR_MONEY,
+                  f"share beaten, in ratio and sum, of its own decisions on {figures['turns']} turns to other days"),
+        _above("Sharpe ratio at double costs", figures["double_friction_sharpe"], 0.0, NEAR_MONEY,
+               "the same trades with twice the charges and twice the slippage"),
     )  # fmt: skip
 
 

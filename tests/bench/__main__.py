@@ -25,7 +25,7 @@ MARKET = {
     "ingest.simulated.days": 120,
     "ingest.simulated.instruments": 8,
     "evaluation.folds": 2,
-    "evaluation.random_runs": 5,
+    "evaluation.turns": 20,
     "evaluation.bootstraps": 200,
 }
 

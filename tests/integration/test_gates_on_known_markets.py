@@ -13,7 +13,7 @@ from pipelines.promotion.ladder import Stage, may_enter, verdicts_from
 from pipelines.tables import read_json, read_table
 from tests.conftest import SMALL, run_stages, workspace_at
 
-NO_EDGE = SMALL | {"ingest.simulated.edge": "none", "evaluation.random_runs": 20}
+NO_EDGE = SMALL | {"ingest.simulated.edge": "none"}
 SLIPPAGE = 2e-4  #: of an order's value, as params.yaml has it
 #: A policy that takes every signal, whatever the trade model thinks of it
 TAKES_ALL = {
@@ -78,7 +78,7 @@ def test_without_an_edge_every_gate_on_earnings_refuses_a_policy_that_trades(tak
         "Sharpe ratio, lower end",
         "deflated Sharpe ratio",
         "profit factor",
-        "Sharpe ratio at double charges",
+        "Sharpe ratio at double costs",
     }
 
     assert earnings <= refused(taking_all, Stage.CANARY)

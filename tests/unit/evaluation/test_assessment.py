@@ -8,7 +8,7 @@ import pytest
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import TooFewBars
 from pipelines.evaluation.assessment import assess
-from pipelines.evaluation.baselines import buy_and_hold, random_entries
+from pipelines.evaluation.baselines import buy_and_hold
 from pipelines.evaluation.importance import importance_over_time, selection_summary
 from pipelines.evaluation.report import evaluation_report, headline
 from pipelines.evaluation.stage import reloads_identically, write_assessment
@@ -16,12 +16,11 @@ from pipelines.evaluation.walk_forward import walk_forward, windows_over
 from pipelines.gates.rules import judge_gates
 from pipelines.paths import Paths
 from pipelines.policy.fit import fit_policy
-from pipelines.policy.labels import barrier_labels
 from pipelines.tables import read_json
 from tests.unit.evaluation.test_engine import RULES
 from tests.unit.policy.builders import COSTS, HEADS, PARAMS, SMALL, a_panel
 
-EVALUATION = PARAMS.evaluation.model_copy(update={"folds": 2, "bootstraps": 300, "random_runs": 20})
+EVALUATION = PARAMS.evaluation.model_copy(update={"folds": 2, "bootstraps": 300, "turns": 40})
 
 
 def assessed(panel, policy=SMALL):
@@ -106,21 +105,6 @@ def test_a_leaked_future_looks_too_good():
 
     assert leaked.figures["sharpe"] > 10
     assert gates_failed(honest)
-
-
-def test_random_entries_lose_the_charges_and_hold_one_position_at_a_time(skilled):
-    panel = a_panel(days=40, edge=0.0, instruments=4, seed=8)
-    walked = walk_forward(a_panel(days=40, edge=0.6, instruments=4), HEADS, SMALL, EVALUATION, COSTS, {})
-    first, last = walked.windows[0].first, walked.windows[-1].last
-    from pipelines.evaluation.engine import run_backtest
-
-    trades = run_backtest(panel, walked.judged, RULES, first, last).trades
-    labels = barrier_labels(panel, SMALL.label, COSTS)
-
-    booked = random_entries(panel, labels, trades, first_us=first, last_us=last, opening_inr=1e6, runs=20, seed=1)
-
-    assert booked.shape == (20, 24)
-    assert booked.sum(axis=1).mean() < 0
 
 
 def test_holding_everything_pays_delivery_charges():

@@ -7,10 +7,11 @@ from pipelines.params import load_params
 
 LIMITS = load_params(Path(__file__).parents[3] / "params.yaml").gates
 GOOD = {
-    "sharpe": 2.0, "sharpe_ci": [0.8, 3.1], "deflated_sharpe": 0.99, "trials": 2, "double_cost_sharpe": 0.9,
-    "max_drawdown": 0.05, "profit_factor": 1.4, "trades": 300, "net_inr": 5000.0, "random_percentile": 1.0,
-    "turnover_per_day": 2.0, "max_position_share": 0.1, "non_finite": 0, "books_agree": True, "policy_reloads": True,
-    "policy_version": "0123456789ab", "first_day": "2026-01-05", "last_day": "2026-06-30", "days": 120,
+    "sharpe": 2.0, "sharpe_ci": [0.8, 3.1], "deflated_sharpe": 0.99, "trials": 2, "double_friction_sharpe": 0.9,
+    "max_drawdown": 0.05, "profit_factor": 1.4, "trades": 300, "net_inr": 5000.0, "timing_percentile": 1.0,
+    "turns": 200, "turnover_per_day": 2.0, "max_position_share": 0.1, "non_finite": 0, "books_agree": True,
+    "policy_reloads": True, "policy_version": "0123456789ab", "first_day": "2026-01-05",
+    "last_day": "2026-06-30", "days": 120,
 }  # fmt: skip
 
 
@@ -29,10 +30,10 @@ def test_good_figures_pass_every_gate():
         ({"sharpe": 0.4}, "Sharpe ratio"),
         ({"sharpe_ci": [-0.1, 2.0]}, "Sharpe ratio, lower end"),
         ({"deflated_sharpe": 0.94}, "deflated Sharpe ratio"),
-        ({"max_drawdown": 0.16}, "maximum drawdown"),
+        ({"max_drawdown": 0.16}, "maximum drawdown, daily closes"),
         ({"profit_factor": 1.05}, "profit factor"),
-        ({"random_percentile": 0.9}, "better than random entries"),
-        ({"double_cost_sharpe": 0.0}, "Sharpe ratio at double charges"),
+        ({"timing_percentile": 0.9}, "better than on other days"),
+        ({"double_friction_sharpe": 0.0}, "Sharpe ratio at double costs"),
     ],
 )
 def test_a_figure_beyond_its_limit_keeps_the_policy_from_money_but_not_from_paper(figures, gate):
@@ -63,9 +64,9 @@ def test_a_policy_that_is_not_sane_may_not_even_trade_on_paper(figures, gate):
     [
         ("sharpe", "Sharpe ratio"),
         ("deflated_sharpe", "deflated Sharpe ratio"),
-        ("double_cost_sharpe", "Sharpe ratio at double charges"),
-        ("max_drawdown", "maximum drawdown"),
-        ("random_percentile", "better than random entries"),
+        ("double_friction_sharpe", "Sharpe ratio at double costs"),
+        ("max_drawdown", "maximum drawdown, daily closes"),
+        ("timing_percentile", "better than on other days"),
         ("turnover_per_day", "turnover per day"),
         ("max_position_share", "position share"),
     ],
@@ -80,8 +81,8 @@ def test_a_profit_factor_that_is_no_number_fails():
 
 
 def test_a_policy_that_never_trades_is_sane_but_gets_no_money():
-    nothing = {"sharpe": None, "sharpe_ci": [None, None], "deflated_sharpe": None, "double_cost_sharpe": None,
-               "profit_factor": None, "random_percentile": None, "trades": 0, "net_inr": 0.0}  # fmt: skip
+    nothing = {"sharpe": None, "sharpe_ci": [None, None], "deflated_sharpe": None, "double_friction_sharpe": None,
+               "profit_factor": None, "timing_percentile": None, "trades": 0, "net_inr": 0.0}  # fmt: skip
 
     failed = failing(**nothing)
 

@@ -121,6 +121,8 @@ class RiskDesk:
         try:
             self._restrictions = desk.terms.restrictions()
         except TradeSageError as error:
+            if desk.restrictions_lacking:
+                return  # there is none of yesterday
             desk.alarm(f"the restricted list of yesterday stays: {error}")
 
     def take_frame(self, frame: Frame) -> None:

@@ -15,7 +15,9 @@ from pipelines.domain.errors import (
     BrokerSilent,
     JournalAway,
     ServiceUnavailable,
+    TradeSageError,
 )
+from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.halts import HaltEvent
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import trading_days_before
@@ -148,9 +150,11 @@ class Daemon:
             session.desk.alarm(f"{symbol} is not entered: {why}")
         session.risk.warm_up(basis.history)
         take_history(session.known_prices, basis.history)
+        take_actions(
+            session.known_prices, self._announced(session, listing.traded, now), session.terms.instruments, now
+        )
         self.vitals.begin(self.account, session, basis.served)
         self._preparation.patiently(lambda: session.start(self.place.now()), session)
-        take_actions(session.known_prices, session.desk.ex_dates, session.terms.instruments, now)
         if basis.rows and basis.served and self._may_decide_on_history(basis.served, features.last_close, now):
             session.decide_on_history(basis.rows)
         self._preparation.patiently(lambda: self._begin_bars_at(session, listing.instruments, now), session)
@@ -237,6 +241,14 @@ class Daemon:
         session.desk.on_outcome = features.learn
         session.desk.no_policy = basis.lacking
         return session
+
+    def _announced(self, session: Session, instruments: Sequence[Instrument], now: datetime) -> ExDates:
+        """Corporate actions as they are known; none where they cannot be read, so that prices are doubted longer."""
+        try:
+            return ExDates(self._preparation.actions(instruments, now).table)
+        except TradeSageError as error:
+            session.desk.alarm(f"corporate actions cannot be read: {error}")
+            return ExDates()
 
     def _may_decide_on_history(self, served: Served, last_close: datetime | None, now: datetime) -> bool:
         """A daily bar that closed in the session before is decided on at the start: its order fills at the opening."""

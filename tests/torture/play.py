@@ -109,8 +109,7 @@ def play(schedule: Schedule, database: str, folder: Path, limits: Limits = NO_LI
             told = diary.stat().st_size if diary.exists() else 0
             code = _live(life)
             watch.nobody_lives()
-            lines = _lines(diary, told)
-            how = _end_of(lines) if code != 1 else _complaint(lines)
+            how = _last_line(diary, told) if code != 1 else _complaint(diary, told)
             lives.append(f"{how} at {conductor.venue.clock:%H:%M:%S}")
             if code == -9 and kill is not None:
                 kills[kill.where] += 1
@@ -177,14 +176,16 @@ def _lines(diary: Path, begin: int) -> list[str]:
     return [line for line in diary.read_bytes()[begin:].decode(errors="replace").split("\n") if line.strip()]
 
 
-def _end_of(lines: list[str]) -> str:
+def _last_line(diary: Path, begin: int = 0) -> str:
     """How it ended by its own word; another of its threads may have written behind it."""
+    lines = _lines(diary, begin)
     ends = [line for line in lines if line.startswith(("died ", ENDED_WELL))]
     return (ends or lines or ["said nothing"])[-1]
 
 
-def _complaint(lines: list[str]) -> str:
+def _complaint(diary: Path, begin: int) -> str:
     """The error that a daemon ended by, and where."""
+    lines = _lines(diary, begin)
     frames = [line.strip() for line in lines if line.startswith('  File "') and "/tests/" not in line]
     return f"{lines[-1] if lines else 'said nothing'} ({frames[-1] if frames else '?'})"
 

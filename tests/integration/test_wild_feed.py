@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.domain.outcomes import Outcome
 from pipelines.journal import journal_at
+from pipelines.journal.connecting import PATIENT
 from pipelines.journal.journal import Journal
 from pipelines.journal.postgres import database_url
 from pipelines.paths import Paths
@@ -54,8 +55,9 @@ def play(
         conductor.venue.faults = faults = Faults(FaultPlan(schedule.seed, rates) if rates else None)
         faults.arm(*armed)
         life = Life(
-            schedule, str(root), account, address, database_url("journal"), keys[2], keys[0], keys[1], None, str(diary)
-        )
+            schedule, str(root), account, address, database_url("journal"), keys[2], keys[0], keys[1], None, str(diary),
+            limits=PATIENT,  # a busy machine may answer late; what becomes of trades then is told by other tests
+        )  # fmt: skip
         if unlisted:
             table = read_table(Paths(root).instruments)
             ghost = table.tail(1).assign(symbol=unlisted, token=999_937)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.journal.connecting import PROMPT, TimeLimits
 from tests.torture.schedule import PRODUCT, Kill, Schedule
 
 SILENCE_S = 0.5  #: in lockstep a frame comes at once or, by a fault, never; nobody needs to wait longer
@@ -32,6 +33,7 @@ class Life:
     kill: Kill | None  #: None: this one lives to the end
     diary: str  #: file to which it writes how it ended
     policy: str = ""  #: address of its service; "": decisions are made in the daemon
+    limits: TimeLimits = PROMPT  #: of its journal's calls
 
 
 def run(life: Life) -> None:
@@ -102,7 +104,9 @@ def _play(life: Life, tell: Callable[[str], None]) -> None:
         place=place,
         access=access,
         broker=broker,
-        journal=SpooledJournal(DyingJournal(life.database, dying), Path(life.root) / "spool", retry_s=0.25),
+        journal=SpooledJournal(
+            DyingJournal(life.database, life.limits, dying), Path(life.root) / "spool", retry_s=0.25
+        ),
         policy=policy,
         flatten_at_end=True,
         metrics=metrics,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from pipelines.journal.connecting import PROMPT
+from pipelines.journal.connecting import TimeLimits
 from pipelines.journal.journal import Journal
 from tests.torture.schedule import Kill, Where
 
@@ -78,8 +78,8 @@ class Dying:
 class DyingJournal(Journal):
     """The real journal; the edges of every transaction that writes are counted."""
 
-    def __init__(self, url: str, dying: Dying):
-        super().__init__(url, PROMPT)
+    def __init__(self, url: str, limits: TimeLimits, dying: Dying):
+        super().__init__(url, limits)
         self._dying = dying
         self._written: list[str] = []  # tables that the present transaction has written to
         event.listen(self._engine, "before_cursor_execute", self._note)

@@ -28,7 +28,7 @@ from scipy.signal import lfilter
 from pipelines.domain.bars import IST, TIME_DTYPE, Interval
 from pipelines.domain.errors import BadParams
 from pipelines.domain.instruments import Kind
-from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, Session, bar_times, is_known, trading_days_before
+from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, Session, bar_times, trading_days_before
 from pipelines.domain.portable_math import exps, halving
 from pipelines.domain.tick_sizes import tick_size
 from pipelines.ingest.simulated_actions import Planned, plan_actions, told
@@ -90,7 +90,7 @@ def simulate(params: SimulatedParams, interval: Interval | Literal["auto"] = "au
     """
     chosen = Interval.MIN_5 if interval == "auto" else interval
     sessions = trading_days_before(params.end, params.days)
-    if not (is_known(sessions[0].day) and is_known(params.end)):
+    if len(sessions) < params.days or params.end > KNOWN_TO:
         raise BadParams(
             f"ingest.simulated: {params.days} sessions up to {params.end} leave the calendar, which covers "
             f"{KNOWN_FROM} to {KNOWN_TO}; choose another end or fewer days"

@@ -63,6 +63,31 @@ def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
     )
 
 
+def opens_of_ends(ends: pd.Series, minutes: int) -> pd.Series:
+    """The opens of the bars of so many minutes that end at these moments.
+
+    Parameters
+    ----------
+    ends : Series of `TIME_DTYPE`, shape (n,), without NaT
+
+    Returns
+    -------
+    Series of `TIME_DTYPE`, indexed as `ends`. The last bar of a session, or before a pause, may be a short one. A
+    moment at which no bar of its day's session ends is moved back by a whole bar.
+    """
+    moments = ends.astype(TIME_DTYPE).astype("int64").to_numpy()
+    before, step = moments - 1, minutes * _MINUTE
+    days, position = np.unique((before + _IST_OFFSET) // _DAY, return_inverse=True)
+    hours = np.array([_hours(int(day)) for day in days], dtype="int64").reshape(-1, 6)[position]
+    start, close, end, pause_from, pause_to, _ = hours.T
+    last, paused = before >= close, before >= pause_to
+    base = np.where(last, close, np.where(paused, pause_to, start))
+    limit = np.where(last, end, np.where(paused, close, np.minimum(pause_from, close)))
+    ends_here = (before >= base) & (moments <= limit) & ((moments == limit) | ((moments - base) % step == 0))
+    opens = np.where(ends_here, base + (before - base) // step * step, moments - step)
+    return pd.Series(_times(opens), index=ends.index)
+
+
 def bar_numbers(open_times: pd.Series, interval: Interval) -> npt.NDArray[np.int64]:
     """The market's own count of bars, so that two bars that follow each other differ by one.
 

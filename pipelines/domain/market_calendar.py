@@ -173,6 +173,15 @@ def bar_times(session: Session, interval: Interval) -> list[tuple[datetime, date
     return times
 
 
+@lru_cache(maxsize=20_000)
+def regular_bars(day: date, interval: Interval) -> int:
+    """How many bars a regular session of stocks with derivatives holds on a day, be it one or not."""
+    if not interval.intraday:
+        return 1
+    hours = regular_hours(day)
+    return -((_at(day, hours.open) - _at(day, hours.close)) // timedelta(minutes=interval.minutes))
+
+
 def _stretches(session: Session) -> list[tuple[datetime, datetime]]:
     if session.pause is None:
         return [(session.open, session.close)]

@@ -52,7 +52,9 @@ _LARGEST = 9.0  #: standard deviations: no part of a return goes beyond, as the 
 _SLOW_DAYS, _SLOW_SIZE = 8.0, 0.25  #: half-life and size of the log volatility's slow part
 _FAST_DAYS, _FAST_SIZE = 0.5, 0.20
 _POINTS = np.concatenate([[0.02], np.linspace(0.125, 1.0, 8)])  #: of a bar at which its path is looked at
-_REGULAR_MINUTES = 375.0
+_REGULAR_MINUTES = (
+    375.0  #: the model's day, over which its sizes a day are spread; sessions are as long as the calendar's
+)
 _SESSIONS_A_YEAR = 248
 
 # The edge, at strength 1, in standard deviations of a bar's usual return. Sizes were set so that a linear forecast from
@@ -127,10 +129,10 @@ class _Clock:
     closes: pd.DatetimeIndex
     day: Ints  #: number of the session
     first: npt.NDArray[np.bool_]  #: of its session
-    length: Floats  #: share of a regular session
+    length: Floats  #: share of the model's day
     loudness: Floats  #: of volatility by time of day, mean square 1 over a session
     crowd: Floats  #: share of the day's volume by time of day, 1 over a session
-    bars_per_day: float  #: of a regular session
+    bars_per_day: float  #: of the model's day
 
     def __len__(self) -> int:
         return len(self.day)

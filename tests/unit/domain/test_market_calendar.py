@@ -19,6 +19,7 @@ from pipelines.domain.market_calendar import (
     hours_of_bars,
     is_known,
     may_trade,
+    regular_bars,
     session_on,
     sessions_between,
     trades_on,
@@ -90,8 +91,17 @@ def test_last_bar_of_an_hour_is_short_before_the_closing_auction():
     after = bar_times(session_on(date(2026, 8, 3)), Interval.MIN_60)
 
     assert before[-1][1] - before[-1][0] == timedelta(minutes=15)
-    assert len(before) == Interval.MIN_60.bars_per_day == 7
-    assert len(after) == 6
+    assert len(before) == regular_bars(date(2026, 7, 31), Interval.MIN_60) == 7
+    assert len(after) == regular_bars(date(2026, 8, 3), Interval.MIN_60) == 6
+
+
+@pytest.mark.parametrize(
+    ("day", "bars"),
+    [("2008-03-03", 67), ("2010-02-01", 78), ("2026-07-31", 75), ("2026-08-03", 72), ("2027-03-01", 72)],
+)
+def test_bars_a_day_are_those_of_the_hours_of_then(day, bars):
+    assert regular_bars(date.fromisoformat(day), Interval.MIN_5) == bars
+    assert regular_bars(date.fromisoformat(day), Interval.DAY) == 1
 
 
 @given(day=st.dates(KNOWN_FROM, KNOWN_TO), interval=st.sampled_from(list(Interval)))

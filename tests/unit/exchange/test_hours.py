@@ -1,16 +1,19 @@
 """A day by NSE's calendar: pre-open, continuous trading, closing auction and post-close."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
 from pipelines.domain.bars import Bar
 from pipelines.domain.fills import FillModel
+from pipelines.domain.instruments import Instrument, Kind, OptionType
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
+from pipelines.domain.trading_phases import Group
 from serving.exchange.book import Status, Validity, Variety
-from serving.exchange.hours import CalendarHours
+from serving.exchange.hours import CalendarHours, group_of
 from serving.exchange.market import FrameKind
 from serving.exchange.recording import rules_from
 from serving.exchange.refusals import KiteError
@@ -73,6 +76,30 @@ def test_the_pre_open_collects_orders_and_opens_at_one_price_for_all():
     assert venue.book.find(market.order_id).status is Status.COMPLETE
     assert venue.book.find(limit.order_id).status is Status.COMPLETE
     assert venue.book.find(too_low.order_id).status is Status.OPEN
+
+
+def a_contract(expiry: str, kind: Kind = Kind.FUTURE) -> Instrument:
+    terms = {"strike": Decimal(24_000), "option_type": OptionType.CALL} if kind is Kind.OPTION else {}
+    return replace(ALPHA, kind=kind, underlying="NIFTY", expiry=date.fromisoformat(expiry), **terms)
+
+
+@pytest.mark.parametrize(
+    ("contract", "day", "group"),
+    [
+        (a_contract("2026-10-27"), "2026-10-05", Group.NEAR_FUTURE),
+        (a_contract("2026-11-24"), "2026-10-05", Group.DERIVATIVE),
+        (a_contract("2026-11-24"), "2026-10-16", Group.DERIVATIVE),
+        (a_contract("2026-11-24"), "2026-10-19", Group.NEAR_FUTURE),  # the fifth session before the expiry
+        (a_contract("2026-11-24"), "2026-10-21", Group.NEAR_FUTURE),
+        (a_contract("2026-11-23"), "2026-10-28", Group.NEAR_FUTURE),  # the 24th is a holiday
+        (a_contract("2026-12-29"), "2026-10-21", Group.DERIVATIVE),
+        (a_contract("2026-10-27", Kind.OPTION), "2026-10-05", Group.DERIVATIVE),
+        (a_contract("2027-01-26"), "2027-01-04", Group.DERIVATIVE),  # nobody knows the month's expiry
+        (ALPHA, "2026-10-05", Group.AUCTION_STOCK),
+    ],
+)
+def test_only_near_futures_have_a_pre_open(contract, day, group):
+    assert group_of(contract, date.fromisoformat(day)) is group
 
 
 def test_after_market_orders_reach_the_exchange_at_their_times():

@@ -3,7 +3,8 @@
 Brings the **lake** up to date after the close of every trading day: each source of `collect` in `params.yaml` is asked
 for what is new since it was last asked. Nothing in the lake is changed by it; what is known already adds nothing.
 
-1. **due** skips the rest on days without a session, and where `params.yaml` names no source.
+1. **due** skips the rest on days without a session, and where `params.yaml` names no source. A weekday that the
+   calendar does not know is asked for, too: what is not there adds nothing.
 2. **collect** asks one source after the other. One that fails does not stop the others: what they gave is kept, the
    task fails at the end with one line for each, and the next try goes on where this one ended.
 
@@ -41,11 +42,11 @@ def collecting():
         from datetime import datetime
 
         from pipelines.domain.bars import IST
-        from pipelines.domain.market_calendar import session_on
+        from pipelines.domain.market_calendar import may_trade
         from pipelines.params import load_params
 
         named = load_params(REPO / "params.yaml").collect.sources
-        return bool(named) and session_on(datetime.now(IST).date()) is not None
+        return bool(named) and may_trade(datetime.now(IST).date())
 
     @task(
         outlets=[Asset(LAKE)],

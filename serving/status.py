@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from pipelines.domain.bars import IST
+from pipelines.domain.fact_tables import running_out
 from serving import leftovers
 from serving.executor_reason import executor_trouble
 from serving.policy_reason import NONE_YET, policy_trouble
@@ -23,7 +25,7 @@ TROUBLES: Mapping[str, Callable[[str], str | None]] = {"policy": policy_trouble,
 
 
 def show_status(wanted: Mapping[str, Process], caption: str) -> None:
-    """Print a table of the processes, their states and addresses."""
+    """Print a table of the processes, their states and addresses, and what our dated facts will soon not know."""
     from rich.console import Console
     from rich.table import Table
 
@@ -35,7 +37,10 @@ def show_status(wanted: Mapping[str, Process], caption: str) -> None:
             table.add_row(name, _silent_state(name, leftovers.program(name, running), heartbeats), "")
         else:
             table.add_row(name, state_of(process), process.url)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for sentence in running_out(datetime.now(IST).date()):
+        console.print(f"look up: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def state_of(process: Process) -> str:

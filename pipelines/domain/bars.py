@@ -30,13 +30,8 @@ class Interval(StrEnum):
 
     @property
     def minutes(self) -> int:
-        """Length in minutes; a day counts as the regular session, 09:15 to 15:30."""
-        return {"1min": 1, "5min": 5, "15min": 15, "60min": 60, "240min": 240, "day": 375}[self.value]
-
-    @property
-    def bars_per_day(self) -> int:
-        """Bars of a regular session; the last one of 60min and of 240min is short."""
-        return -(-375 // self.minutes)
+        """Length in minutes; of a day the calendar's, for how long its session is depends on the day."""
+        return {"1min": 1, "5min": 5, "15min": 15, "60min": 60, "240min": 240, "day": 1440}[self.value]
 
     @property
     def intraday(self) -> bool:

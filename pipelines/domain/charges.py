@@ -36,7 +36,7 @@ class Charges:
 
     brokerage: Decimal = Decimal("0.00")
     stt: Decimal = Decimal("0.00")  #: securities transaction tax
-    exchange: Decimal = Decimal("0.00")  #: NSE's transaction charge
+    exchange: Decimal = Decimal("0.00")  #: NSE's transaction charge, with its investor protection fund's share
     sebi: Decimal = Decimal("0.00")
     stamp: Decimal = Decimal("0.00")  #: stamp duty, on purchases
     gst: Decimal = Decimal("0.00")  #: on brokerage, exchange and SEBI
@@ -74,6 +74,7 @@ class ChargeRates:
     stt_sell: Decimal
     stt_exercise: Decimal  #: of the intrinsic value, paid by who holds an option at its expiry
     exchange: Decimal
+    ipft: Decimal  #: NSE's investor protection fund, where it is taken beside the exchange's charge: no GST on it
     sebi: Decimal
     stamp_buy: Decimal
     gst: Decimal
@@ -84,8 +85,8 @@ class ChargeRates:
 def rates_on(product: Product, day: date, kind: Kind = Kind.STOCK) -> ChargeRates:
     """The rates that hold on `day`.
 
-    Days before the first row of `facts/charges.csv` get the first row's rates: what the exchange took before October
-    2024 is not known well enough to be written down, and the later rates are close to it.
+    What the exchange took before October 2024 is not known well enough to be written down: its rates of then stand in
+    for all earlier days, and they are close.
 
     Raises
     ------
@@ -151,14 +152,16 @@ def order_charges(
         first_delivery_sale=first_delivery_sale,
         squared_off=squared_off,
     )
+    rates = rates_on(product, day, kind)
     brokerage, exchange, sebi = _paisa(exact.brokerage), _paisa(exact.exchange), _paisa(exact.sebi)
+    taxed = brokerage + _paisa(value * rates.exchange) + sebi
     return Charges(
         brokerage=brokerage,
         stt=_paisa(exact.stt),
         exchange=exchange,
         sebi=sebi,
         stamp=_paisa(exact.stamp),
-        gst=_paisa((brokerage + exchange + sebi) * rates_on(product, day, kind).gst),
+        gst=_paisa(taxed * rates.gst),
         dp=_paisa(exact.dp),
     )
 
@@ -187,7 +190,7 @@ def exact_charges(
     return Charges(
         brokerage=brokerage,
         stt=value * (rates.stt_buy if buying else rates.stt_sell),
-        exchange=exchange,
+        exchange=exchange + value * rates.ipft,
         sebi=sebi,
         stamp=value * rates.stamp_buy if buying else Decimal(0),
         gst=(brokerage + exchange + sebi) * rates.gst,
@@ -224,7 +227,7 @@ def _rates() -> Mapping[tuple[Kind, Product | None], tuple[ChargeRates, ...]]:
 
 
 def _rates_from(row: Mapping[str, str]) -> ChargeRates:
-    words = ("effective_from", "kind", "product", "source", "brokerage_rate")
+    words = ("effective_from", "kind", "product", "known_until", "source", "brokerage_rate")
     numbers = {name: Decimal(text) for name, text in row.items() if name not in words}
     return ChargeRates(
         effective_from=date.fromisoformat(row["effective_from"]),

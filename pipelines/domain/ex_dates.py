@@ -8,14 +8,17 @@ Dividends do not count: their step is small, and the holder has it in cash.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from math import isnan
 from typing import Any
 
 import pandas as pd
 
 from pipelines.domain.corporate_actions import ActionKind, actions_table
-from pipelines.domain.market_calendar import session_after
+from pipelines.domain.market_calendar import trading_day_after
+
+#: Longer than any break between two sessions since 2000: where the calendar does not know the next session
+LONGEST_BREAK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +62,24 @@ class ExDates:
 
     def ahead(self, symbol: str, session: date, known_by: datetime) -> ExDate | None:
         """What takes effect after a session and not later than in the next: a position is left in this session."""
-        return self.between(symbol, session, session_after(session).day, known_by) if symbol in self else None
+        return self.between(symbol, session, next_session_by(session), known_by) if symbol in self else None
 
     def against_entry(self, symbol: str, decided: date, session: date, known_by: datetime) -> ExDate | None:
         """Why nothing is entered in a session on a decision of an earlier day, or of its own; None if it may be.
 
         The price it was decided at is one of before the ex-date, or the position would be left in that very session.
         """
-        return self.between(symbol, decided, session_after(session).day, known_by) if symbol in self else None
+        return self.between(symbol, decided, next_session_by(session), known_by) if symbol in self else None
 
     def between(self, symbol: str, after: date, until: date, known_by: datetime) -> ExDate | None:
         """The first that takes effect later than one day, not later than another, and was known at a moment."""
         own = self.of(symbol)
         return next((found for found in own if after < found.day <= until and found.known_at <= known_by), None)
+
+
+def next_session_by(day: date) -> date:
+    """The day of the session that follows; where the calendar does not know it, the latest on which it may be."""
+    return trading_day_after(day) or day + LONGEST_BREAK
 
 
 def _ex_date(row: Mapping[Hashable, Any]) -> ExDate | None:

@@ -1,4 +1,8 @@
-"""The most that one order may ask for; more is refused or sliced. From `facts/freeze_quantities.csv`."""
+"""The most that one order may ask for; more is refused or sliced. From `facts/freeze_quantities.csv`.
+
+NSE sets those of index derivatives anew every month. Beyond the last month that the table knows its quantities are
+used on; `fact_tables.running_out` tells so.
+"""
 
 import csv
 from dataclasses import dataclass

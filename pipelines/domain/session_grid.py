@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
-from pipelines.domain.market_calendar import is_known, session_on
+from pipelines.domain.market_calendar import hours_of_bars, session_on, trades_on
 
 _MINUTE = 60_000_000  # microseconds, as are all plain numbers below
 _DAY = 24 * 60 * _MINUTE
@@ -19,7 +19,6 @@ _EPOCH = date(1970, 1, 1)
 #: Where the first half hour is missing, rows a quarter of an hour beyond the close are no mere strays
 _OFF, _STRAY = 30 * _MINUTE, 15 * _MINUTE
 _MANY = 1 / 3  #: of a day's rows outside its session are no strays either; recorded days have up to 0.29
-_OPEN, _CLOSE = 555 * _MINUTE, 930 * _MINUTE  # 09:15 and 15:30: what a day outside every session is measured against
 
 
 def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
@@ -35,8 +34,8 @@ def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n, 4), indexed as `times`: `open_time` and `close_time` of the bar, `trades` (False on a day
-    known to be closed; True outside the calendar's tables on weekdays) and `inside` (False before the session's open,
-    in a pause, and from its end on, where `open_time` means nothing).
+    known to be closed; True where the calendar does not tell) and `inside` (False before the session's open, in a
+    pause, and from its end on, where `open_time` means nothing).
     """
     moments = times.astype(TIME_DTYPE).astype("int64").to_numpy()
     days, position = np.unique((moments + _IST_OFFSET) // _DAY, return_inverse=True)
@@ -62,6 +61,31 @@ def slots(times: pd.Series, interval: Interval) -> pd.DataFrame:
         },
         index=times.index,
     )
+
+
+def opens_of_ends(ends: pd.Series, minutes: int) -> pd.Series:
+    """The opens of the bars of so many minutes that end at these moments.
+
+    Parameters
+    ----------
+    ends : Series of `TIME_DTYPE`, shape (n,), without NaT
+
+    Returns
+    -------
+    Series of `TIME_DTYPE`, indexed as `ends`. The last bar of a session, or before a pause, may be a short one. A
+    moment at which no bar of its day's session ends is moved back by a whole bar.
+    """
+    moments = ends.astype(TIME_DTYPE).astype("int64").to_numpy()
+    before, step = moments - 1, minutes * _MINUTE
+    days, position = np.unique((before + _IST_OFFSET) // _DAY, return_inverse=True)
+    hours = np.array([_hours(int(day)) for day in days], dtype="int64").reshape(-1, 6)[position]
+    start, close, end, pause_from, pause_to, _ = hours.T
+    last, paused = before >= close, before >= pause_to
+    base = np.where(last, close, np.where(paused, pause_to, start))
+    limit = np.where(last, end, np.where(paused, close, np.minimum(pause_from, close)))
+    ends_here = (before >= base) & (moments <= limit) & ((moments == limit) | ((moments - base) % step == 0))
+    opens = np.where(ends_here, base + (before - base) // step * step, moments - step)
+    return pd.Series(_times(opens), index=ends.index)
 
 
 def bar_numbers(open_times: pd.Series, interval: Interval) -> npt.NDArray[np.int64]:
@@ -156,13 +180,13 @@ def shifted(times: pd.Series, owners: npt.NDArray[Any], outside: npt.NDArray[np.
 
 
 def bars_in_sessions(first: date, last: date, interval: Interval) -> dict[date, int]:
-    """How many bars each session from `first` to `last` holds, by day; days without a session are absent."""
+    """How many bars each session from `first` to `last` holds, by day; days without a known session are absent."""
     counts = {}
     for number in range((first - _EPOCH).days, (last - _EPOCH).days + 1):
-        start, close, _, pause_from, pause_to, trades = _hours(number)
-        if not trades:
-            continue
         day = _EPOCH + timedelta(days=number)
+        if session_on(day) is None:
+            continue
+        start, close, _, pause_from, pause_to, _ = _hours(number)
         step = interval.minutes * _MINUTE
         if not interval.intraday:
             counts[day] = 1
@@ -181,15 +205,12 @@ def _times(moments: np.ndarray) -> pd.Series:
 def _hours(number: int) -> tuple[int, int, int, int, int, int]:
     """Open, close, end, pause from, pause to and whether it trades, of the n-th day since 1970."""
     day = _EPOCH + timedelta(days=number)
-    midnight = number * _DAY - _IST_OFFSET
+    open_, close, end = (_microseconds(moment) for moment in hours_of_bars(day))
     session = session_on(day)
-    if session is None:
-        # Outside the tables nothing is known to be closed but weekends, on which special sessions do happen
-        open_, close = midnight + _OPEN, midnight + _CLOSE
-        return open_, close, close, close, close + _DAY, int(not is_known(day))
-    open_, close, end = (_microseconds(moment) for moment in (session.open, session.close, session.end))
-    pause = (_microseconds(session.pause[0]), _microseconds(session.pause[1])) if session.pause else (end, end + _DAY)
-    return open_, close, end, *pause, 1
+    pause = (end, end + _DAY)
+    if session is not None and session.pause is not None:
+        pause = (_microseconds(session.pause[0]), _microseconds(session.pause[1]))
+    return open_, close, end, *pause, int(trades_on(day) is not False)
 
 
 def _microseconds(moment: object) -> int:

@@ -16,7 +16,8 @@ _FACTS = Path(__file__).with_name("facts") / "tick_sizes.csv"
 def tick_size(price_inr: float, day: date) -> Decimal:
     """The tick of a share at this price on this day, in rupees; a day before the first row uses the first row.
 
-    NSE sets the band by the closing price at the end of a month, which may lie on the other side of a limit.
+    NSE sets the band by the closing price at the end of a month, which may lie on the other side of a limit. A band
+    begins above its limit: the table's first price of it is a paisa further, 1000.01.
     """
     rows = [row for row in _rows() if row[0] <= day] or [_rows()[0]]
     in_force = [(limit, tick) for since, limit, tick in rows if since == rows[-1][0]]

@@ -5,27 +5,27 @@ square-off in `facts/square_off.csv`. They hold for regular days and for special
 day (Muhurat, short and broken sessions) the calendar's hours are continuous trading and nothing else is known.
 """
 
-import csv
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from random import Random
 
 from pipelines.domain.bars import IST
-from pipelines.domain.market_calendar import Session, session_on
+from pipelines.domain.fact_tables import fact_rows
+from pipelines.domain.market_calendar import Session, may_trade, session_on, trades_on
 
-_FACTS = Path(__file__).with_name("facts")
 _WHOLE_DAY = timedelta(hours=6)
 BEFORE_THE_CLOSE = timedelta(minutes=10)  #: of a day with hours of its own the broker squares off
 
 
 class Phase(StrEnum):
     CLOSED = "closed"
-    PRE_OPEN = "pre-open"  #: orders are collected
+    PRE_OPEN = "pre-open"  #: limit and market orders are collected
+    PRE_OPEN_LIMIT = "pre-open limit"  #: limit orders are collected, market orders stay as they are
     PRE_OPEN_MATCH = "pre-open match"  #: they are matched at one price; no entry
+    PRE_OPEN_BUFFER = "pre-open buffer"  #: between match and opening; no entry
     CONTINUOUS = "continuous"
     AUCTION_REFERENCE = "auction reference"  #: the reference price is reckoned; no entry
     AUCTION = "auction"  #: limit and market orders are collected
@@ -37,6 +37,7 @@ class Phase(StrEnum):
     def takes_orders(self) -> bool:
         return self in (
             Phase.PRE_OPEN,
+            Phase.PRE_OPEN_LIMIT,
             Phase.CONTINUOUS,
             Phase.AUCTION,
             Phase.AUCTION_LIMIT,
@@ -46,7 +47,18 @@ class Phase(StrEnum):
     @property
     def collects(self) -> bool:
         """Whether orders are only collected now, for one price at the end."""
-        return self in (Phase.PRE_OPEN, Phase.AUCTION, Phase.AUCTION_LIMIT, Phase.AUCTION_REFERENCE)
+        return self in (
+            Phase.PRE_OPEN,
+            Phase.PRE_OPEN_LIMIT,
+            Phase.AUCTION,
+            Phase.AUCTION_LIMIT,
+            Phase.AUCTION_REFERENCE,
+        )
+
+    @property
+    def limit_only(self) -> bool:
+        """Whether only limit orders are taken, and market orders are neither changed nor cancelled any more."""
+        return self in (Phase.PRE_OPEN_LIMIT, Phase.AUCTION_LIMIT)
 
     @property
     def one_price(self) -> bool:
@@ -64,6 +76,12 @@ class Group(StrEnum):
     STOCK = "stock"  #: without derivatives
     AUCTION_STOCK = "auction stock"  #: with derivatives: closes by auction since 2026-08-03
     DERIVATIVE = "derivative"
+    NEAR_FUTURE = "near future"  #: derivatives with a pre-open since 2025-12-08: futures of the current month
+
+    @property
+    def at_the_broker(self) -> "Group":
+        """The group whose hours at the broker hold for it."""
+        return Group.DERIVATIVE if self is Group.NEAR_FUTURE else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,40 @@ def phases_on(group: Group, day: date) -> tuple[Span, ...]:
     rows = _rows_on("session_phases.csv", group, day)
     if not _regular(session) or date.fromisoformat(rows[0]["effective_from"]) > day:
         return _own_hours(session)
+    return _spans(rows, day)
+
+
+def market_day(day: date) -> tuple[datetime, datetime] | None:
+    """From when to when any market is on; None if all stay closed.
+
+    A weekday that the calendar does not know counts as one of regular hours, a day that trades nobody knows when is
+    on all of it: for who stays away while the market is on.
+    """
+    if not may_trade(day):
+        return None
+    spans = [span for group in Group for span in phases_on(group, day)]
+    if not spans and trades_on(day):
+        midnight = datetime.combine(day, time(), tzinfo=IST)
+        return midnight, midnight + timedelta(days=1)
+    spans = spans or [span for group in Group for span in _spans(_rows_on("session_phases.csv", group, day), day)]
+    return min(span.start for span in spans), max(span.end for span in spans)
+
+
+def opening_auction_before(day: date) -> timedelta:
+    """How long before continuous trading the pre-open auction of stocks matches; nothing on days without one."""
+    spans = {span.phase: span.start for span in phases_on(Group.AUCTION_STOCK, day)}
+    if Phase.PRE_OPEN_MATCH not in spans:
+        return timedelta(0)
+    return spans[Phase.CONTINUOUS] - spans[Phase.PRE_OPEN_MATCH]
+
+
+def post_close_on(day: date) -> datetime | None:
+    """When the post-close session of stocks begins; None on days without one."""
+    spans = phases_on(Group.AUCTION_STOCK, day)
+    return next((span.start for span in spans if span.phase is Phase.POST_CLOSE), None)
+
+
+def _spans(rows: list[dict[str, str]], day: date) -> tuple[Span, ...]:
     return tuple(
         Span(
             Phase(row["phase"]),
@@ -123,7 +175,7 @@ def phase_at(group: Group, moment: datetime, seed: int = 0) -> Phase:
 def square_off_on(group: Group, day: date) -> SquareOff | None:
     """When the broker ends intraday positions, and its fee; None if the market stays closed."""
     session = session_on(day)
-    rows = _rows_on("square_off.csv", group, day)
+    rows = _rows_on("square_off.csv", group.at_the_broker, day)
     if session is None or not rows:
         return None
     at = _at(day, rows[0]["at"]) if _regular(session) else session.end - BEFORE_THE_CLOSE
@@ -147,7 +199,7 @@ def square_off_fee(day: date) -> tuple[Decimal, Decimal]:
 
 
 def after_market_on(group: Group, day: date) -> AfterMarket:
-    kind = Group.DERIVATIVE if group is Group.DERIVATIVE else Group.STOCK
+    kind = Group.DERIVATIVE if group.at_the_broker is Group.DERIVATIVE else Group.STOCK
     row = _rows_on("after_market.csv", kind, day)[0]
     return AfterMarket(*(time.fromisoformat(row[name]) for name in ("from", "to", "market_and_limit", "others")))
 
@@ -155,7 +207,7 @@ def after_market_on(group: Group, day: date) -> AfterMarket:
 def takes_after_market(group: Group, moment: datetime) -> bool:
     """Whether the broker takes after market orders: in the evening, the morning, and whole days without a session."""
     day = moment.date()
-    if session_on(day) is None:
+    if not may_trade(day):
         return True
     window = after_market_on(group, day)
     return not window.end <= moment.time() < window.start
@@ -191,14 +243,8 @@ def _at(day: date, clock: str) -> datetime:
 
 def _rows_on(table: str, group: Group, day: date) -> list[dict[str, str]]:
     """The rows of a group that hold on a day; days before the first get the first."""
-    rows = [row for row in _table(table) if row["group"] == group]
+    rows = [row for row in fact_rows(table) if row["group"] == group]
     dates = sorted({row["effective_from"] for row in rows})
     known = [text for text in dates if date.fromisoformat(text) <= day]
     latest = known[-1] if known else dates[0]
     return [row for row in rows if row["effective_from"] == latest]
-
-
-@cache
-def _table(name: str) -> tuple[dict[str, str], ...]:
-    with (_FACTS / name).open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))

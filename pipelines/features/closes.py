@@ -4,20 +4,24 @@ All are compiled once and run by batch and online alike; see `step` for how the 
 """
 
 import math
+from datetime import date, timedelta
 
 import numpy as np
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.compiled import kept
+from pipelines.domain.market_calendar import regular_bars
 from pipelines.features import breadth, cross_section, indices, market, newsflow, survey
 from pipelines.features.catalogue import CLOSE_FAMILIES, COMPARED, MARKET, OWN, STEP
 from pipelines.features.dates import calendar_rows
+from pipelines.features.inputs import IST_US, MICROSECONDS_PER_DAY
 from pipelines.features.outcomes import pattern_rows
 from pipelines.features.state import advance
 from pipelines.features.step import as_records, mask
 from pipelines.features.windows import compiled
 
 SESSIONS_A_YEAR = 248
+_EPOCH = date(1970, 1, 1)
 
 _BEGIN = (("count", np.int64), ("end", np.int64))
 CLOSE_STATE = np.dtype([*_BEGIN, *(field for family in CLOSE_FAMILIES for field in family.STATE)], align=True)
@@ -136,11 +140,18 @@ def market_columns(
     levels : array of shape (n, `indices.INDICES`), where the indices stood; NaN where unknown
     tallies : array of shape (n, `Tally.WIDTH`), the outcomes of all instruments known at each close
     """
-    with_year = np.column_stack([levels, np.full(len(times), float(interval.bars_per_day * SESSIONS_A_YEAR))])
+    with_year = np.column_stack([levels, bars_a_year(times, interval)])
     stepped = np.empty((len(times), _N))
     _run_closes(state, sums, with_year, _CLOSE_NEEDS, _CLOSE_NEEDS.max(axis=1), stepped)
     rows = np.hstack([stepped, calendar_rows(times, interval), pattern_rows(tallies, times)])
     return np.ascontiguousarray(rows.T)
+
+
+def bars_a_year(times: np.ndarray, interval: Interval) -> np.ndarray:
+    """Bars of a year of regular sessions as they were on the day of each close, shape (n,)."""
+    days, at = np.unique((times + IST_US) // MICROSECONDS_PER_DAY, return_inverse=True)
+    bars = [regular_bars(_EPOCH + timedelta(days=int(day)), interval) for day in days]
+    return np.array(bars, dtype=np.float64)[at] * SESSIONS_A_YEAR
 
 
 def compare_stocks(figures: np.ndarray) -> np.ndarray:

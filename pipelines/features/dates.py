@@ -1,6 +1,7 @@
 """Where a close stands in the session, the week, the month and the derivatives' calendar: columns by close time.
 
-Nothing here comes from prices. Distances to what lies ahead are to dates that exchange and parliament set long before.
+Nothing here comes from prices. Distances to what lies ahead are to dates that exchange and parliament set long before;
+NaN where the calendar's tables end before them.
 """
 
 import math
@@ -17,7 +18,7 @@ from pipelines.domain.expiries import (
     next_monthly_expiry,
     next_weekly_expiry,
 )
-from pipelines.domain.market_calendar import session_after, session_on, sessions_between, trading_days_before
+from pipelines.domain.market_calendar import count_trading_days, session_on, trading_day_after, trading_day_before
 from pipelines.domain.portable_math import cos, sin
 from pipelines.features.definition import OWN, family, places
 from pipelines.features.inputs import IST_US, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE
@@ -70,7 +71,7 @@ def calendar_rows(times: np.ndarray, interval: Interval) -> np.ndarray:
 
     Returns
     -------
-    Array of shape (n, columns). The clock's columns are NaN on days that the calendar does not trade.
+    Array of shape (n, columns). The clock's columns are NaN on days of which the calendar knows no session.
     """
     local = times + IST_US
     days = local // MICROSECONDS_PER_DAY
@@ -98,7 +99,7 @@ def _day_row(number: int) -> tuple[float, ...]:
     session = session_on(day)
     opened = _minutes(session.open) if session else math.nan
     closed = _minutes(session.close) if session else math.nan
-    next_day, weekly, monthly = session_after(day).day, next_weekly_expiry(day), next_monthly_expiry(day)
+    weekly, monthly = next_weekly_expiry(day), next_monthly_expiry(day)
     circle = 2.0 * math.pi * (day.day - 1) / _days_in_month(day)
     return (
         opened,
@@ -106,11 +107,11 @@ def _day_row(number: int) -> tuple[float, ...]:
         float(day.weekday()),
         sin(circle),
         cos(circle),
-        float(len(sessions_between(day + timedelta(days=1), _month_end(day)))),
-        float(len(sessions_between(day.replace(day=1), day - timedelta(days=1)))),
-        float(len(sessions_between(day + timedelta(days=1), _quarter_end(day)))),
-        _days(trading_days_before(day - timedelta(days=1), 1)[0].day, day),
-        _days(day, next_day),
+        _count(day + timedelta(days=1), _month_end(day)),
+        _count(day.replace(day=1), day - timedelta(days=1)),
+        _count(day + timedelta(days=1), _quarter_end(day)),
+        _days(trading_day_before(day), day),
+        _days(day, trading_day_after(day)),
         _days(day, weekly),
         _days(day, monthly),
         _days(last_monthly_expiry(day), day),
@@ -128,6 +129,11 @@ def _minutes(moment: datetime) -> float:
 
 def _days(first: date | None, last: date | None) -> float:
     return math.nan if first is None or last is None else float((last - first).days)
+
+
+def _count(first: date, last: date) -> float:
+    sessions = count_trading_days(first, last)
+    return math.nan if sessions is None else float(sessions)
 
 
 def _month_end(day: date) -> date:

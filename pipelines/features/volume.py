@@ -51,7 +51,8 @@ _VOLUME_20, OF = sliding(
     "own_volume", "size", "size_volume",
 )  # fmt: skip
 
-FIRST_MINUTE, LAST_MINUTE = 9 * 60 + 15, 15 * 60 + 30  #: closes outside have no usual volume (evening sessions)
+#: Within which every regular session since 2000 lies; closes outside have no usual volume (evening sessions)
+FIRST_MINUTE, LAST_MINUTE = 9 * 60, 15 * 60 + 30
 CURVE_WEIGHT = 0.1  #: of the newest session in the usual volume of a minute
 _CURVE_FIELDS = tuple(
     (name, np.float64, (LAST_MINUTE - FIRST_MINUTE + 1,)) for name in ("usual_volume", "usual_pace", "minutes_seen")

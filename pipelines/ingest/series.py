@@ -8,10 +8,11 @@ import pandas as pd
 
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput
+from pipelines.ingest.bar_ends import at_their_open
 from pipelines.ingest.names import canonical, symbol_of_file
 from pipelines.ingest.rejects import no_rejects, rejected_rows
 from pipelines.ingest.shapes import PRICES, Sheet
-from pipelines.ingest.stamps import read_stamps, stamped_at_end
+from pipelines.ingest.stamps import read_stamps
 
 DAY_MINUTES = 24 * 60
 _MISSING = {"", "-", "na", "n/a", "nan", "null", "none"}
@@ -84,10 +85,10 @@ def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, 
     minutes = spacing(sound["open_time"], sheet.file)
     if minutes == DAY_MINUTES:
         sound["open_time"] = sound["open_time"].dt.normalize()
-    elif _at_end(sheet, sound["open_time"], minutes):
-        sound["open_time"] -= pd.Timedelta(minutes=minutes)
-        why = "as told" if sheet.told and sheet.told.stamp == "end" else f"first 09:{15 + minutes:02d}, last 15:30"
-        said.append(f"{sheet.file}: stamps mark the end of bars ({why}); moved back by {minutes} min")
+    else:
+        placed = at_their_open(sound["open_time"], minutes, sheet.told.stamp if sheet.told else "auto")
+        sound["open_time"] = placed.times
+        said += [f"{sheet.file}: {placed.note}"] if placed.note else []
     has_volume = "volume" in sheet.columns and bool((sound["volume"] > 0).any())
     sound["volume"] = sound["volume"].round().astype("int64")
     gone = [table for table in rejected if len(table)]
@@ -123,12 +124,6 @@ def _refuse_weekends(times: pd.Series, file: str) -> None:
             f"{file}: {len(free)} of its {len(days)} days lie on weekends, e.g. {free[0]:%Y-%m-%d}: the days look "
             "shifted, as those of another zone are; set ingest.columns.zone or mend the stamps"
         )
-
-
-def _at_end(sheet: Sheet, times: pd.Series, minutes: int) -> bool:
-    if sheet.told is not None and sheet.told.stamp != "auto":
-        return sheet.told.stamp == "end"
-    return stamped_at_end(times, minutes)
 
 
 def spacing(times: pd.Series, file: str) -> int:

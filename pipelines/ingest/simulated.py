@@ -28,7 +28,7 @@ from scipy.signal import lfilter
 from pipelines.domain.bars import IST, TIME_DTYPE, Interval
 from pipelines.domain.errors import BadParams
 from pipelines.domain.instruments import Kind
-from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, Session, bar_times, is_known, trading_days_before
+from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, Session, bar_times, trading_days_before
 from pipelines.domain.portable_math import exps, halving
 from pipelines.domain.tick_sizes import tick_size
 from pipelines.ingest.simulated_actions import Planned, plan_actions, told
@@ -52,7 +52,9 @@ _LARGEST = 9.0  #: standard deviations: no part of a return goes beyond, as the 
 _SLOW_DAYS, _SLOW_SIZE = 8.0, 0.25  #: half-life and size of the log volatility's slow part
 _FAST_DAYS, _FAST_SIZE = 0.5, 0.20
 _POINTS = np.concatenate([[0.02], np.linspace(0.125, 1.0, 8)])  #: of a bar at which its path is looked at
-_REGULAR_MINUTES = 375.0
+_REGULAR_MINUTES = (
+    375.0  #: the model's day, over which its sizes a day are spread; sessions are as long as the calendar's
+)
 _SESSIONS_A_YEAR = 248
 
 # The edge, at strength 1, in standard deviations of a bar's usual return. Sizes were set so that a linear forecast from
@@ -90,7 +92,7 @@ def simulate(params: SimulatedParams, interval: Interval | Literal["auto"] = "au
     """
     chosen = Interval.MIN_5 if interval == "auto" else interval
     sessions = trading_days_before(params.end, params.days)
-    if not (is_known(sessions[0].day) and is_known(params.end)):
+    if len(sessions) < params.days or params.end > KNOWN_TO:
         raise BadParams(
             f"ingest.simulated: {params.days} sessions up to {params.end} leave the calendar, which covers "
             f"{KNOWN_FROM} to {KNOWN_TO}; choose another end or fewer days"
@@ -127,10 +129,10 @@ class _Clock:
     closes: pd.DatetimeIndex
     day: Ints  #: number of the session
     first: npt.NDArray[np.bool_]  #: of its session
-    length: Floats  #: share of a regular session
+    length: Floats  #: share of the model's day
     loudness: Floats  #: of volatility by time of day, mean square 1 over a session
     crowd: Floats  #: share of the day's volume by time of day, 1 over a session
-    bars_per_day: float  #: of a regular session
+    bars_per_day: float  #: of the model's day
 
     def __len__(self) -> int:
         return len(self.day)

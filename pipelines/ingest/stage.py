@@ -16,7 +16,7 @@ import pandas as pd
 from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
-from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
+from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, hours_of_bars, is_known, may_trade
 from pipelines.domain.session_grid import shifted
 from pipelines.ingest.kinds import RAW_BAR_COLUMNS, known_times, known_until
 from pipelines.ingest.members import members_only
@@ -139,11 +139,11 @@ def hold_back(world: World, session_days: int) -> Split:
 
 
 def _trading_days(world: World) -> list[date]:
-    """Sessions on which a stock has bars; of indices only where the source holds no stock."""
+    """Days that may trade and on which a stock has bars; of indices only where the source holds no stock."""
     stocks = set(world.instruments.loc[world.instruments["kind"] == Kind.STOCK.value, "symbol"])
     bars = [frame for symbol, frame in world.bars.items() if symbol in stocks or not stocks]
     days = {day for frame in bars for day in frame["open_time"].dropna().dt.date.unique()}
-    return sorted(day for day in days if session_on(day) is not None)
+    return sorted(day for day in days if may_trade(day))
 
 
 def _playable(bars: pd.DataFrame, days: tuple[date, ...]) -> pd.DataFrame:
@@ -160,8 +160,8 @@ def _playable(bars: pd.DataFrame, days: tuple[date, ...]) -> pd.DataFrame:
 
 def _in_sessions(bars: pd.DataFrame, days: tuple[date, ...]) -> npt.NDArray[np.bool_]:
     inside = np.zeros(len(bars), dtype=bool)
-    for session in filter(None, map(session_on, days)):
-        inside |= ((bars["open_time"] >= session.open) & (bars["close_time"] <= session.end)).to_numpy()
+    for opened, _, ended in map(hours_of_bars, days):
+        inside |= ((bars["open_time"] >= opened) & (bars["close_time"] <= ended)).to_numpy()
     return inside
 
 
@@ -236,5 +236,5 @@ def _notes(world: World, split: Split) -> tuple[str, ...]:
             f"{split.unplayable} rows after T cannot be played (off session, repeated or impossible): left out"
         )
     if not is_known(split.as_of.date()):
-        notes.append(f"the calendar covers {KNOWN_FROM} to {KNOWN_TO}; outside, every weekday counts as a session")
+        notes.append(f"the calendar covers {KNOWN_FROM} to {KNOWN_TO}; outside, a day's session is what its bars tell")
     return (*notes, *world.left_out)

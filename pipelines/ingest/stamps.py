@@ -104,22 +104,6 @@ def _as_told(values: pd.Series, file: str, source_row: pd.Series, zone: str | No
     return Stamps(times.dt.tz_convert(IST).astype(TIME_DTYPE), f"zone {zone or 'as written'}")
 
 
-def stamped_at_end(times: pd.Series, minutes: int) -> bool:
-    """Whether intraday stamps mark the end of their bars.
-
-    A bar stamped at its start makes 09:15 the first regular stamp and has nothing at 15:30; one stamped at its end
-    starts at 09:15 plus one interval and has 15:30. Both must hold on most days, so that stray rows decide nothing.
-    """
-    days = times.dt.normalize()
-    clock = times.dt.hour * 60 + times.dt.minute
-    number = days.nunique()
-
-    def share(minute: int) -> float:
-        return days[clock == minute].nunique() / number
-
-    return share(555) < 0.1 and share(555 + minutes) > 0.5 and share(930) > 0.5
-
-
 def _from_timestamps(values: pd.Series) -> Stamps:
     if values.dt.tz is None:
         return Stamps(values.dt.tz_localize(IST).astype(TIME_DTYPE), "no zone, taken as IST")

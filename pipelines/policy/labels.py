@@ -9,7 +9,7 @@ keeps the future out of a training slice.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.charges import rates_on, round_trip_rate
 from pipelines.domain.compiled import kept
 from pipelines.domain.corporate_actions import adjustments
+from pipelines.domain.market_calendar import hours_of_bars
 from pipelines.domain.orders import Product
 from pipelines.domain.trading_phases import Group, broker_ends_intraday, square_off_fee
 from pipelines.params import LabelParams
@@ -25,7 +26,6 @@ from pipelines.policy.overnight import ex_date_rows
 from pipelines.policy.panel import Panel, microseconds
 
 ATR = "atr_pct_14"  #: the feature all distances are measured in: average true range over close
-_SESSION = timedelta(hours=6, minutes=15)  #: from a session's open to its end
 SIDES = (("long", 1), ("short", -1))
 #: How a labelled trade ended; 0 is not at all
 STOPPED, TARGETED, TIMED, SQUARED, EX_DATED, BY_BROKER = 1, 2, 3, 4, 5, 6
@@ -86,7 +86,8 @@ def by_broker(panel: Panel) -> np.ndarray:
 
 def broker_time(session_end: datetime) -> datetime:
     """When the broker ends what is intraday in a session that ends then."""
-    return broker_ends_intraday(Group.AUCTION_STOCK, session_end - _SESSION, session_end)
+    opened, _, _ = hours_of_bars(session_end.date())
+    return broker_ends_intraday(Group.AUCTION_STOCK, opened, session_end)
 
 
 def session_days(panel: Panel) -> np.ndarray:

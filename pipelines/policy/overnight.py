@@ -5,8 +5,7 @@ from datetime import date
 
 import numpy as np
 
-from pipelines.domain.ex_dates import ExDates
-from pipelines.domain.market_calendar import session_after
+from pipelines.domain.ex_dates import ExDates, next_session_by
 from pipelines.domain.orders import Product
 from pipelines.policy.panel import Panel
 
@@ -35,7 +34,7 @@ def ex_date_rows(panel: Panel) -> ExDateRows:
                 opened, closed = opens.iloc[row].to_pydatetime(), closes.iloc[row].to_pydatetime()
                 day: date = days[row].item()
                 ahead = ex_dates.ahead(symbol, day, opened)
-                foreseen = ex_dates.against_entry(symbol, day, session_after(day).day, closed)
+                foreseen = ex_dates.against_entry(symbol, day, next_session_by(day), closed)
                 found.left[row] |= ahead is not None
                 found.foreseen[row] |= foreseen is not None
                 if row > rows.start:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pipelines.domain.bars import IST
-from pipelines.domain.trading_phases import Group, phases_on
+from pipelines.domain.trading_phases import market_day
 from pipelines.domain.verdicts import Verdict
 from pipelines.promotion.registration import Registration, why_not_offered
 from pipelines.promotion.stages import Stage
@@ -65,15 +65,13 @@ def judge_candidate(
 def market_is_busy(now: datetime) -> str | None:
     """Why no policy is moved at this moment, None if one may be: from the pre-open to the last phase of a trading day.
 
-    A day that the calendar does not cover counts as a trading day if it is a weekday.
+    A weekday that the calendar does not know counts as a trading day.
     """
     now = now.astimezone(IST)
-    spans = [span for group in Group for span in phases_on(group, now.date())]
-    if not spans:
+    span = market_day(now.date())
+    if span is None or not span[0] <= now < span[1]:
         return None
-    begins, ends = min(span.start for span in spans), max(span.end for span in spans)
-    if not begins <= now < ends:
-        return None
+    ends = span[1]
     return f"the market's day is on until {ends:%H:%M}; it is looked at again after that"
 
 

@@ -137,13 +137,16 @@ def _recording(given: argparse.Namespace) -> "Recording | Replay | Live":
 
     path = given.bars or given.ticks
     if given.market == "live":
-        from pipelines.domain.market_calendar import session_on
+        from pipelines.domain.market_calendar import session_on, why_no_session
         from serving.exchange.live_market import as_played
         from serving.exchange.live_source import live_source
 
         known = frozenset() if given.symbols else {i.symbol for i in read_instruments(Paths(given.root)) if i.tradable}
         asked = sorted(days_asked(given.days)) if given.days else []
         days = [as_played(session) for day in asked if (session := session_on(day)) is not None]
+        for day in asked:
+            if session_on(day) is None:
+                LOG.info("%s: it is not played", why_no_session(day))
         live = live_source(given.source, frozenset(known) or symbols_asked(given.symbols), days)
         live.start()
         return live

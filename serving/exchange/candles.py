@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.history_windows import history_windows_on
+from pipelines.domain.market_calendar import hours_of_bars
 from serving.exchange.quotes import Forming
 from serving.exchange.refusals import input_error
 
@@ -95,14 +96,15 @@ def _midnight(moment: datetime) -> datetime:
 
 
 def _gathered(bars: pd.DataFrame, minutes: int) -> pd.DataFrame:
-    """Longer bars, counted from each day's first open; the last of a day may be short or still growing."""
+    """Longer bars, counted from the open of each day's session; the last of a day may be short or still growing."""
     if bars.empty:
         return bars
     days = bars["open_time"].dt.normalize()
     place: Any = 0
     if minutes:
-        from_open = bars["open_time"] - bars.groupby(days)["open_time"].transform("min")
-        place = from_open // pd.Timedelta(minutes=minutes)
+        first = bars.groupby(days)["open_time"].transform("min")
+        opens = days.map({day: hours_of_bars(day.date())[0] for day in days.unique()}).astype(first.dtype)
+        place = (bars["open_time"] - opens.where(opens < first, first)) // pd.Timedelta(minutes=minutes)
     rules = {"open_time": "first", "close_time": "last", "open": "first", "high": "max", "low": "min"}
     return bars.assign(day=days, place=place).groupby(["day", "place"]).agg(rules | {"close": "last", "volume": "sum"})
 

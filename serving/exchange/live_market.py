@@ -15,8 +15,9 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.domain.bars import IST
+from pipelines.domain.errors import BadParams
 from pipelines.domain.instruments import Instrument
-from pipelines.domain.market_calendar import Session, sessions_between
+from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, Session, sessions_between
 from serving.exchange.market import Best, Frame, FrameKind, SessionDay, Tick
 from serving.exchange.tick_tape import ANYWHERE, MINUTE
 from serving.last_trades import LastTrades
@@ -31,9 +32,19 @@ SILENT_CLOSE = timedelta(minutes=2)  #: of the wall clock after a session's end,
 
 
 def sessions_ahead(now: datetime) -> list[SessionDay]:
-    """Sessions of the calendar from a moment on that are not over yet."""
-    found = sessions_between(now.date(), now.date() + AHEAD)
-    return [as_played(one) for one in found if one.end > now]
+    """Sessions of the calendar from a moment on that are not over yet.
+
+    Raises
+    ------
+    BadParams : if the calendar knows none: nothing is played on a guess.
+    """
+    found = [session for session in sessions_between(now.date(), now.date() + AHEAD) if session.end > now]
+    if not found:
+        raise BadParams(
+            f"the market calendar knows no session within {AHEAD.days} days of {now:%Y-%m-%d}, it covers "
+            f"{KNOWN_FROM} to {KNOWN_TO}; add the year's holidays to pipelines/domain/facts, then start again"
+        )
+    return [as_played(session) for session in found]
 
 
 def as_played(session: Session) -> SessionDay:

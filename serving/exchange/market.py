@@ -22,14 +22,14 @@ from pipelines.domain.bars import Bar, Interval
 from pipelines.domain.errors import NotFound
 from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import bar_times, session_on
+from pipelines.domain.trading_phases import post_close_on
 
 PAISA = Decimal("0.01")
 CLOCK_TOKEN = 256265  #: Kite's token of the index NIFTY 50
 CLOCK_SYMBOL = "NIFTY 50"
 CLOCK_BASE = Decimal(20_000)  #: level of the synthesised index at the previous close, points
-AUCTION_BEFORE = timedelta(minutes=7)  #: the pre-open auction matches so long before the opening: 09:08 on NSE
 AUCTION_SHARE = 0.02  #: of the first bar's volume that trades in the auction, where it trades by itself
-POST_CLOSE = timedelta(minutes=10)  #: from the last session's close to its post-close session, as on NSE: 15:40
+POST_CLOSE = timedelta(minutes=10)  #: from the last session's close to its post-close session, of days without one
 
 
 class FrameKind(Enum):
@@ -177,7 +177,13 @@ def frames(
             yield from _ticks_of(bars, instruments, ticks_per_bar, seed)
             last = slot is session.slots[-1]
             yield Frame(FrameKind.CLOSING if last else FrameKind.BOUNDARY, slot.close)
-    yield Frame(FrameKind.POST_CLOSE, days[-1].close + POST_CLOSE)
+    yield Frame(FrameKind.POST_CLOSE, post_close_of(days[-1]))
+
+
+def post_close_of(session: SessionDay) -> datetime:
+    """When orders trade at a day's closing price: in NSE's post-close session, if that comes after it."""
+    dated = post_close_on(session.day)
+    return dated if dated is not None and dated > session.close else session.close + POST_CLOSE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pandas as pd
 from pipelines.domain.bars import IST
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.market_calendar import session_on
-from serving.exchange.market import POST_CLOSE, Frame, FrameKind, SessionDay, Tick, rupees, to_paise
+from serving.exchange.market import Frame, FrameKind, SessionDay, Tick, post_close_of, rupees, to_paise
 
 MINUTE = timedelta(minutes=1)
 #: On a tape no bar is known whose prices would end the reach of slippage.
@@ -51,7 +51,7 @@ class TickTape:
                 yield Frame(FrameKind.BOUNDARY, minute)
                 minute += MINUTE
             yield Frame(FrameKind.CLOSING, session.close)
-        yield Frame(FrameKind.POST_CLOSE, self.days[-1].close + POST_CLOSE)
+        yield Frame(FrameKind.POST_CLOSE, post_close_of(self.days[-1]))
 
     def _stamps(self, rows: pd.DataFrame) -> Iterator[tuple[datetime, tuple[Tick, ...]]]:
         totals: dict[str, int] = {}

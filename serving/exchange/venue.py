@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.domain.charges import Charges
 from pipelines.domain.instruments import Instrument
 from pipelines.domain.orders import SQUARE_OFF_TAG, OrderType, Product
-from pipelines.domain.trading_phases import Phase
+from pipelines.domain.trading_phases import opening_auction_before
 from serving.exchange.acceptance import MarketView, above_freeze_quantity, outside_circuit, outside_lpp
 from serving.exchange.account import Account
 from serving.exchange.alerts import Alerts
@@ -36,7 +36,7 @@ from serving.exchange.floor import Floor, Rules
 from serving.exchange.gtt import Triggers
 from serving.exchange.hours import RecordedHours, refused_in
 from serving.exchange.legs import first_leg
-from serving.exchange.market import AUCTION_BEFORE, Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
+from serving.exchange.market import Frame, FrameKind, Market, SessionDay, Tick, clock_instrument
 from serving.exchange.order_forms import AUTO_PROTECTION, EXPIRED, checked
 from serving.exchange.quotes import QuoteBoard
 from serving.exchange.refusals import KiteError, input_error, margin_error, order_error
@@ -162,7 +162,8 @@ class Venue:
         self._send_after_market_orders()
         if frame.kind is FrameKind.OPENING:
             self.board.next_bar(frame.at)  # the auction's trades are the first bar's
-        self.board.trade(frame.ticks, frame.at - AUCTION_BEFORE if frame.kind is FrameKind.OPENING else frame.at)
+        opening = frame.kind is FrameKind.OPENING
+        self.board.trade(frame.ticks, frame.at - opening_auction_before(frame.at.date()) if opening else frame.at)
         self._auction.watch()
         if frame.kind is FrameKind.TICKS:
             self._square_off.in_time()
@@ -297,7 +298,7 @@ class Venue:
             raise order_error(f"Order cannot be changed: it is {order.status.value}.")
         phase = self.course.phase(order.request.instrument)
         unprotected = order.request.order_type is OrderType.MARKET or order.protected
-        if not phase.takes_orders or (phase is Phase.AUCTION_LIMIT and unprotected):
+        if not phase.takes_orders or (phase.limit_only and unprotected):
             raise order_error(f"Orders cannot be changed now ({phase}).")
         if order.status not in WORKING:
             raise order_error("Order cannot be changed as it is being processed. Try later.")

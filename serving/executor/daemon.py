@@ -20,7 +20,7 @@ from pipelines.domain.errors import (
 from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.halts import HaltEvent
 from pipelines.domain.instruments import Instrument
-from pipelines.domain.market_calendar import trading_days_before
+from pipelines.domain.market_calendar import trading_day_before
 from pipelines.journal.memory import AnyJournal
 from pipelines.params import Params
 from pipelines.paths import Paths
@@ -255,8 +255,7 @@ class Daemon:
         if served.interval is not Interval.DAY or last_close is None:
             return False
         decided = self.journal.last_decided(self.account)
-        before = trading_days_before(now.date() - timedelta(days=1), 1)
-        return decided is None and bool(before) and last_close.date() == before[0].day
+        return decided is None and last_close.date() == trading_day_before(now.date())
 
     def _connect(self, session: Session, feed: Feed) -> None:
         """Where the market does not wait, a ticker that does not answer is tried on while what is held is managed."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadParams, NotAllowed
-from pipelines.domain.market_calendar import Session, is_known, session_on
+from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, Session, session_on, trades_on, why_no_session
 from pipelines.domain.origin import REAL_SOURCES
 from serving.executor.kite_client import KITE
 from serving.executor.paper import PaperMarket
@@ -111,6 +111,8 @@ class KitePlace:
         while (coming := self._coming(now := self.clock())).open - BEFORE_OPEN > now:
             if told != coming.day:
                 told = coming.day
+                for day in _passed_over(now.date(), coming.day):
+                    tell(f"{why_no_session(day)}: nothing is traded that day")
                 tell(f"waiting for the session of {coming.day}")
             time.sleep(min(LOOK_EVERY_S, (coming.open - BEFORE_OPEN - now).total_seconds()))
         self._traded, self._count = coming.day, self._count + 1
@@ -144,12 +146,21 @@ class KitePlace:
         """
         day = now.date()
         while True:
-            if not is_known(day):
-                raise BadParams(f"the market calendar does not know {day}; add the year's holidays, then start again")
+            if trades_on(day) is None:
+                raise BadParams(
+                    f"the market calendar does not know {day}, it covers {KNOWN_FROM} to {KNOWN_TO}; add the year's "
+                    "holidays to pipelines/domain/facts, then start again"
+                )
             session = session_on(day)
             if session is not None and session.end > now and (self._traded is None or day > self._traded):
                 return session
             day += timedelta(days=1)
+
+
+def _passed_over(first: date, until: date) -> list[date]:
+    """Days before another one that trade, nobody knows when: no order is sent on a guess."""
+    days = (first + timedelta(days=n) for n in range((until - first).days))
+    return [day for day in days if trades_on(day) and session_on(day) is None]
 
 
 def time_of_packets(place: MarketPlace) -> PacketTime:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BooksDiffer, BrokerSilent, TradeSageError
-from pipelines.domain.market_calendar import session_on, trading_days_before
+from pipelines.domain.market_calendar import session_on, trading_day_before, why_no_session
 from pipelines.domain.orders import Product
 from pipelines.domain.signals import Decision, FeatureRow
 from pipelines.journal.memory import AnyJournal
@@ -364,7 +364,7 @@ class Session:
         desk.final = self._last_day(at.date())
         self._marking.turn_day(first=first)
         if desk.day is None:
-            desk.alarm(f"{at:%Y-%m-%d} is no trading day in our calendar; nothing is traded")
+            desk.alarm(f"{why_no_session(at.date())}; nothing is traded")
         self._day_begins = True
 
     def _read_books(self, *, bar_closed: bool) -> None:
@@ -446,5 +446,4 @@ def _is_for(decision: Decision, at: datetime) -> bool:
     decided = decision.close_time.date()
     if decided == at.date():
         return True
-    before = trading_days_before(at.date() - timedelta(days=1), 1)
-    return bool(before) and before[0].day == decided
+    return trading_day_before(at.date()) == decided

@@ -71,7 +71,7 @@ def arrows_of_dvc() -> set[tuple[str, str]]:
 
 def test_the_folder_imports_within_two_seconds_and_without_heavy_libraries(folder):
     assert folder["errors"] == {}
-    assert sorted(folder["dags"]) == ["collecting", "promotion", "training"]
+    assert sorted(folder["dags"]) == ["before_open", "collecting", "promotion", "training"]
     assert folder["seconds"] < 2.0
     assert folder["heavy"] == []
 
@@ -328,6 +328,14 @@ def test_a_rollback_to_nobody_and_an_unknown_version_end_the_run_as_failed(playe
     assert (rollback["tasks"]["refused"], rollback["tasks"]["approve"]) == ("failed", "skipped")
     assert ["none", "rollback"] in [each[:2] for each in played["refusals"]]
     assert (unknown["state"], unknown["tasks"]["evidence"]) == ("failed", "failed")
+
+
+def test_facts_are_looked_at_before_every_pre_open(folder):
+    dag = folder["dags"]["before_open"]
+
+    assert dag["tasks"]["facts"]["upstream"] == ["due"]
+    assert dag["cron"] in ("30 8 * * *", None)
+    assert dag["tasks"]["facts"]["retries"] == 0
 
 
 def test_collecting_asks_only_on_trading_days_and_tells_the_lakes_asset(folder):

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from pipelines.domain.bars import IST, Interval
 from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.listings import symbol_on
-from pipelines.domain.market_calendar import sessions_between
+from pipelines.domain.market_calendar import days_that_may_trade, trades_on
 from pipelines.domain.nse_archive import ArchiveFile, archive_path
 from pipelines.ingest.names import canonical
 from pipelines.ingest.source import Fetched, Known, series_key
@@ -60,6 +60,8 @@ class BhavcopyArchive:
     def fetch(self, since: date | None, until: date) -> Iterator[Fetched]:
         """Actions, then bars, of each session; without `since` of those that are not known yet.
 
+        Of a weekday that the calendar does not know a file is asked for, too; there need not be one.
+
         Raises
         ------
         NotFound : at the end, with the latest sessions, of which there should be a file and is none.
@@ -67,8 +69,7 @@ class BhavcopyArchive:
         """
         missing: list[str] = []
         until = min(until, self.now().date())
-        for session in sessions_between(max(since or self.start, self.start), until):
-            day = session.day
+        for day in days_that_may_trade(max(since or self.start, self.start), until):
             if since is None and self._is_known(day):
                 missing.clear()
                 continue
@@ -95,7 +96,7 @@ class BhavcopyArchive:
         try:
             return read(day, *self._content(path, file))
         except NotFound:
-            if self.now() >= _published(day):
+            if self.now() >= _published(day) and trades_on(day):
                 missing.append(f"{day} ({file})")
             return None
 

@@ -23,7 +23,7 @@ from pipelines.domain.bars import IST, PRICE_COLUMNS, TIME_DTYPE
 from pipelines.domain.errors import BadInput, LoggedOut, NotFound, ServiceUnavailable
 from pipelines.domain.history_windows import KITE_WORDS, HistoryWindow, history_windows_on
 from pipelines.domain.instruments import Kind
-from pipelines.domain.market_calendar import session_on
+from pipelines.domain.market_calendar import hours_of_bars
 from pipelines.ingest.kinds import typed
 from pipelines.ingest.names import canonical, kind_of
 from pipelines.ingest.source import Fetched, Known, series_key
@@ -37,7 +37,7 @@ ATTEMPTS = 6
 PAUSES_S = (1.1, 2.5, 5.0, 10.0, 20.0)
 _EPOCH = date(2000, 1, 1)  #: windows are counted from here, so that every run asks for the same ones
 _INTERVALS = {word: interval for interval, word in KITE_WORDS.items()}
-_MIDNIGHT, _REGULAR_OPEN, _REGULAR_CLOSE = clock_time(0), clock_time(9, 15), clock_time(15, 30)
+_MIDNIGHT = clock_time(0)
 
 
 class Client(Protocol):
@@ -259,11 +259,9 @@ def _tells_oi(candles: list[dict[str, Any]]) -> bool:
 
 
 def _hours(day: date) -> tuple[datetime, datetime]:
-    """When trading begins and ends; the regular hours where the calendar knows of no session."""
-    session = session_on(day)
-    if session is not None:
-        return session.open, session.end
-    return datetime.combine(day, _REGULAR_OPEN, tzinfo=IST), datetime.combine(day, _REGULAR_CLOSE, tzinfo=IST)
+    """When trading begins and ends, as far as the calendar can tell."""
+    opened, _, ended = hours_of_bars(day)
+    return opened, ended
 
 
 def _settled(bars: pd.DataFrame, minutes: int, now: datetime) -> pd.Series:

@@ -47,13 +47,19 @@ def test_round_trips_cost_what_the_published_rates_say(product, value, expected)
         (Kind.STOCK, Product.MIS, 5 * LAKH, NOW, "224.61"),
         (Kind.FUTURE, Product.NRML, 10 * LAKH, NOW, "612.75"),
         (Kind.FUTURE, Product.MIS, 10 * LAKH, date(2026, 3, 31), "312.75"),  # STT 0.02 %
-        (Kind.FUTURE, Product.NRML, 10 * LAKH, date(2026, 2, 28), "310.39"),  # NSE 0.00173 %
-        (Kind.FUTURE, Product.NRML, 10 * LAKH, date(2024, 9, 30), "235.39"),  # STT 0.0125 %
+        (
+            Kind.FUTURE,
+            Product.NRML,
+            10 * LAKH,
+            date(2026, 2, 28),
+            "312.39",
+        ),  # NSE 0.00173 %, its fund 0.0001 %
+        (Kind.FUTURE, Product.NRML, 10 * LAKH, date(2024, 9, 30), "237.39"),  # STT 0.0125 %
         (Kind.FUTURE, Product.NRML, 10 * LAKH, date(2023, 3, 31), "210.39"),  # STT 0.01 %
         (Kind.OPTION, Product.NRML, LAKH, NOW, "284.29"),
         (Kind.OPTION, Product.NRML, LAKH, date(2026, 3, 31), "234.29"),  # STT 0.1 %
-        (Kind.OPTION, Product.NRML, LAKH, date(2026, 2, 28), "233.11"),  # NSE 0.03503 %
-        (Kind.OPTION, Product.NRML, LAKH, date(2024, 9, 30), "195.61"),  # STT 0.0625 %
+        (Kind.OPTION, Product.NRML, LAKH, date(2026, 2, 28), "234.11"),  # NSE 0.03503 %, its fund 0.0005 % without tax
+        (Kind.OPTION, Product.NRML, LAKH, date(2024, 9, 30), "196.61"),  # STT 0.0625 %
         (Kind.OPTION, Product.NRML, LAKH, date(2023, 3, 31), "183.11"),  # STT 0.05 %
     ],
 )
@@ -104,12 +110,28 @@ def test_rates_are_those_of_the_day():
     before = order_charges(product=Product.MIS, side=Side.SELL, value=LAKH, day=date(2026, 2, 28))
     after = order_charges(product=Product.MIS, side=Side.SELL, value=LAKH, day=date(2026, 3, 1))
 
-    assert before.exchange == Decimal("2.97")
+    assert before.exchange == Decimal("3.07"), "2.97 and 0.10 for the investor protection fund"
+    assert before.gst < after.gst, "there is no tax on the fund's share where it is taken by itself"
     assert after.exchange == Decimal("3.07")
 
 
-def test_days_before_the_first_known_rates_get_the_first_rates():
-    assert rates_on(Product.CNC, date(2012, 1, 2)) == rates_on(Product.CNC, date(2024, 10, 1))
+def test_the_exchanges_rate_of_october_2024_stands_in_for_earlier_days():
+    early, later = rates_on(Product.CNC, date(2012, 1, 2)), rates_on(Product.CNC, date(2024, 10, 1))
+
+    assert early.exchange == later.exchange
+    assert (early.ipft, later.ipft) == (0, Decimal("0.000001")), "the fund's rate is that of April 2023"
+
+
+@pytest.mark.parametrize(("kind", "crore"), [(Kind.STOCK, "307"), (Kind.FUTURE, "183"), (Kind.OPTION, "3553")])
+def test_what_goes_to_the_exchange_stays_with_the_cut_of_its_fund(kind, crore):
+    product = Product.MIS if kind is Kind.STOCK else Product.NRML
+    days = [date(2024, 10, 1), date(2026, 2, 28), date(2026, 3, 1)]
+
+    paid = {
+        exact_charges(product=product, side=Side.BUY, value=100 * LAKH, day=day, kind=kind).exchange for day in days
+    }
+
+    assert paid == {Decimal(crore)}
 
 
 def test_every_rate_names_its_source():

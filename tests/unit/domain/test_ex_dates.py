@@ -6,7 +6,7 @@ import pytest
 from pipelines.domain.bars import IST
 from pipelines.domain.corporate_actions import ActionKind, actions_table
 from pipelines.domain.ex_dates import ExDates
-from pipelines.domain.market_calendar import session_after, session_on
+from pipelines.domain.market_calendar import session_on, trading_day_after
 
 #: 2026-11-24, a Tuesday, is a holiday
 FRIDAY, MONDAY, HOLIDAY, WEDNESDAY = (date(2026, 11, day) for day in (20, 23, 24, 25))
@@ -42,7 +42,7 @@ def test_a_special_session_of_a_weekend_is_the_last_before_a_monday():
     budget_day = date(2026, 2, 1)  # a Sunday that traded
     known = ex_dates(an_action(date(2026, 2, 2), known_at=datetime(2026, 1, 5, tzinfo=IST)))
 
-    assert session_after(date(2026, 1, 30)).day == budget_day
+    assert trading_day_after(date(2026, 1, 30)) == budget_day
     assert known.ahead("TCS", date(2026, 1, 30), opening(date(2026, 1, 30))) is None
     assert known.ahead("TCS", budget_day, opening(budget_day))
 
@@ -78,7 +78,7 @@ def test_a_ratio_of_one_and_other_symbols_do_not_count():
 
 
 def test_nothing_is_entered_in_the_session_before_an_ex_date_nor_on_it_by_a_decision_of_before():
-    thursday, after = date(2026, 11, 19), session_after(WEDNESDAY).day
+    thursday, after = date(2026, 11, 19), trading_day_after(WEDNESDAY)
     known = ex_dates(an_action(MONDAY))
 
     def refused(decided, entered):

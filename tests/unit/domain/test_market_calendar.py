@@ -10,14 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.domain.bars import Interval
+from pipelines.domain.fact_tables import FACTS
 from pipelines.domain.market_calendar import (
     KNOWN_FROM,
     KNOWN_TO,
     bar_times,
+    count_trading_days,
+    hours_of_bars,
     is_known,
+    may_trade,
+    regular_bars,
     session_on,
     sessions_between,
+    trades_on,
+    trading_day_after,
+    trading_day_before,
     trading_days_before,
+    why_no_session,
 )
 from tests.conftest import SHARED_DATA
 
@@ -82,8 +91,17 @@ def test_last_bar_of_an_hour_is_short_before_the_closing_auction():
     after = bar_times(session_on(date(2026, 8, 3)), Interval.MIN_60)
 
     assert before[-1][1] - before[-1][0] == timedelta(minutes=15)
-    assert len(before) == Interval.MIN_60.bars_per_day == 7
-    assert len(after) == 6
+    assert len(before) == regular_bars(date(2026, 7, 31), Interval.MIN_60) == 7
+    assert len(after) == regular_bars(date(2026, 8, 3), Interval.MIN_60) == 6
+
+
+@pytest.mark.parametrize(
+    ("day", "bars"),
+    [("2008-03-03", 67), ("2010-02-01", 78), ("2026-07-31", 75), ("2026-08-03", 72), ("2027-03-01", 72)],
+)
+def test_bars_a_day_are_those_of_the_hours_of_then(day, bars):
+    assert regular_bars(date.fromisoformat(day), Interval.MIN_5) == bars
+    assert regular_bars(date.fromisoformat(day), Interval.DAY) == 1
 
 
 @given(day=st.dates(KNOWN_FROM, KNOWN_TO), interval=st.sampled_from(list(Interval)))
@@ -108,10 +126,47 @@ def test_trading_days_before_are_the_last_ones_up_to_the_day(day, count):
     assert found == sessions_between(found[0].day, day) if count else found == []
 
 
-def test_outside_the_tables_weekdays_count_and_are_said_to_be_unknown():
-    assert not is_known(date(2027, 1, 26))
-    assert session_on(date(2027, 1, 26)) is not None
-    assert session_on(date(2027, 1, 30)) is None
+@pytest.mark.parametrize("day", [date(2027, 1, 4), date(2027, 1, 26), date(2031, 3, 5), date(1999, 12, 31)])
+def test_outside_the_tables_no_session_is_assumed(day):
+    assert not is_known(day)
+    assert trades_on(day) is None
+    assert may_trade(day), "who only asks or looks may"
+    assert session_on(day) is None
+    assert str(KNOWN_TO) in why_no_session(day)
+
+
+def test_a_session_whose_hours_nobody_found_is_on_at_no_time():
+    muhurat = date(2026, 11, 8)
+
+    assert trades_on(muhurat)
+    assert not is_known(muhurat)
+    assert session_on(muhurat) is None
+    assert "hours" in why_no_session(muhurat)
+
+
+def test_the_calendar_reaches_as_far_as_its_list_of_holidays():
+    with (FACTS / "market_closures.csv").open(encoding="utf-8", newline="") as file:
+        last = max(row["day"] for row in csv.DictReader(file))
+
+    assert date(int(last[:4]), 12, 31) == KNOWN_TO
+
+
+def test_the_next_day_of_trading_is_unknown_where_the_tables_end():
+    assert trading_day_after(date(2026, 11, 6)) == date(2026, 11, 8)
+    assert trading_day_before(date(2026, 11, 9)) == date(2026, 11, 8)
+    assert trading_day_after(KNOWN_TO) is None
+    assert trading_day_before(KNOWN_FROM) is None
+    assert count_trading_days(date(2026, 11, 5), date(2026, 11, 10)) == 4
+    assert count_trading_days(date(2026, 12, 30), date(2027, 1, 4)) is None
+    assert len(trading_days_before(date(2000, 1, 5), 10)) == 3
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [("2027-01-04", "09:15 15:15 15:30"), ("2026-10-02", "09:15 15:15 15:30"), ("2026-11-08", "09:00 20:00 20:00")],
+)
+def test_bars_of_days_without_a_known_session_are_measured_by_the_hours_of_then(day, hours):
+    assert " ".join(f"{moment:%H:%M}" for moment in hours_of_bars(date.fromisoformat(day))) == hours
 
 
 @needs_shared

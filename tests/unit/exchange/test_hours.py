@@ -1,16 +1,19 @@
 """A day by NSE's calendar: pre-open, continuous trading, closing auction and post-close."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
 from pipelines.domain.bars import Bar
 from pipelines.domain.fills import FillModel
+from pipelines.domain.instruments import Instrument, Kind, OptionType
 from pipelines.domain.orders import OrderType, Product
 from pipelines.domain.signals import Side
+from pipelines.domain.trading_phases import Group
 from serving.exchange.book import Status, Validity, Variety
-from serving.exchange.hours import CalendarHours
+from serving.exchange.hours import CalendarHours, group_of
 from serving.exchange.market import FrameKind
 from serving.exchange.recording import rules_from
 from serving.exchange.refusals import KiteError
@@ -45,7 +48,7 @@ def a_limit(price: str, **changes):
 
 
 def test_the_pre_open_collects_orders_and_opens_at_one_price_for_all():
-    venue = a_calendar_day(minutes("ALPHA", {"09:00": 100.0, "09:07": 102.0, "09:08": 102.0}, "09:30"))
+    venue = a_calendar_day(minutes("ALPHA", {"09:00": 100.0, "09:09": 102.0, "09:10": 102.0}, "09:30"))
     play(venue, FrameKind.OPENING)
     market = venue.place(a_request(product=Product.CNC))
     limit, too_low = venue.place(a_limit("103.00")), venue.place(a_limit("101.00"))
@@ -53,16 +56,50 @@ def test_the_pre_open_collects_orders_and_opens_at_one_price_for_all():
         venue.place(a_request(side=Side.SELL, order_type=OrderType.SL_M, trigger_price=Decimal("95.00")))
 
     play(venue, at(9, 6))
+    with pytest.raises(KiteError, match="limit orders"):
+        venue.place(a_request(product=Product.CNC))
+    with pytest.raises(KiteError, match="cannot be changed"):
+        venue.cancel(market.order_id)
+    late = venue.place(a_limit("102.50"))
+    venue.cancel(venue.place(a_limit("99.00")).order_id)
     collected = len(venue.trades())
-    play(venue, at(9, 9))
+    play(venue, at(9, 11))
     with pytest.raises(KiteError, match="pre-open match"):
+        venue.place(a_limit("103.00"))
+    play(venue, at(9, 13))
+    with pytest.raises(KiteError, match="pre-open buffer"):
         venue.place(a_limit("103.00"))
 
     assert collected == 0
-    assert [trade.price for trade in venue.trades()] == [Decimal(102), Decimal(102)]
+    assert venue.book.find(late.order_id).status is Status.COMPLETE
+    assert [trade.price for trade in venue.trades()] == [Decimal(102)] * 3
     assert venue.book.find(market.order_id).status is Status.COMPLETE
     assert venue.book.find(limit.order_id).status is Status.COMPLETE
     assert venue.book.find(too_low.order_id).status is Status.OPEN
+
+
+def a_contract(expiry: str, kind: Kind = Kind.FUTURE) -> Instrument:
+    terms = {"strike": Decimal(24_000), "option_type": OptionType.CALL} if kind is Kind.OPTION else {}
+    return replace(ALPHA, kind=kind, underlying="NIFTY", expiry=date.fromisoformat(expiry), **terms)
+
+
+@pytest.mark.parametrize(
+    ("contract", "day", "group"),
+    [
+        (a_contract("2026-10-27"), "2026-10-05", Group.NEAR_FUTURE),
+        (a_contract("2026-11-24"), "2026-10-05", Group.DERIVATIVE),
+        (a_contract("2026-11-24"), "2026-10-16", Group.DERIVATIVE),
+        (a_contract("2026-11-24"), "2026-10-19", Group.NEAR_FUTURE),  # the fifth session before the expiry
+        (a_contract("2026-11-24"), "2026-10-21", Group.NEAR_FUTURE),
+        (a_contract("2026-11-23"), "2026-10-28", Group.NEAR_FUTURE),  # the 24th is a holiday
+        (a_contract("2026-12-29"), "2026-10-21", Group.DERIVATIVE),
+        (a_contract("2026-10-27", Kind.OPTION), "2026-10-05", Group.DERIVATIVE),
+        (a_contract("2027-01-26"), "2027-01-04", Group.DERIVATIVE),  # nobody knows the month's expiry
+        (ALPHA, "2026-10-05", Group.AUCTION_STOCK),
+    ],
+)
+def test_only_near_futures_have_a_pre_open(contract, day, group):
+    assert group_of(contract, date.fromisoformat(day)) is group
 
 
 def test_after_market_orders_reach_the_exchange_at_their_times():
@@ -141,12 +178,12 @@ def test_after_the_close_trades_are_at_the_closing_price():
 
 def test_intraday_positions_end_before_the_auction_and_no_new_ones_are_taken():
     venue = a_calendar_day(minutes("ALPHA", {"09:00": 100.0}))
-    play(venue, at(15, 0))
+    play(venue, at(14, 50))
     venue.place(a_request())
-    play(venue, at(15, 9))
+    play(venue, at(14, 58))
     held = venue.account.net_quantity("ALPHA", Product.MIS)
 
-    play(venue, at(15, 12))
+    play(venue, at(15, 1))
 
     assert held == 10
     assert venue.account.net_quantity("ALPHA", Product.MIS) == 0

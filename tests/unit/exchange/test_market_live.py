@@ -1,12 +1,13 @@
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from pipelines.domain.bars import IST
+from pipelines.domain.errors import BadParams
 from pipelines.domain.market_calendar import session_on
 from pipelines.domain.signals import Side
-from serving.exchange.live_market import LiveMarket, as_played
+from serving.exchange.live_market import LiveMarket, as_played, sessions_ahead
 from serving.exchange.market import FrameKind
 from serving.exchange.venue import Venue
 from serving.packet_time import PacketTime
@@ -155,3 +156,12 @@ def test_an_order_pays_the_best_price_of_the_other_side_where_the_depth_is_known
 
     filled = venue.book.find(order.order_id)
     assert (filled.status, filled.average_price) == ("COMPLETE", Decimal(paid))
+
+
+def test_a_live_market_beyond_the_calendar_is_refused_in_one_line():
+    known = sessions_ahead(datetime(2026, 12, 31, 10, 0, tzinfo=IST))
+
+    assert [session.day for session in known] == [date(2026, 12, 31)]
+    with pytest.raises(BadParams, match="knows no session") as refused:
+        sessions_ahead(datetime(2027, 1, 4, 10, 0, tzinfo=IST))
+    assert "\n" not in str(refused.value)

@@ -99,17 +99,17 @@ def test_money_is_spent_once_though_the_first_order_is_on_its_way():
 
 
 def a_day_with_a_gap() -> Venue:
-    """ALPHA does not trade for five minutes from the square-off on; BETA does."""
-    alpha = [bar for bar in flat_bars("ALPHA", DAY) if bar.open_time != at(15, 10)]
+    """ALPHA does not trade in the five minutes around the square-off; BETA does."""
+    alpha = [bar for bar in flat_bars("ALPHA", DAY) if bar.open_time != at(14, 55)]
     venue = a_venue(alpha, flat_bars("M&B", DAY))
-    play(venue, at(15, 0))
+    play(venue, at(14, 45))
     return venue
 
 
 def test_what_the_broker_is_closing_cannot_be_closed_a_second_time():
     venue = a_day_with_a_gap()
     venue.place(a_request(quantity=100))
-    play(venue, at(15, 11))
+    play(venue, at(15, 0))
     assert [order.placed_by for order in venue.book.working()] == [RMS_USER]
 
     with pytest.raises(KiteError, match="square-off"):
@@ -121,10 +121,9 @@ def test_what_the_broker_is_closing_cannot_be_closed_a_second_time():
 
 @pytest.mark.parametrize("variety", [Variety.CO, Variety.ICEBERG])
 def test_nothing_that_others_follow_is_taken_after_the_square_off(variety):
-    venue = a_venue(flat_bars("ALPHA", DAY))
-    play(venue, at(15, 5))
+    venue = a_day_with_a_gap()
     venue.place(a_request(side=Side.SELL, quantity=100))
-    play(venue, at(15, 10))
+    play(venue, at(15, 0))
     assert venue.account.net_quantity("ALPHA", Product.MIS) == -100
 
     with pytest.raises(KiteError, match="square-off"):

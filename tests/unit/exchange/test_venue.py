@@ -312,13 +312,13 @@ def test_charges_are_taken_once_on_the_whole_value_when_the_order_ends():
 
 def test_the_broker_ends_intraday_positions_before_the_close():
     venue = a_venue(flat_bars("ALPHA", DAY))
-    play(venue, at(15, 0))
+    play(venue, at(14, 50))
     venue.place(a_request())
     resting = venue.place(a_request(side=Side.SELL, order_type=OrderType.SL_M, trigger_price=Decimal("95.00")))
-    play(venue, at(15, 9))
+    play(venue, at(14, 58))
     before = venue.account.net_quantity("ALPHA", Product.MIS)
 
-    play(venue, at(15, 11))
+    play(venue, at(15, 1))
 
     placed_by_broker = [order for order in venue.orders() if order.request.tag == RMS_TAG]
     assert before == 10

@@ -86,6 +86,16 @@ def test_a_year_that_the_calendar_does_not_know_is_not_traded_on_a_guess(monkeyp
         KitePlace(KITE, wall, cash_is_a_ledger=False).await_session(print)
 
 
+def test_a_session_whose_hours_nobody_knows_is_passed_over_and_told(monkeypatch):
+    wall, told = Wall("2026-11-07T18:00:00", monkeypatch), []
+
+    assert KitePlace(KITE, wall, cash_is_a_ledger=False).await_session(told.append)
+
+    assert wall.now.date() == date(2026, 11, 9)
+    assert "2026-11-08" in told[0]
+    assert "nothing is traded" in told[0]
+
+
 def test_money_is_traded_only_with_the_switch_a_stage_and_a_real_market():
     assert why_not_live(KITE, SERVED, True) is None
     refusals = [

@@ -1,6 +1,6 @@
 """Random-walk markets for tests: gaps overnight, missing bars, flat stretches, news."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.domain.bars import BAR_COLUMNS, TIME_DTYPE, Bar, Interval
 from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.market_calendar import regular_bars
 from pipelines.domain.news import News
 from pipelines.ingest.kinds import empty
 
@@ -47,12 +48,14 @@ def random_bars(
 
 
 def _bar_times(bars: int, interval: Interval) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
-    days = pd.bdate_range("2026-01-05", periods=bars // interval.bars_per_day + 2 if interval.intraday else bars)
+    first_day = date(2026, 1, 5)
+    bars_a_day = regular_bars(first_day, interval)
+    days = pd.bdate_range(first_day, periods=bars // bars_a_day + 2)
     opens: list[datetime] = []
     closes: list[datetime] = []
     for day in days:
         first, last = day + timedelta(hours=9, minutes=15), day + timedelta(hours=15, minutes=30)
-        for i in range(interval.bars_per_day if interval.intraday else 1):
+        for i in range(bars_a_day):
             opens.append(first + timedelta(minutes=i * interval.minutes))
             closes.append(min(opens[-1] + timedelta(minutes=interval.minutes), last))
     zone = "Asia/Kolkata"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.instruments import Instrument, Kind
+from pipelines.domain.market_calendar import regular_bars
 from pipelines.heads.momentum import MomentumHead
 from pipelines.heads.reversion import ReversionHead
 from pipelines.params import Params, load_params
@@ -40,7 +41,7 @@ def a_panel(
     """Random walks in which momentum foretells the next bar's drift, `edge` volatilities a bar."""
     rng = np.random.default_rng(seed)
     dates = pd.bdate_range(first, periods=days)
-    bars_a_day = interval.bars_per_day if interval.intraday else 1
+    bars_a_day = regular_bars(dates[0].date(), interval)
     times = _times(dates, interval, bars_a_day)
     parts = [_an_instruments_table(f"S{i}", times, bars_a_day, edge, rng) for i in range(instruments)]
     table = pd.concat(parts, ignore_index=True)

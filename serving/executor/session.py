@@ -37,6 +37,8 @@ from serving.executor.ticks import KnownPrices
 from serving.executor.trade import Trade
 
 __all__ = ["Features", "Frame", "Session", "Terms"]
+END_PATIENCE_S = 6.0  #: that a broker may be late in telling of the session's last fills
+END_PAUSE_S = 0.2
 
 
 class Features(Protocol):
@@ -135,11 +137,19 @@ class Session:
         -------
         Differences between our books and the broker's, in sentences.
         """
-        self.books.read()
+        deadline = time.monotonic() + END_PATIENCE_S
+        self._take_the_last()
+        while self.reconcile() and time.monotonic() < deadline:  # the broker may be late in telling of the last fills
+            time.sleep(END_PAUSE_S)
+            self._take_the_last()
         for tag in list(self.books.lost):
             self.books.give_up(tag, "not in the order book at the end of its session")
-        self.leaving.close_finished()
+        self._take_the_last()
         return self.reconcile()
+
+    def _take_the_last(self) -> None:
+        self.books.read()
+        self.leaving.close_finished()
 
     def reconcile(self) -> list[str]:
         """Differences between our books and the broker's, in sentences; each is an alarm, too.

@@ -587,6 +587,21 @@ def test_what_the_broker_closed_after_the_last_frame_becomes_an_outcome_at_the_e
     assert all(intent.status in ENDED for intent in market.journal.intents("T1"))
 
 
+def test_what_the_books_hide_for_many_readings_at_the_end_is_waited_for():
+    broker = Slow(Purpose.STOP)
+    market = Market(broker=broker)
+    market.decides(quantity=10)
+    market.trades("100.00")
+    broker.trade("TCS", Decimal("97.00"), market.at)
+    orders, fills, hidden = broker.orders, broker.fills, iter(range(20))
+    broker.orders = lambda: orders() if next(hidden, None) is None else orders()[:-1]
+    broker.fills = lambda: fills() if next(hidden, None) is None else fills()[:-1]
+
+    assert market.session.end() == []
+
+    assert [outcome.quantity for outcome in market.journal.outcomes("T1")] == [10]
+
+
 def test_a_stop_does_not_outlive_a_position_that_a_person_closed():
     market = Market()
     market.decides(quantity=10)

@@ -155,7 +155,7 @@ class Daemon:
         )
         self.vitals.begin(self.account, session, basis.served)
         self._preparation.patiently(lambda: session.start(self.place.now()), session)
-        if basis.rows and basis.served and self._may_decide_on_history(basis.served, features.last_close, now):
+        if basis.rows and basis.served and self._may_decide_on_history(session, basis.served, features.last_close, now):
             session.decide_on_history(basis.rows)
         self._preparation.patiently(lambda: self._begin_bars_at(session, listing.instruments, now), session)
         executor = self.params.executor
@@ -250,11 +250,19 @@ class Daemon:
             session.desk.alarm(f"corporate actions cannot be read: {error}")
             return ExDates()
 
-    def _may_decide_on_history(self, served: Served, last_close: datetime | None, now: datetime) -> bool:
+    def _may_decide_on_history(
+        self, session: Session, served: Served, last_close: datetime | None, now: datetime
+    ) -> bool:
         """A daily bar that closed in the session before is decided on at the start: its order fills at the opening."""
         if served.interval is not Interval.DAY or last_close is None:
             return False
-        decided = self.journal.last_decided(self.account)
+        try:
+            decided = self.journal.last_decided(self.account)
+        except JournalAway as error:
+            if not session.trades:
+                raise  # the start is tried again
+            session.desk.alarm(f"what is open goes first; nothing is decided on the last close: {error}")
+            return False
         before = trading_days_before(now.date() - timedelta(days=1), 1)
         return decided is None and bool(before) and last_close.date() == before[0].day
 

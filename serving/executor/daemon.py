@@ -334,7 +334,9 @@ class Daemon:
         return False
 
     def _decides_otherwise(self, session: Session, away: Away | None) -> bool:
-        """Whether another policy answers, or one is back."""
+        """Whether another policy answers, or one is back; without a journal, which a start needs, this one goes on."""
+        if self.journal.away is not None:
+            return False
         return self._preparation.policies.changed or (away is not None and away.is_over(session))
 
     def _on_frame(self, session: Session, feed: Feed, event: Frame) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.credentials import credential
 from pipelines.domain.errors import ServiceUnavailable
-from pipelines.journal.journal import Journal
+from pipelines.journal.memory import AnyJournal
 from pipelines.params import Params
 from pipelines.paths import Paths
 from serving.executor.whereabouts import Whereabouts
@@ -40,7 +40,7 @@ class BrokerDesk:
             ours = Ours({order.tag for order in self.broker.orders()}, set(self.broker.shares()))
         return standing_at(self.broker, ours.tags, ours.held)
 
-    def flattener(self, account: str, params: Params, journal: Journal) -> Any:
+    def flattener(self, account: str, params: Params, journal: AnyJournal) -> Any:
         from serving.executor.flatten import Flattener
         from serving.executor.workspace import read_instruments
 

@@ -22,6 +22,7 @@ from pipelines.domain.errors import NotFound, TradeSageError
 from pipelines.domain.halts import Cause, HaltEvent, Mode, Word, state_after
 from pipelines.journal.journal import Journal
 from pipelines.params import Params, load_params
+from pipelines.paths import state_folder
 from serving.broker_desk import Ours
 from serving.executor.trading_state import halt_file
 from serving.executor.whereabouts import Whereabouts, last_whereabouts
@@ -231,9 +232,17 @@ def _ours(account: str) -> Ours | None:
 
 
 def _flat_by_ourselves(desk: Any, where: Whereabouts, patience_s: float) -> Any:
-    """Leave the positions under the account's writer lock; what stands in the end, also if that fails."""
+    """Leave the positions under the account's writer lock; what stands in the end, also if that fails.
+
+    As the executor does it: notes that it left in its file are taken over first, and ours wait there where PostgreSQL
+    hangs in the midst of it.
+    """
+    from pipelines.journal.connecting import PROMPT
+    from pipelines.journal.spool import SpooledJournal
+
     try:
-        with _journal() as journal:
+        with _journal(PROMPT) as ours:
+            journal = SpooledJournal(ours, state_folder() / "spool")
             return desk.flattener(where.account, _params_of(Path(where.workspace)), journal).run(patience_s, _shown())
     except Exception as error:  # whatever it is: what stands is shown, for somebody has to close it
         _say(one_line(error), "yellow")
@@ -263,10 +272,10 @@ def _params_of(workspace: Path) -> Params:
 
 
 @contextmanager
-def _journal() -> Iterator[Journal]:
+def _journal(limits: Any = None) -> Iterator[Journal]:
     from pipelines.journal.postgres import database_url
 
-    journal = journal_to_stop_by(database_url("journal"))
+    journal = journal_to_stop_by(database_url("journal"), limits)
     try:
         yield journal
     finally:

@@ -117,16 +117,20 @@ def _account_meant(account: str | None, where: Whereabouts | None, names: list[s
     return last
 
 
-def journal_to_stop_by(url: str) -> Any:
-    """The journal, also with the schema of another release: words about trading are the same in each."""
+def journal_to_stop_by(url: str, limits: Any = None) -> Any:
+    """The journal, also with the schema of another release: words about trading are the same in each.
+
+    `limits` are those of its calls; None: patient ones.
+    """
     from pipelines.domain.errors import TradeSageError
     from pipelines.journal import journal_at
+    from pipelines.journal.connecting import PATIENT
     from pipelines.journal.journal import Journal
 
     try:
-        return journal_at(url)
+        return journal_at(url, limits or PATIENT)
     except TradeSageError:
-        return Journal(url)
+        return Journal(url, limits or PATIENT)
 
 
 def _leave_file(event: HaltEvent, stopped: Stopped) -> None:

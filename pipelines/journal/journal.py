@@ -298,11 +298,11 @@ class Journal(LadderRecords):
             raise NotFound(f"decision {decision_id} is not in the journal")
         return decision_from(found[0])
 
-    def features_hash(self, decision_id: str) -> str:
-        """Hash of the inputs of a decision."""
+    def decisions(self, decision_ids: Iterable[str]) -> dict[str, tuple[Decision, str]]:
+        """Some decisions, each with the hash of its inputs; those that are not in the journal are left out."""
         with self._begin() as connection:
-            found = _all(connection, "select features_hash from decisions where decision_id = :id", id=decision_id)
-        return found[0]["features_hash"] if found else ""
+            found = _all(connection, "select * from decisions where decision_id = any(:ids)", ids=list(decision_ids))
+        return {row["decision_id"]: (decision_from(row), row["features_hash"]) for row in found}
 
     def unsent_decisions(self, account: str) -> list[tuple[str, Decision]]:
         """Of the last close that was decided on: what was to be entered and has neither an intent nor a refusal."""
@@ -454,11 +454,11 @@ class Journal(LadderRecords):
                 connection, "positions", row, f"on conflict (position_id) do update set {changed}, closed_at = null"
             )
 
-    def position(self, position_id: str) -> Position | None:
-        """A position, open or closed, as it was noted last."""
+    def positions(self, position_ids: Iterable[str]) -> dict[str, Position]:
+        """Some positions, open or closed, as they were noted last; those that are not in the journal are left out."""
         with self._begin() as connection:
-            found = _all(connection, "select * from positions where position_id = :id", id=position_id)
-        return position_from(found[0]) if found else None
+            found = _all(connection, "select * from positions where position_id = any(:ids)", ids=list(position_ids))
+        return {row["position_id"]: position_from(row) for row in found}
 
     def open_positions(self, account: str) -> list[Position]:
         with self._reading() as connection:

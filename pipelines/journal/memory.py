@@ -83,8 +83,9 @@ class MemoryJournal:
     def opening_shares(self, account: str) -> dict[str, int]:
         return dict(self._shares.get(account, {}))
 
-    def features_hash(self, decision_id: str) -> str:
-        return self._hashes.get(decision_id, "")
+    def decisions(self, decision_ids: Iterable[str]) -> dict[str, tuple[Decision, str]]:
+        known = [name for name in decision_ids if name in self._decisions]
+        return {name: (self._decisions[name][1], self._hashes.get(name, "")) for name in known}
 
     def unsent_decisions(self, account: str) -> list[tuple[str, Decision]]:
         last = self.last_decided(account)
@@ -174,9 +175,8 @@ class MemoryJournal:
         self._positions[position.position_id] = (account, position)
         self._closed.discard(position.position_id)
 
-    def position(self, position_id: str) -> Position | None:
-        found = self._positions.get(position_id)
-        return found[1] if found is not None else None
+    def positions(self, position_ids: Iterable[str]) -> dict[str, Position]:
+        return {name: self._positions[name][1] for name in position_ids if name in self._positions}
 
     def open_positions(self, account: str) -> list[Position]:
         found = [p for owner, p in self._positions.values() if owner == account and p.position_id not in self._closed]

@@ -1,11 +1,14 @@
 """Orders of ours that come when nobody counts on them: late ones, late fills of ended ones, and those taken twice.
 
 Every order of a tag is one of its intent's. One that comes unexpectedly joins the trade that is open in its symbol, or
-opens its own trade again; there its shares are protected, and what is too much of it is cancelled or closed.
+opens its own trade again; there its shares are protected, and what is too much of it is cancelled or closed. What
+ended today is kept in memory for it, so that no shares wait for the journal.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -15,14 +18,13 @@ from pipelines.domain.outcomes import ExitReason, Outcome
 from serving.executor.closing import outcome_of
 from serving.executor.desk import LOG, Desk
 from serving.executor.legs import leg_of
-from serving.executor.resume import ASKED, trade_of
+from serving.executor.resume import ASKED, OwnOrder, Record, ended_trade_of, read_records, trade_of
 from serving.executor.trade import Trade
 
 if TYPE_CHECKING:
     from serving.executor.books import Books
 
 JOINS = ASKED + "count it for "  #: and a decision: the order event that tells of an order in another's trade
-OwnOrder = tuple[Intent, BookedOrder | None, bool]  #: an intent, an order of it, whether another came before that
 
 
 class Arrivals:
@@ -79,12 +81,7 @@ class Arrivals:
         if trade is not None:
             self.join(trade, intent, order)
         elif owner is not None:
-            try:
-                self._open_again(owner)
-            except ServiceUnavailable as error:
-                self._books.stale = True
-                self.waiting.append(order)
-                desk.alarm(f"{order.symbol}: order {order.order_id} cannot be looked after yet: {error}")
+            self._open_again(owner, order)
 
     def _tell(self, order: BookedOrder, intent: Intent) -> None:
         which = f"{order.symbol}: order {order.order_id} ({intent.purpose})"
@@ -108,19 +105,45 @@ class Arrivals:
         joined = desk.trades[trade.symbol].with_leg(leg)
         desk.trades[trade.symbol] = self._books.brought_up_to_date(joined, {order.order_id})
 
-    def trade_of(self, decision_id: str) -> Trade | None:
-        """A decision's trade from the journal and the books."""
-        orders = self._by_owner().get(decision_id, [])
-        return trade_of(decision_id, orders, self._books.lost, self._desk)
+    def keep(self, trade: Trade, outcome: Outcome | None) -> None:
+        """A trade is over: what opens it again stays at hand for the day, with the reason for which it was left."""
+        if outcome is not None and trade.position is not None:
+            trade = replace(trade, position=replace(trade.position, exit_reason=outcome.exit_reason))
+        self._desk.ended[trade.trade_id] = trade
 
-    def _open_again(self, decision_id: str) -> None:
-        trade = self.trade_of(decision_id)
+    def _open_again(self, decision_id: str, order: BookedOrder) -> None:
+        desk = self._desk
+        try:
+            trade = self._ended_trade(decision_id)
+        except ServiceUnavailable as error:  # it ended on an earlier day
+            self._books.stale = True
+            self.waiting.append(order)
+            return desk.alarm(f"{order.symbol}: order {order.order_id} cannot be looked after yet: {error}")
         if trade is not None:
             self.open(self._books.beside_us.with_others(trade))
+
+    def _ended_trade(self, decision_id: str) -> Trade | None:
+        """A trade that is over, with all its orders: from memory; from the journal only if it ended before today.
+
+        Raises
+        ------
+        JournalAway : if the journal is needed and does not answer.
+        """
+        desk, orders = self._desk, self._by_owner().get(decision_id, [])
+        trade = desk.ended.get(decision_id)
+        if trade is None:
+            records = read_records(desk.journal, desk.account, {decision_id: orders})
+            return trade_of(decision_id, orders, self._books.lost, records[decision_id], desk.terms.product)
+        known = {leg.order_id for leg in trade.legs}
+        for intent, order, doubled in orders:
+            if order is not None and order.order_id not in known:
+                trade = trade.with_leg(leg_of(intent, order, doubled=doubled))
+        return trade
 
     def open(self, trade: Trade) -> None:
         """Take up a trade that was over."""
         desk = self._desk
+        desk.ended.pop(trade.trade_id, None)
         position = trade.position
         if position is not None and position.exit_reason is ExitReason.EXTERNAL:
             position = replace(position, exit_reason=None, exit_decision_price=None)  # it was not taken back after all
@@ -182,6 +205,18 @@ class Arrivals:
 
     # --- after a start ---
 
+    def read_records(self, by_decision: Mapping[str, list[OwnOrder]], living: Iterable[str]) -> dict[str, Record]:
+        """Of the trades that go on; and of those that ended today, which are kept as if we had lived then."""
+        desk, today = self._desk, self._desk.now.date()
+        wanted = {name: by_decision[name] for name in living}
+        ended = {name: own for name, own in by_decision.items() if name not in wanted and _is_of(own, today)}
+        records = read_records(desk.journal, desk.account, wanted | ended)
+        for decision_id, orders in ended.items():
+            trade = ended_trade_of(decision_id, orders, records[decision_id], desk.terms.product)
+            if trade is not None:
+                desk.ended[decision_id] = trade
+        return records
+
     def look_at_finished(self, by_decision: dict[str, list[OwnOrder]], finished: set[str]) -> None:
         """Trades that were over, of which an order works still, or of which more was traded than was accounted for."""
         today, ended = self._desk.now.date(), finished & by_decision.keys()
@@ -205,13 +240,13 @@ class Arrivals:
         return not held and net == (outcome.net_inr if outcome is not None else 0)
 
     def _account_for(self, decision_id: str, orders: list[BookedOrder], outcome: Outcome | None) -> None:
-        trade = self.trade_of(decision_id)
+        trade = self._ended_trade(decision_id)
         if trade is None:
             return
         trade = self._books.brought_up_to_date(self._books.beside_us.with_others(trade)).with_position()
         if not trade.held:
-            self._books.beside_us.note_closed(trade)  # others may give back what they took
-        if self._books.beside_us.was_closed_by_them(trade):
+            self._books.beside_us.note_closed(trade, outcome)  # others may give back what they took
+        if self._books.beside_us.was_closed_by_them(trade, outcome):
             return
         if trade.held:
             self._open_since_held(trade, orders)
@@ -242,3 +277,12 @@ class Arrivals:
 
 def _first(order: BookedOrder) -> tuple[bool, object, str]:
     return order.status is OrderStatus.REJECTED and not order.filled_quantity, order.placed_at, order.order_id
+
+
+def _is_of(orders: Iterable[OwnOrder], day: date) -> bool:
+    """Whether something of a decision was sent on a day, or works still."""
+    return any(
+        intent.created_at.date() == day
+        or (order is not None and (order.placed_at.date() == day or not order.status.ended))
+        for intent, order, _ in orders
+    )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.domain.orders import SQUARE_OFF_TAG, BookedOrder
+from pipelines.domain.outcomes import Outcome
 from serving.executor.desk import Desk
 from serving.executor.legs import foreign_leg
 from serving.executor.others import shares_at
@@ -108,14 +109,14 @@ class BesideUs:
 
     # --- a round trip of theirs that was bigger than our shares ---
 
-    def note_closed(self, trade: Trade) -> None:
+    def note_closed(self, trade: Trade, outcome: Outcome | None) -> None:
         """A trade is over. If others sold more than was ours they may buy it back, and our shares with it."""
         self._told.pop(trade.trade_id, None)
         self._may_be_given_back.pop(trade.symbol, None)
-        if trade.taken_by_fills and not self.was_closed_by_them(trade):
+        if trade.taken_by_fills and not self.was_closed_by_them(trade, outcome):
             self._may_be_given_back[trade.symbol] = trade
 
-    def was_closed_by_them(self, trade: Trade) -> bool:
+    def was_closed_by_them(self, trade: Trade, outcome: Outcome | None) -> bool:
         """Whether they sold just our shares: then nothing of the instrument was left, and what they buy is theirs.
 
         Where we have sold a part of it ourselves, theirs may be the first half of a round trip: what they buy back is
@@ -123,10 +124,6 @@ class BesideUs:
         """
         if any(leg.ours and leg.filled for leg in trade.exits if leg not in trade.entries):
             return False
-        outcome = next(
-            (o for o in reversed(self._desk.journal.outcomes(self._desk.account)) if o.decision_id == trade.trade_id),
-            None,
-        )
         if outcome is None or all(leg.ours for leg in trade.legs):
             return False
         own, others = shares_at(trade.legs, trade.side, trade.others_before, outcome.exited_at)

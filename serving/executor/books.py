@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from pipelines.domain.charges import Charges
 from pipelines.domain.orders import ENDED, BookedOrder, Fill, Intent, IntentStatus, OrderStatus, may_move
+from pipelines.domain.outcomes import Outcome
 from serving.executor.arrivals import Arrivals
 from serving.executor.beside_us import BesideUs
 from serving.executor.desk import LOG, Desk
@@ -16,6 +17,7 @@ from serving.executor.opening import opening_of
 from serving.executor.order_tags import intent_again
 from serving.executor.own_cash import OwnCash
 from serving.executor.reconcile import cash_difference, fill_differences, status_of, unsent
+from serving.executor.resume import trade_of
 from serving.executor.trade import Trade
 from serving.executor.unseen import Unseen
 
@@ -68,6 +70,7 @@ class Books:
         """After a start: read journal and broker, end what was never sent, and build the open trades again."""
         journal, account, desk = self._desk.journal, self._desk.account, self._desk
         desk.trades.clear()  # of a try that the broker did not answer to its end
+        desk.ended.clear()
         self.lost.clear()
         self._arrivals.waiting.clear()
         known = account in journal.accounts()
@@ -180,6 +183,7 @@ class Books:
         self._refresh({order.order_id for order in expired})
         if self._day is not None and self._day != day:
             self.beside_us.turn_day()
+            self._desk.ended.clear()  # orders are good for a day
         self._day = day
         self.forget_before(day)
 
@@ -279,10 +283,13 @@ class Books:
         """Take up a trade that was over."""
         self._arrivals.open(trade)
 
-    def close(self, trade: Trade, net_inr: Decimal) -> None:
-        """A trade is over, and its outcome is noted."""
-        self.own.close(trade.trade_id, net_inr)
-        self.beside_us.note_closed(trade)
+    def close(self, trade: Trade, outcome: Outcome | None) -> None:
+        """A trade is over, and its outcome is noted; None if nothing of it was filled."""
+        del self._desk.trades[trade.symbol]
+        self._arrivals.keep(trade, outcome)
+        if outcome is not None:
+            self.own.close(trade.trade_id, outcome.net_inr)
+            self.beside_us.note_closed(trade, outcome)
 
     @property
     def may_show_late(self) -> bool:
@@ -304,10 +311,14 @@ class Books:
         finished = desk.journal.finished(desk.account) - set(open_)
         by_decision = self._arrivals.read_owners()
         unfinished = {name: own for name, own in by_decision.items() if name not in finished}
-        for decision_id, orders in sorted(unfinished.items(), key=lambda found: found[0] not in open_):
-            if decision_id not in open_ and all(_came_to_nothing(intent, order) for intent, order, _ in orders):
-                continue
-            trade = self._arrivals.trade_of(decision_id)
+        living = {
+            name: orders
+            for name, orders in unfinished.items()
+            if name in open_ or not all(_came_to_nothing(intent, order) for intent, order, _ in orders)
+        }
+        records = self._arrivals.read_records(by_decision, living)
+        for decision_id, orders in sorted(living.items(), key=lambda found: found[0] not in open_):
+            trade = trade_of(decision_id, orders, self.lost, records[decision_id], desk.terms.product)
             if trade is None:
                 continue
             if trade.symbol in desk.trades:
@@ -321,9 +332,9 @@ class Books:
             if order.tag not in self.intents:
                 self.beside_us.adopt(order, new=False)
         self._refresh(self._ledger.orders)
-        for symbol, trade in list(desk.trades.items()):
+        for trade in list(desk.trades.values()):
             if trade.over and trade.position is None:
-                del desk.trades[symbol]
+                self.close(trade, None)
         self._arrivals.look_at_finished(by_decision, finished)
 
 

@@ -155,7 +155,7 @@ class Daemon:
         )
         self.vitals.begin(self.account, session, basis.served)
         self._preparation.patiently(lambda: session.start(self.place.now()), session)
-        if basis.rows and basis.served and self._may_decide_on_history(basis.served, features.last_close, now):
+        if basis.rows and basis.served and self._may_decide_on_history(session, basis.served, features.last_close, now):
             session.decide_on_history(basis.rows)
         self._preparation.patiently(lambda: self._begin_bars_at(session, listing.instruments, now), session)
         executor = self.params.executor
@@ -250,11 +250,19 @@ class Daemon:
             session.desk.alarm(f"corporate actions cannot be read: {error}")
             return ExDates()
 
-    def _may_decide_on_history(self, served: Served, last_close: datetime | None, now: datetime) -> bool:
+    def _may_decide_on_history(
+        self, session: Session, served: Served, last_close: datetime | None, now: datetime
+    ) -> bool:
         """A daily bar that closed in the session before is decided on at the start: its order fills at the opening."""
         if served.interval is not Interval.DAY or last_close is None:
             return False
-        decided = self.journal.last_decided(self.account)
+        try:
+            decided = self.journal.last_decided(self.account)
+        except JournalAway as error:
+            if not session.trades:
+                raise  # the start is tried again
+            session.desk.alarm(f"what is open goes first; nothing is decided on the last close: {error}")
+            return False
         return decided is None and last_close.date() == trading_day_before(now.date())
 
     def _connect(self, session: Session, feed: Feed) -> None:
@@ -325,7 +333,9 @@ class Daemon:
         return False
 
     def _decides_otherwise(self, session: Session, away: Away | None) -> bool:
-        """Whether another policy answers, or one is back."""
+        """Whether another policy answers, or one is back; without a journal, which a start needs, this one goes on."""
+        if self.journal.away is not None:
+            return False
         return self._preparation.policies.changed or (away is not None and away.is_over(session))
 
     def _on_frame(self, session: Session, feed: Feed, event: Frame) -> None:

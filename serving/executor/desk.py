@@ -99,6 +99,7 @@ class Desk:
     broker: Broker
     journal: AnyJournal
     trades: dict[str, Trade] = field(default_factory=dict)  #: open ones, by symbol
+    ended: dict[str, Trade] = field(default_factory=dict)  #: those of today that are over, by decision
     prices: Prices = field(default_factory=Prices)
     alarms: Alarms = field(default_factory=Alarms)
     clock: datetime | None = None  #: market time, as the last message told it

@@ -67,8 +67,9 @@ class Flattener:
         with self.journal.writer_lock(self.account):
             session = self._session()
             session.start(self.place.now())
-            if self._standing().flat:
-                return self._standing()
+            standing = self._standing(session)
+            if standing.flat:
+                return standing
             feed = Feed(
                 ticker_root(self.place.root),
                 self.api_key,
@@ -141,7 +142,7 @@ class Flattener:
                     session.on_books_changed()
                     self._go_on()
             if time.monotonic() - looked >= LOOK_S or not session.trades:
-                looked, standing = time.monotonic(), self._standing()
+                looked, standing = time.monotonic(), self._standing(session)
                 show(standing)
                 if standing.flat or looked > deadline:
                     session.reconcile()
@@ -158,10 +159,9 @@ class Flattener:
         if self.place.lockstep:
             self.place.go_on()
 
-    def _standing(self) -> Standing:
-        tags = {intent.tag for intent in self.journal.intents(self.account)}
-        held = {position.symbol for position in self.journal.open_positions(self.account)}
-        return standing_at(self.broker, tags, held)
+    def _standing(self, session: Session) -> Standing:
+        """By the session's own books: a journal that hangs keeps nobody from leaving."""
+        return standing_at(self.broker, session.books.intents, session.trades)
 
     def _symbols(self, session: Session) -> dict[int, str]:
         instruments = session.terms.instruments.values()

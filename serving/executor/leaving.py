@@ -65,15 +65,15 @@ class Leaving:
             if not trade.over:
                 continue
             if trade.position is None:
+                self._books.close(trade, None)
                 LOG.info("entry without a fill", symbol=symbol, status=trade.entry.status)
             else:
                 outcome = outcome_of(trade, self._books.charges_of(trade))
                 desk.journal.record_outcome(desk.account, trade.trade_id, outcome)
-                self._books.close(trade, outcome.net_inr)
+                self._books.close(trade, outcome)
                 desk.results.append(outcome.net_inr)
                 desk.on_outcome(outcome)
                 LOG.info("closed", symbol=symbol, why=outcome.exit_reason.value, net_inr=str(outcome.net_inr))
-            del desk.trades[symbol]
             desk.overtaken.pop(symbol, None)
 
     def _tell_of_others(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
-from pipelines.domain.errors import TradeSageError
+from pipelines.domain.errors import JournalAway, TradeSageError
 from pipelines.domain.ex_dates import ExDates
 from pipelines.domain.orders import Fill, Product
 from pipelines.ingest.newest_actions import KnownActions
@@ -30,6 +30,7 @@ class Overnight:
     def __init__(self, desk: Desk):
         self._desk = desk
         self._read_on: date | None = None
+        self._counted = True  # whether shares that were added are those of today
 
     def read(self) -> None:
         """What is announced by now.
@@ -57,7 +58,7 @@ class Overnight:
         for symbol, why in desk.terms.out_of_reach.items():
             if symbol in desk.trades and symbol not in desk.overtaken:
                 self._tell(desk.trades[symbol], why)
-        desk.added_shares = self._added_shares()
+        self._count()
         for symbol, trade in list(desk.trades.items()):
             if trade.position is not None and symbol in desk.ex_dates:
                 steps = steps_of(desk.ex_dates.of(symbol), trade.position.entered_at.date(), today)
@@ -66,6 +67,23 @@ class Overnight:
             action = self._action_over(trade)
             if action is not None and symbol not in desk.overtaken:
                 self._tell(trade, action)
+
+    def _count(self) -> None:
+        """What splits and bonuses added; while the journal does not answer it stays as it was, and shares that differ
+        by it are told of and not sent for.
+        """
+        try:
+            self._desk.added_shares, self._counted = self._added_shares(), True
+        except JournalAway as error:
+            self._counted = False
+            self._desk.alarm(
+                f"shares that splits and bonuses added cannot be counted: {error}", lambda: not self._counted
+            )
+
+    def count_again(self) -> None:
+        """The journal is back: count what could not be."""
+        if not self._counted:
+            self._count()
 
     def turn_day(self) -> None:
         """A day begins: the same anew."""

@@ -1,10 +1,13 @@
 """A trade built again from the journal and the order book, as after a death."""
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from pipelines.domain.orders import BookedOrder, Intent, Purpose
-from serving.executor.desk import Desk
+from pipelines.domain.errors import NotFound
+from pipelines.domain.orders import BookedOrder, Intent, Product, Purpose
+from pipelines.domain.positions import Position
+from pipelines.domain.signals import Decision
+from pipelines.journal.memory import AnyJournal
 from serving.executor.legs import Leg, leg_of
 from serving.executor.next_steps import RETRY_AFTER, Do
 from serving.executor.trade import Trade
@@ -12,13 +15,55 @@ from serving.executor.trade import Trade
 ASKED = "we "  #: begins the order events that tell what we asked of an order
 
 
+OwnOrder = tuple[Intent, BookedOrder | None, bool]  #: an intent, an order of it, whether another came before that
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the journal alone knows of a trade."""
+
+    decision: Decision
+    features_hash: str
+    position: Position | None
+    asked: Mapping[str, Mapping[str, int]]  #: how often we asked what, by order
+
+
+def read_records(journal: AnyJournal, account: str, by_decision: Mapping[str, Iterable[OwnOrder]]) -> dict[str, Record]:
+    """The journal's records of some decisions, by three reads however many they are.
+
+    Raises
+    ------
+    NotFound : if a decision is not there. JournalAway : if the journal does not answer.
+    """
+    if not by_decision:
+        return {}
+    ids = [order.order_id for orders in by_decision.values() for _, order, _ in orders if order is not None]
+    decisions, positions = journal.decisions(by_decision), journal.positions(by_decision)
+    lacking = by_decision.keys() - decisions.keys()
+    if lacking:
+        raise NotFound(f"decisions {', '.join(sorted(lacking)[:3])} are not in the journal, which has intents of them")
+    asked = journal.changes_asked(account, ids)
+    return {
+        name: Record(decision, features_hash, positions.get(name), asked)
+        for name, (decision, features_hash) in decisions.items()
+    }
+
+
+def ended_trade_of(decision_id: str, orders: Iterable[OwnOrder], record: Record, product: Product) -> Trade | None:
+    """A trade that is over; None if it was to have no entry.
+
+    One that came to nothing since its entry had no answer is a trade all the same: the order may show yet.
+    """
+    orders = list(orders)
+    without = {intent.tag for intent, order, _ in orders if order is None and intent.purpose is Purpose.ENTRY}
+    trade = trade_of(decision_id, orders, without, record, product)
+    return trade and replace(trade, entry=replace(trade.entry, unresolved=False))
+
+
 def trade_of(
-    decision_id: str,
-    orders: Iterable[tuple[Intent, BookedOrder | None, bool]],
-    lost: Container[str],
-    desk: Desk,
+    decision_id: str, orders: Iterable[OwnOrder], lost: Container[str], record: Record, product: Product
 ) -> Trade | None:
-    """What a decision led to; None if its entry never reached the broker.
+    """What a decision led to; None if its entry never reached the broker. Pure.
 
     Parameters
     ----------
@@ -33,17 +78,15 @@ def trade_of(
     entry = entry or next((leg for leg in legs if leg.purpose is Purpose.ENTRY), None)
     if entry is None:
         return None
-    journal = desk.journal
-    asked = journal.changes_asked(desk.account, [leg.order_id for leg in legs if leg.order_id])
-    exits = tuple(_as_changed(leg, asked.get(leg.order_id or "", {})) for leg in legs if leg is not entry)
+    exits = tuple(_as_changed(leg, record.asked.get(leg.order_id or "", {})) for leg in legs if leg is not entry)
     return Trade(
         trade_id=decision_id,
-        decision=journal.decision(decision_id),
-        product=desk.terms.product,
+        decision=record.decision,
+        product=product,
         entry=entry,
         exits=exits,
-        position=journal.position(decision_id),
-        features_hash=journal.features_hash(decision_id),
+        position=record.position,
+        features_hash=record.features_hash,
     )
 
 

@@ -110,13 +110,14 @@ class Session:
         self.overnight.look()
         self.leaving.close_finished()
         self._marking.start()
-        self._take_up_decisions(at)
-        self.risk.start(at)
+        self.desk.trading.poll(at)
         differences = self.reconcile()
         self.overnight.compare(self.books.held_otherwise)
         if differences and not self.trades:
             raise BooksDiffer(f"{'; '.join(differences)}; correct the journal or the account, then start again")
         self._with_broker(lambda: self.leaving.manage(bar_closed=False))  # a death may have left shares bare
+        self._take_up_decisions(at)  # the journal is asked for no more before they have their stops
+        self.risk.start(at)
         told = {"agree": not differences, "open_trades": len(self.trades), "cash": str(self.cash)}
         LOG.info("books read", account=self.desk.account, **told)
 
@@ -286,8 +287,13 @@ class Session:
             if self._journal_away is None:
                 self._journal_away = f"nothing is entered: the journal cannot be written: {self.desk.journal.away}"
             self.desk.alarm(self._journal_away, lambda: self.desk.journal.away is not None)
-        elif self._journal_away is not None and self._with_broker(self.reconcile):
+        elif self._journal_away is not None and self._with_broker(self._compare_again):
             self._journal_away = None
+
+    def _compare_again(self) -> None:
+        """The journal is back."""
+        self.overnight.count_again()
+        self.reconcile()
 
     def _has_no_time_for_journal(self) -> bool:
         """A try to reach one that hangs takes a moment, which bare shares have not."""

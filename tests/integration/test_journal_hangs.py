@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.deadlines import within
 from pipelines.domain.errors import AlreadyRunning, JournalAway
-from pipelines.domain.orders import IntentStatus, OrderType, Purpose
+from pipelines.domain.orders import IntentStatus, OrderStatus, OrderType, Purpose
 from pipelines.journal import journal_at
 from pipelines.journal.connecting import PROMPT
 from pipelines.journal.journal import Journal
@@ -18,6 +18,7 @@ from pipelines.journal.postgres import database_url
 from pipelines.journal.spool import SpooledJournal
 from tests.hanging import Network, backends, postmaster, stopped, table_locked
 from tests.unit.executor.test_session import Market
+from tests.unit.executor.test_unseen_orders import ends_without_a_fill, fills_after_all, ticking
 from tests.unit.journal.records import NOON, a_decision, a_fill, an_intent, an_order
 
 FIRST_S = 0.9  #: the first call's limit, and what a busy machine adds to it
@@ -229,6 +230,25 @@ def test_a_fill_is_protected_within_a_second_while_it_hangs(journal, url, networ
     assert back
     assert len(outcomes) == 1
     assert over == []
+
+
+@pytest.mark.parametrize(("url", "kind"), [(f"late {kind}", kind) for kind in HANGS], indirect=["url"])
+def test_a_fill_shown_after_its_cancellation_is_protected_within_a_second_while_it_hangs(journal, url, network, kind):
+    with journal.writer_lock("T1"):
+        market = Market(journal=journal)
+        ends_without_a_fill(market, OrderStatus.CANCELLED)
+        with hang(kind, url, network):
+            fills_after_all(market, 10, in_order_book=True)
+            took = seconds(ticking, market, "100.00", 2)
+            protected = market.working
+        back = recovered(journal, "T1")
+        market.trades("97.00")
+        outcomes = journal.outcomes("T1")
+
+    assert took < 1.0
+    assert protected == [(OrderType.SL_M, 10)]
+    assert back
+    assert [outcome.quantity for outcome in outcomes] == [10]
 
 
 PREDECESSOR = """

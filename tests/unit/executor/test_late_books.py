@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from pipelines.domain.errors import JournalAway
 from pipelines.domain.orders import OrderType, Purpose
 from pipelines.domain.outcomes import ExitReason
 from pipelines.domain.signals import Side
@@ -110,31 +109,6 @@ def test_a_lost_stop_that_fills_after_its_trade_was_over_while_no_daemon_lives_i
 
 def broker_gross(broker: MemoryBroker) -> Decimal:
     return sum((-fill.side.sign * fill.price * fill.quantity for fill in broker.trade_book), Decimal(0))
-
-
-def test_an_order_that_arrives_late_in_an_outage_of_the_journal_is_looked_after_when_it_answers():
-    broker = Slow(Purpose.STOP)
-    market = Market(broker=broker)
-    market.decides(quantity=10)
-    market.trades("100.00")
-    market.clock(OPEN + timedelta(minutes=2))
-    market.trades("97.00")
-    assert market.session.trades == {}
-    asked = market.journal.decision
-
-    def away(decision_id):
-        raise JournalAway("the journal does not answer")
-
-    market.journal.decision = away
-    broker.arrives()
-    market.session.on_connection_lost()
-    market.trades("99.00")
-    assert market.session.trades == {}
-    market.journal.decision = asked
-    market.trades("99.00")
-
-    assert market.working == []
-    assert broker.shares() == {}
 
 
 def with_a_late_entry_in_another_trade() -> Market:

@@ -1,6 +1,5 @@
 """The bars of one instrument in one file, typed: times in Asia/Kolkata at the bar's open, prices as numbers."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput
-from pipelines.ingest.names import canonical, symbol_of_file
+from pipelines.ingest.owners import by_owner
 from pipelines.ingest.rejects import no_rejects, rejected_rows
 from pipelines.ingest.shapes import PRICES, Sheet
 from pipelines.ingest.stamps import read_stamps, stamped_at_end
@@ -41,12 +40,12 @@ class Series:
 
 
 def series_of(sheet: Sheet) -> list[Series]:
-    """The instruments of a sheet; a company that was renamed inside its file stays one series.
+    """The instruments of a sheet, see `owners.py`.
 
     Raises
     ------
-    BadInput : if times cannot be read, mix zones or stand on weekends, open and close look swapped, or bars are neither
-        daily nor evenly spaced within the day.
+    BadInput : if nothing says whose bars they are, or name and column contradict each other; if times cannot be read,
+        mix zones or stand on weekends, open and close look swapped, or bars are neither daily nor evenly spaced.
     """
     columns = sheet.columns
     zone, date_format = (sheet.told.zone or None, sheet.told.date_format or None) if sheet.told else (None, None)
@@ -62,7 +61,9 @@ def series_of(sheet: Sheet) -> list[Series]:
     notes += foreign
     if not len(frame):
         return []
-    return [_one(sheet, symbol, part, unreadable, notes) for symbol, part in _by_symbol(sheet, frame)]
+    owners = by_owner(sheet, frame)
+    notes += owners.notes
+    return [_one(sheet, symbol, part, unreadable, notes) for symbol, part in owners.parts]
 
 
 def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, notes: list[str]) -> Series:
@@ -193,26 +194,6 @@ def _normal_market(frame: pd.DataFrame, columns: pd.DataFrame, file: str) -> tup
         return frame, []
     kinds = ", ".join(sorted(columns.loc[other, "series"].astype("str").str.strip().unique()))
     return frame[~other], [f"{file}: {int(other.sum())} rows of other trading series ({kinds}) are left out"]
-
-
-def _by_symbol(sheet: Sheet, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    by_name = symbol_of_file(sheet.file)
-    if "symbol" not in sheet.columns:
-        yield canonical(sheet.ticker) if sheet.ticker else by_name, frame
-        return
-    names = sheet.columns["symbol"].loc[frame.index].astype("str")
-    names = names.map({name: canonical(name) for name in names.unique()})
-    if names.nunique() > 1 and _side_by_side(frame["open_time"], names):
-        yield from frame.groupby(names, sort=True)
-        return
-    latest = names.loc[frame["open_time"].idxmax()]
-    yield by_name if (names == by_name).any() else latest, frame
-
-
-def _side_by_side(times: pd.Series, names: pd.Series) -> bool:
-    """Whether several symbols share stamps: then they are different instruments, not one that was renamed."""
-    pairs = pd.DataFrame({"time": times, "name": names}).dropna().drop_duplicates()
-    return bool(pairs["time"].duplicated().mean() > 0.05)
 
 
 def _oldest_first(frame: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[str]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.domain.errors import BadInput
+from pipelines.ingest.file_names import symbol_of_file
 from pipelines.params import ColumnParams
 
 SUFFIXES = (".csv", ".txt", ".parquet")
@@ -209,6 +210,8 @@ def _sheet(
         raise BadInput(f"{file}: no column {', '.join(missing)}; found: {found}; wanted: {_WANTED}")
     if not len(rows):
         raise BadInput(f"{file} has columns and no rows; delete it or export it again")
+    if "symbol" not in places and ticker is None and symbol_of_file(file) is None:
+        return NoBars(file, "names no instrument: name it after the symbol, e.g. SBIN.csv, or add a column symbol")
     stamp = rows.iloc[:, places[stamps[0]]]
     if "date" in stamps and "time" in stamps and stamps[0] == "date":
         stamp = stamp.astype("str") + " " + rows.iloc[:, places["time"]].astype("str")

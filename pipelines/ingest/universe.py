@@ -28,6 +28,10 @@ def listings(count: int) -> tuple[Listing, ...]:
     return tuple(known[n] if n < len(known) else _invented(n, known[n % len(known)]) for n in range(count))
 
 
+def universe_symbols() -> tuple[str, ...]:
+    return tuple(known.symbol for known in _listings())
+
+
 @cache
 def _listings() -> tuple[Listing, ...]:
     with Path(__file__).with_name("universe.csv").open(encoding="utf-8", newline="") as file:

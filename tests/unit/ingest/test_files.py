@@ -150,7 +150,7 @@ def test_indices_carry_kites_tokens_and_kind():
         ("ABC.csv", '"Date","Open","High","Low","Close"\n"02 Jan 2024","1,000","1,001","999","1,000"\n'),
         ("ABC.csv", "timestamp;open;high;low;close\n2024-01-02T00:00:00+0530;10;11;9;10\n"),
         ("ABC_2024.csv", "02/01/2024,10,11,9,10,5\n".replace("02/01/2024", "20240102")),
-        ("x.csv", "Symbol,Date,Open,High,Low,Close,Volume\nOLD,2024-01-01,1,1,1,1,5\nABC,2024-01-02,1,1,1,1,5\n"),
+        ("x.csv", "Symbol,Date,Open,High,Low,Close,Volume\n,2024-01-01,1,1,1,1,5\nABC,2024-01-02,1,1,1,1,5\n"),
         ("x.csv", "Price,Close,High,Low,Open\nTicker,ABC.NS,ABC.NS,ABC.NS,ABC.NS\nDate,,,,\n2024-01-02,10,11,9,10\n"),
     ],
 )

@@ -23,7 +23,7 @@ class BarFolder(Mapping[str, pd.DataFrame]):
         return read_table(table_of(self.folder, symbol))
 
     def __contains__(self, symbol: object) -> bool:
-        return table_of(self.folder, symbol).exists()
+        return table_of(self.folder, str(symbol)).exists()
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.stem for path in self.folder.glob("*.parquet")))

@@ -22,18 +22,61 @@ PRICES = ("open", "high", "low", "close")
 #: How columns are spelt, lower case, `_` read as a blank; for the stamp the first that is there counts.
 _STAMPS = ("datetime", "timestamp", "date", "time", "date time")
 _SPELLINGS = {
+    "o": "open",
     "open price": "open",
+    "opening price": "open",
+    "ch opening price": "open",
+    "h": "high",
     "high price": "high",
+    "ch trade high price": "high",
+    "l": "low",
     "low price": "low",
+    "ch trade low price": "low",
+    "c": "close",
     "close price": "close",
-    "shares traded": "volume",
-    "total traded quantity": "volume",
-    "tottrdqty": "volume",
+    "closing price": "close",
+    "ch closing price": "close",
+    "close*": "close",
+    "v": "volume",
     "vol": "volume",
+    "qty": "volume",
+    "quantity": "volume",
+    "traded quantity": "volume",
+    "traded qty": "volume",
+    "shares traded": "volume",
+    "no of shares": "volume",
+    "no.of shares": "volume",
+    "no. of shares": "volume",
+    "total traded quantity": "volume",
+    "total traded qty": "volume",
+    "ch tot traded qty": "volume",
+    "ttl trd qnty": "volume",
+    "tottrdqty": "volume",
     "index name": "symbol",
     "tradingsymbol": "symbol",
+    "trading symbol": "symbol",
     "ticker": "symbol",
+    "scrip": "symbol",
+    "stock symbol": "symbol",
+    "ch symbol": "symbol",
+    "ch series": "series",
+    "ch timestamp": "date",
+    "trade date": "date",
+    "trading date": "date",
+    "historical date": "date",
 }
+#: Units behind the header of a volume
+_SIZES = {
+    ("000", "000s", "'000", "'000s", "thousand", "thousands", "k"): 1e3,
+    ("lakh", "lakhs", "lac", "lacs"): 1e5,
+    ("million", "millions", "mn"): 1e6,
+    ("crore", "crores", "cr", "crs"): 1e7,
+}
+_UNIT = re.compile(
+    r"(?<=[a-z.]) ?[-,]?[(\[ ](in |shares in )?(?P<unit>"
+    + "|".join(sorted((word for words in _SIZES for word in words), key=len, reverse=True))
+    + r")( shares)?[)\]]?$"
+)
 _FIELDS = (*PRICES, "volume", "symbol", "series")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _WANTED = "a time (date, datetime or timestamp), open, high, low, close and, if there is one, volume"
@@ -48,6 +91,7 @@ class Sheet:
     rows: pd.DataFrame  #: the file's rows under their own headers, for the quarantine
     source_row: pd.Series  #: line of a CSV file, row of a Parquet file, from 1
     stamp_header: str  #: what the file calls its times
+    volume_unit: float = 1.0  #: shares that one of volume means
     ticker: str | None = None  #: from the header lines of a yfinance file
     told: ColumnParams | None = None  #: what a person says of the file's times
 
@@ -191,7 +235,15 @@ def _names_by_look(cells: Sequence[str]) -> list[str] | None:
 
 def _field(header: str) -> str:
     name = re.sub(r"[\s_]+", " ", str(header)).strip().lower()
+    name = re.sub(r" ?[(\[]?(in )?(₹|rs\.?|inr|rupees)[)\]]?$", "", name) if name not in _SPELLINGS else name
+    name = _UNIT.sub("", name).strip(" .:")
     return _SPELLINGS.get(name, name)
+
+
+def unit_of(header: str) -> float:
+    """Shares that one of a column of volumes means, by its header; 1 if that says nothing."""
+    told = _UNIT.search(re.sub(r"[\s_]+", " ", str(header)).strip().lower())
+    return next(size for words, size in _SIZES.items() if told["unit"] in words) if told else 1.0
 
 
 def _sheet(
@@ -218,7 +270,8 @@ def _sheet(
     picked = {"stamp": stamp}
     picked |= {field: rows.iloc[:, places[field]] for field in _FIELDS if field in places}
     header = headers[places[stamps[0]]]
-    return Sheet(file, pd.DataFrame(picked), rows, source_row, header, ticker, columns)
+    unit = unit_of(headers[places["volume"]]) if "volume" in places else 1.0
+    return Sheet(file, pd.DataFrame(picked), rows, source_row, header, unit, ticker, columns)
 
 
 def _places(headers: Sequence[str], columns: ColumnParams | None, file: str, found: str) -> dict[str, int]:
@@ -226,6 +279,8 @@ def _places(headers: Sequence[str], columns: ColumnParams | None, file: str, fou
     places: dict[str, int] = {}
     for place, header in enumerate(headers):
         places.setdefault(_field(header), place)
+    if "close" not in places and "price" in places and {"open", "high", "low"} <= places.keys():
+        places["close"] = places["price"]  # investing.com
     if columns is None:
         return places
     missing = [theirs for theirs in columns.names.values() if theirs not in headers]

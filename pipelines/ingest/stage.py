@@ -5,7 +5,7 @@ T (`as_of`) is the close of the last bar kept. What came later lies in `data/00_
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS, Interval
+from pipelines.domain.bars import BAR_COLUMNS, IST, PRICE_COLUMNS, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, is_known, session_on
@@ -57,7 +57,7 @@ def read_world(params: IngestParams, paths: Paths) -> World:
         return read_lake(params, paths.lake)
     from pipelines.ingest.files import read_files
 
-    return read_files(params)
+    return read_files(params, datetime.now(IST))
 
 
 def only(world: World, symbols: tuple[str, ...]) -> World:

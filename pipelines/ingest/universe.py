@@ -33,6 +33,12 @@ def universe_symbols() -> tuple[str, ...]:
 
 
 @cache
+def usual_volumes() -> dict[str, int]:
+    """Shares that a large stock trades on a day of late 2025, by symbol."""
+    return {known.symbol: known.shares_a_day for known in _listings()}
+
+
+@cache
 def _listings() -> tuple[Listing, ...]:
     with Path(__file__).with_name("universe.csv").open(encoding="utf-8", newline="") as file:
         return tuple(

@@ -73,11 +73,12 @@ def test_a_renamed_company_is_one_series_under_its_latest_symbol():
     assert "INFOSYSTCH" not in world.bars
 
 
-def test_of_many_files_of_a_stock_the_one_with_fewest_defects_is_taken_and_the_others_are_named():
+def test_of_many_files_of_a_stock_the_longest_sound_one_is_taken_and_the_others_are_named():
     world = real("daily")
 
     assert len(world.bars) == 23
-    assert world.bars["RELIANCE"]["source"].unique().tolist() == ["broker_adjusted/RELIANCE.csv"]
+    assert world.bars["RELIANCE"]["source"].unique().tolist() == ["yahoo_shape/RELIANCE.csv"]
+    assert any("broker_adjusted/RELIANCE.csv" in note and "on another price level" in note for note in world.left_out)
     assert any("mixed_series_dirty/RELIANCE.csv (9955 bars" in note for note in world.left_out)
     assert len(world.bars["NIFTY BANK"]) == 5959
 

@@ -100,8 +100,8 @@ def without_twins(chosen: Mapping[str, Candidate], listed: Collection[str]) -> t
         keep, leave = sorted((one, other), key=lambda symbol: (symbol not in listed, symbol))
         del kept[leave]
         notes.append(
-            f"{chosen[leave].file} is left out: {leave} tells the same bars as {keep} of {chosen[keep].file}; one share "
-            "under two names would be traded twice"
+            f"{chosen[leave].file} is left out: {leave} tells the same bars as {keep} of {chosen[keep].file}; one "
+            "share under two names would be traded twice"
         )
     return kept, notes
 

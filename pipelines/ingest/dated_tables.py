@@ -66,6 +66,8 @@ def read_dated_table(path: Path, file: str) -> DatedTable | None:
             for row in reader:
                 where = f"{file} line {reader.line_num}"
                 found.append(_rows(kind)(_trimmed(row, where), where, file))
+    except OSError:
+        return None
     except (UnicodeDecodeError, csv.Error) as error:
         if kind is not None:
             raise BadInput(f"{file} line {reader.line_num}: {error}; mend the line or save the file as UTF-8") from None

@@ -25,6 +25,7 @@ from pipelines.domain.instruments import Kind
 from pipelines.domain.listings import sector_on
 from pipelines.domain.tick_sizes import tick_size
 from pipelines.ingest.choosing import choose, unlisted, without_twins
+from pipelines.ingest.containers import SUFFIXES, NoBars, files_in, shown
 from pipelines.ingest.dated_tables import DatedTable, TableKind, read_dated_table
 from pipelines.ingest.joining import Candidate, at_interval, divides, reached, told_of_joining
 from pipelines.ingest.kinds import empty
@@ -32,7 +33,7 @@ from pipelines.ingest.names import canonical, kind_of, known_symbols, tokens_for
 from pipelines.ingest.priority import Tolerance, joined
 from pipelines.ingest.rejects import no_rejects
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
-from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
+from pipelines.ingest.shapes import read_sheets
 from pipelines.ingest.shares import called, name_of, renamed
 from pipelines.ingest.world import World, empty_news, instruments_table
 from pipelines.params import ColumnParams, IngestParams
@@ -96,11 +97,14 @@ def _read_folder(
         raise BadInput(f"folder {folder} is not there; correct ingest.folder or DATA=")
     if not folder.is_dir():
         raise BadInput(f"{folder} is a file; name the folder it lies in")
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    paths, left_out = files_in(folder)
     if not paths:
-        raise BadInput(f"folder {folder} holds no {', '.join(SUFFIXES)} file; name a folder with bars")
-    found, beside, hashes, left_out = [], [], {}, []
+        why = f" ({left_out[0]})" if left_out else ""
+        raise BadInput(
+            f"folder {folder} holds no {', '.join(SUFFIXES[:3])} file nor one of {', '.join(SUFFIXES[3:])}{why}; "
+            "name a folder with bars"
+        )
+    found, beside, hashes = [], [], {}
     for path in paths:
         name = path.relative_to(folder).as_posix()
         dated = read_dated_table(path, name)
@@ -108,15 +112,15 @@ def _read_folder(
             beside.append(dated)
             hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
             continue
-        sheet = read_sheet(path, name, columns)
-        if isinstance(sheet, NoBars):
-            left_out.append(f"{name} {sheet.reason}: left out")
-            continue
-        series = series_of(sheet, now)
-        if not series:
-            left_out.append(f"{name} holds no row of the series EQ: left out")
-        found += series
-        hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        for sheet in read_sheets(path, name, columns):
+            if isinstance(sheet, NoBars):
+                left_out.append(f"{shown(sheet.file)} {sheet.reason}: left out")
+                continue
+            series = series_of(sheet, now)
+            if not series:
+                left_out.append(f"{shown(sheet.file)} holds no row of the series EQ: left out")
+            found += series
+            hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     if not found:
         why = f": {left_out[0]}" if left_out else ""
         raise BadInput(f"folder {folder} holds no bars{why}; wanted: date, open, high, low, close, volume")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.errors import BadInput
-from pipelines.ingest.shapes import PRICES
+from pipelines.ingest.spellings import PRICES
 
 Mark = Literal[".", ","]
 _MISSING = {"", "-", "--", "na", "n/a", "#n/a", "nan", "null", "none"}

@@ -11,74 +11,21 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import feather
 
 from pipelines.domain.errors import BadInput
+from pipelines.ingest.containers import Content, NoBars, contents_of, shown
 from pipelines.ingest.file_names import symbol_of_file
+from pipelines.ingest.json_tables import table_in
+from pipelines.ingest.spellings import PRICES, STAMPS, field_of, unit_of
+from pipelines.ingest.workbooks import sheets_of
 from pipelines.params import ColumnParams
 
-SUFFIXES = (".csv", ".txt", ".parquet")
-PRICES = ("open", "high", "low", "close")
-
-#: How columns are spelt, lower case, `_` read as a blank; for the stamp the first that is there counts.
-_STAMPS = ("datetime", "timestamp", "date", "time", "date time")
-_SPELLINGS = {
-    "o": "open",
-    "open price": "open",
-    "opening price": "open",
-    "ch opening price": "open",
-    "h": "high",
-    "high price": "high",
-    "ch trade high price": "high",
-    "l": "low",
-    "low price": "low",
-    "ch trade low price": "low",
-    "c": "close",
-    "close price": "close",
-    "closing price": "close",
-    "ch closing price": "close",
-    "close*": "close",
-    "v": "volume",
-    "vol": "volume",
-    "qty": "volume",
-    "quantity": "volume",
-    "traded quantity": "volume",
-    "traded qty": "volume",
-    "shares traded": "volume",
-    "no of shares": "volume",
-    "no.of shares": "volume",
-    "no. of shares": "volume",
-    "total traded quantity": "volume",
-    "total traded qty": "volume",
-    "ch tot traded qty": "volume",
-    "ttl trd qnty": "volume",
-    "tottrdqty": "volume",
-    "index name": "symbol",
-    "tradingsymbol": "symbol",
-    "trading symbol": "symbol",
-    "ticker": "symbol",
-    "scrip": "symbol",
-    "stock symbol": "symbol",
-    "ch symbol": "symbol",
-    "ch series": "series",
-    "ch timestamp": "date",
-    "trade date": "date",
-    "trading date": "date",
-    "historical date": "date",
-}
-#: Units behind the header of a volume
-_SIZES = {
-    ("000", "000s", "'000", "'000s", "thousand", "thousands", "k"): 1e3,
-    ("lakh", "lakhs", "lac", "lacs"): 1e5,
-    ("million", "millions", "mn"): 1e6,
-    ("crore", "crores", "cr", "crs"): 1e7,
-}
-_UNIT = re.compile(
-    r"(?<=[a-z.]) ?[-,]?[(\[ ](in |shares in )?(?P<unit>"
-    + "|".join(sorted((word for words in _SIZES for word in words), key=len, reverse=True))
-    + r")( shares)?[)\]]?$"
-)
 _FIELDS = (*PRICES, "volume", "symbol", "series")
+#: What pandas calls an index without a name
+_UNNAMED = ("", "index", "unnamed: 0", "__index_level_0__")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_TITLES, _LONG = 12, 300  #: lines of titles above a header, and letters of a message about it, at most
 _WANTED = "a time (date, datetime or timestamp), open, high, low, close and, if there is one, volume"
 
 
@@ -96,16 +43,8 @@ class Sheet:
     told: ColumnParams | None = None  #: what a person says of the file's times
 
 
-@dataclass(frozen=True)
-class NoBars:
-    """A readable file without prices, e.g. a calendar or ticks."""
-
-    file: str
-    reason: str
-
-
-def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sheet | NoBars:
-    """Read one file.
+def read_sheets(path: Path, file: str, columns: ColumnParams | None = None) -> list[Sheet | NoBars]:
+    """Read the tables of one file: of an archive each file in it, of a workbook each sheet, else one.
 
     Parameters
     ----------
@@ -115,17 +54,64 @@ def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sh
 
     Raises
     ------
-    BadInput : if it is empty, damaged, or has some but not all columns of a bar.
+    BadInput : if it cannot be read, is empty, damaged, or has some but not all columns of a bar.
     """
-    if path.stat().st_size == 0:
+    told = columns if columns and columns.names else None
+    found: list[Sheet | NoBars] = []
+    for content in contents_of(path, file):
+        found += [content] if isinstance(content, NoBars) else _sheets_in(content, told)
+    return found
+
+
+def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sheet | NoBars:
+    """As `read_sheets`, of a file that holds one table.
+
+    Raises
+    ------
+    BadInput : if it holds several.
+    """
+    found = read_sheets(path, file, columns)
+    if len(found) > 1:
+        raise BadInput(f"{file} holds {len(found)} tables; name the folder it lies in, or unpack it")
+    return found[0]
+
+
+def _sheets_in(content: Content, columns: ColumnParams | None) -> list[Sheet | NoBars]:
+    file = content.file
+    if content.form == "workbook":
+        sheets = [(f"{file}/{name}", text) for name, text in sheets_of(content.data, file)]
+        read = [_read_text(text, name, columns) if text.strip() else NoBars(name, "is empty") for name, text in sheets]
+        return read or [NoBars(file, "holds no sheet")]
+    if content.form == "text":
+        text = _decoded(content.data, file)
+        return [text if isinstance(text, NoBars) else _read_text(text, file, columns)]
+    if content.form == "json":
+        rows = table_in(content.data, file)
+        if rows is None:
+            return [NoBars(file, "holds no table of bars")]
+    else:
+        rows = _parquet_rows(content.data, file, content.form)
+    return [_sheet(file, rows, pd.Series(range(1, len(rows) + 1)), None, columns)]
+
+
+def _decoded(data: bytes, file: str) -> str | NoBars:
+    """Text in UTF-8, or in UTF-16 as Excel saves Unicode text.
+
+    Raises
+    ------
+    BadInput : if a table of bars is in another encoding, or holds nothing.
+    """
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff")) and not data.startswith(b"\xff\xfe\0\0")
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        head = re.split(r"[,;\t|]", data.partition(b"\n")[0].decode("latin-1"))
+        if not {field_of(cell.strip(' "')) for cell in head} & {*PRICES, *STAMPS}:
+            return NoBars(file, "is no text")
+        raise BadInput(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
+    if not text.strip():
         raise BadInput(f"{file} is empty; delete it or export it again")
-    sheet = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
-    return sheet(path, file, columns if columns and columns.names else None)
-
-
-def _read_parquet(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
-    rows = parquet_rows(path, file)
-    return _sheet(file, rows, pd.Series(range(1, len(rows) + 1)), None, columns)
+    return text
 
 
 def parquet_rows(path: Path, file: str) -> pd.DataFrame:
@@ -135,27 +121,28 @@ def parquet_rows(path: Path, file: str) -> pd.DataFrame:
     ------
     BadInput : if it is damaged.
     """
+    return _parquet_rows(path.read_bytes(), file, "parquet")
+
+
+def _parquet_rows(data: bytes, file: str, form: str) -> pd.DataFrame:
     try:
-        table = pq.read_table(path)
+        source = pa.BufferReader(data)
+        table = pq.read_table(source) if form == "parquet" else feather.read_table(source)
         table.validate(full=True)  # else text that is none breaks where it is first looked at
         return table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]  # damaged metadata break in many ways
-        raise BadInput(f"{file} is not readable as Parquet ({what}); copy or export it again") from None
+        raise BadInput(f"{file} is not readable as {form.capitalize()} ({what}); copy or export it again") from None
 
 
-def _read_csv(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
-    if not text.strip():
-        raise BadInput(f"{file} is empty; delete it or export it again")
-    delimiter = max(",;\t|", key=text.lstrip().partition("\n")[0].count)
+def _read_text(text: str, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
     lines = text.splitlines()
-    start = _next_filled(lines, 0)
+    start = _start(lines)
+    delimiter = _delimiter(lines[start])
     head = list(islice(csv.reader(lines[start:], delimiter=delimiter), 3))
     names, skipped, ticker = _header(head, file)
+    if names is not None and not _may_be_bars(names, columns):
+        return NoBars(file, f"holds no prices (columns: {_some(names)})")
     skipped = _next_filled(lines, start + skipped)
     rows = _body(text, skipped, delimiter, file)
     if rows is None:
@@ -167,6 +154,31 @@ def _read_csv(path: Path, file: str, columns: ColumnParams | None) -> Sheet | No
     source_row = pd.Series(range(skipped + 1, skipped + 1 + len(rows)))
     filled = (rows != "").any(axis=1)
     return _sheet(file, rows[filled].reset_index(drop=True), source_row[filled].reset_index(drop=True), ticker, columns)
+
+
+def _start(lines: Sequence[str]) -> int:
+    """The line that the table begins with: titles above a header, as exports have them, are passed over."""
+    first = _next_filled(lines, 0)
+    for place in range(first, min(first + _TITLES, len(lines))):
+        named = {field_of(cell.strip(' "')) for cell in lines[place].split(_delimiter(lines[place]))}
+        if len(named & set(PRICES)) >= 3:
+            return place
+    return _next_filled(lines, first + 1) if lines[first].lower().startswith("sep=") else first
+
+
+def _delimiter(line: str) -> str:
+    return max(",;\t|", key=line.count)
+
+
+def _may_be_bars(names: Sequence[str], columns: ColumnParams | None) -> bool:
+    told = set(columns.names.values()) if columns else set()
+    return bool(told & set(names) or {field_of(name) for name in names} & {*PRICES, "price"})
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names of columns as they can be printed."""
+    text = ", ".join(shown(name) for name in names)
+    return text if len(text) <= _LONG else f"{text[:_LONG]} ..."
 
 
 def _next_filled(lines: Sequence[str], start: int) -> int:
@@ -181,7 +193,7 @@ def _header(head: list[list[str]], file: str) -> tuple[list[str] | None, int, st
         if len(tickers) != 1:
             raise BadInput(f"{file} holds {len(tickers)} tickers side by side; export one file for each")
         return ["date", *first[1:]], 3, tickers.pop()
-    known = {_field(name) for name in first} & {*_FIELDS, *_STAMPS}
+    known = {field_of(name) for name in first} & {*_FIELDS, *STAMPS}
     if not known and (len(first) == 1 or sum(bool(_NUMBER.fullmatch(cell)) for cell in first) >= 4):
         return None, 0, None
     return first, 1, None
@@ -233,28 +245,15 @@ def _names_by_look(cells: Sequence[str]) -> list[str] | None:
     return [*names, *PRICES, "volume", "oi"][: len(names) + len(rest)]
 
 
-def _field(header: str) -> str:
-    name = re.sub(r"[\s_]+", " ", str(header)).strip().lower()
-    name = re.sub(r" ?[(\[]?(in )?(₹|rs\.?|inr|rupees)[)\]]?$", "", name) if name not in _SPELLINGS else name
-    name = _UNIT.sub("", name).strip(" .:")
-    return _SPELLINGS.get(name, name)
-
-
-def unit_of(header: str) -> float:
-    """Shares that one of a column of volumes means, by its header; 1 if that says nothing."""
-    told = _UNIT.search(re.sub(r"[\s_]+", " ", str(header)).strip().lower())
-    return next(size for words, size in _SIZES.items() if told["unit"] in words) if told else 1.0
-
-
 def _sheet(
     file: str, rows: pd.DataFrame, source_row: pd.Series, ticker: str | None, columns: ColumnParams | None
 ) -> Sheet | NoBars:
-    found = ", ".join(str(header).strip() for header in rows.columns)
+    found = _some([str(header).strip() for header in rows.columns])
     headers = [str(header).strip() for header in rows.columns]
     columns = columns if columns and set(columns.names.values()) & set(headers) else None
     places = _places(headers, columns, file, found)
     prices = [field for field in PRICES if field in places]
-    stamps = [field for field in _STAMPS if field in places]
+    stamps = [field for field in STAMPS if field in places]
     if not prices:
         return NoBars(file, f"holds no prices (columns: {found})")
     if len(prices) < len(PRICES) or not stamps:
@@ -278,7 +277,9 @@ def _places(headers: Sequence[str], columns: ColumnParams | None, file: str, fou
     """The place of each field's column: the one that a person named, else the first that is spelt like it."""
     places: dict[str, int] = {}
     for place, header in enumerate(headers):
-        places.setdefault(_field(header), place)
+        places.setdefault(field_of(header), place)
+    if not set(STAMPS) & places.keys() and headers[0].lower() in _UNNAMED:
+        places["date"] = 0
     if "close" not in places and "price" in places and {"open", "high", "low"} <= places.keys():
         places["close"] = places["price"]  # investing.com
     if columns is None:
@@ -287,5 +288,5 @@ def _places(headers: Sequence[str], columns: ColumnParams | None, file: str, fou
     if missing:
         raise BadInput(f"{file} has no column {', '.join(missing)}, named in ingest.columns; found: {found}")
     if "date" in columns.names:
-        places = {field: place for field, place in places.items() if field not in _STAMPS}
+        places = {field: place for field, place in places.items() if field not in STAMPS}
     return places | {ours: headers.index(theirs) for ours, theirs in columns.names.items()}

@@ -17,12 +17,13 @@ import pandas as pd
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
+from pipelines.ingest.containers import NoBars, files_in
 from pipelines.ingest.dated_tables import read_dated_table
 from pipelines.ingest.joining import stamped
 from pipelines.ingest.kinds import typed
 from pipelines.ingest.names import kind_of
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
-from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
+from pipelines.ingest.shapes import read_sheets
 from pipelines.ingest.source import Fetched, Known, series_key
 from pipelines.params import ColumnParams
 
@@ -56,7 +57,8 @@ class BarFiles:
         if not self.folder.is_dir():
             raise BadInput(f"{self.folder} is no folder; name the folder that the bars lie in")
         found = False
-        for path in sorted(p for p in self.folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES):
+        paths, _ = files_in(self.folder)
+        for path in paths:
             file = path.relative_to(self.folder).as_posix()
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             dated = read_dated_table(path, file)
@@ -64,14 +66,14 @@ class BarFiles:
                 table = _listed(dated.table) if dated.kind == "instruments" else dated.table
                 yield Fetched(dated.kind, file, table, None, file, digest)
                 continue
-            sheet = read_sheet(path, file, self.columns)
-            if isinstance(sheet, NoBars):
-                continue
-            if sheet.told is not None:
-                digest = hashlib.sha256((digest + sheet.told.model_dump_json()).encode()).hexdigest()
-            for series in series_of(sheet):
-                found = True
-                yield _piece(series, since or date.min, until, file, digest)
+            for sheet in read_sheets(path, file, self.columns):
+                if isinstance(sheet, NoBars):
+                    continue
+                told = sheet.told.model_dump_json() if sheet.told is not None else ""
+                own = hashlib.sha256((digest + told).encode()).hexdigest() if told else digest
+                for series in series_of(sheet):
+                    found = True
+                    yield _piece(series, since or date.min, until, sheet.file, own)
         if not found:
             raise BadInput(f"{self.folder} holds no bars; wanted: date, open, high, low, close, volume")
 

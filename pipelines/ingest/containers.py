@@ -167,7 +167,7 @@ def _capped(kind: str, data: bytes, file: str) -> bytes:
     if kind == "zst":
         out = pa.CompressedInputStream(pa.BufferReader(data), "zstd").read(MOST_BYTES + 1)
     else:
-        opened = {"gz": gzip.GzipFile, "bz2": bz2.BZ2File, "xz": lzma.LZMAFile}[kind]
+        opened = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[kind]
         with opened(source) as stream:  # type: ignore[operator]
             out = stream.read(MOST_BYTES + 1)
     if not out:

@@ -23,7 +23,8 @@ from pipelines.params import ColumnParams
 
 _FIELDS = (*PRICES, "volume", "symbol", "series")
 #: What pandas calls an index without a name
-_UNNAMED = ("", "index", "unnamed: 0", "__index_level_0__")
+_UNNAMED = ("", "index", "unnamed: 0")
+_PARQUET_INDEX = "__index_level_0__"
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _TITLES, _LONG = 12, 300  #: lines of titles above a header, and letters of a message about it, at most
 _WANTED = "a time (date, datetime or timestamp), open, high, low, close and, if there is one, volume"
@@ -278,8 +279,9 @@ def _places(headers: Sequence[str], columns: ColumnParams | None, file: str, fou
     places: dict[str, int] = {}
     for place, header in enumerate(headers):
         places.setdefault(field_of(header), place)
-    if not set(STAMPS) & places.keys() and headers[0].lower() in _UNNAMED:
-        places["date"] = 0
+    if not set(STAMPS) & places.keys():
+        unnamed = 0 if headers[0].lower() in _UNNAMED else places.get(field_of(_PARQUET_INDEX))
+        places |= {"date": unnamed} if unnamed is not None else {}
     if "close" not in places and "price" in places and {"open", "high", "low"} <= places.keys():
         places["close"] = places["price"]  # investing.com
     if columns is None:

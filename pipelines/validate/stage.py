@@ -43,7 +43,9 @@ def run(params: Params, paths: Paths) -> StageReport:
         write_json(judged.drift.profile, folder / paths.profile.relative_to(paths.validated))
         as_of = pd.Timestamp(snapshot["as_of"])
         about = f"{snapshot['source']}, {snapshot['interval']} bars, known as of {as_of:%Y-%m-%d %H:%M}"
-        write_data_docs(paths.data_docs, judged.verdicts, judged.findings, about, len(judged.quarantine))
+        write_data_docs(
+            paths.data_docs, judged.verdicts, judged.findings, about, len(judged.quarantine), snapshot["left_out"]
+        )
         write_json(as_report(judged), paths.reports / "validate.json")
     return StageReport("validate", bars.rows_in, bars.rows_out, judged.notes)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.demo import Told, standing_in_words
+from serving.demo import SHOWN_SENTENCES, Told, standing_in_words, told_by_ingest
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,14 @@ from serving.demo import Told, standing_in_words
 )
 def test_it_says_what_keeps_the_policy_from_the_next_stage(refused, real, said):
     assert said in standing_in_words(Told("3", "abc", "paper", refused, real))
+
+
+def test_the_console_shows_what_ingest_told():
+    told = [f"{place}.csv is left out" for place in range(SHOWN_SENTENCES + 3)]
+
+    lines = told_by_ingest({"told_by_ingest": told})
+
+    assert lines[0] == "data: 0.csv is left out"
+    assert len(lines) == SHOWN_SENTENCES + 1
+    assert lines[-1].startswith("and 3 more")
+    assert told_by_ingest({"told_by_ingest": []}) == []

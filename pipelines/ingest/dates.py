@@ -24,6 +24,7 @@ from pipelines.domain.market_calendar import is_known, session_on
 _WAYS = ("%Y-%m-%d", "%Y%m%d", "%d-%m-%Y", "%m-%d-%Y", "%d-%m-%y", "%m-%d-%y", "%d-%b-%Y", "%d-%B-%Y", "%d-%b-%y",
          "%b-%d-%Y", "%B-%d-%Y")  # fmt: skip
 _MONTH_FIRST = ("%m-%d-%Y", "%m-%d-%y")
+_OTHER_ORDER = {"%d-%m-%Y": "%m-%d-%Y", "%m-%d-%Y": "%d-%m-%Y", "%d-%m-%y": "%m-%d-%y", "%m-%d-%y": "%d-%m-%y"}
 _DATE = (
     r"\d{8}|\d{1,4}[-/. ]\d{1,2}[-/. ]\d{1,4}|\d{1,2}[-/ ]?[A-Za-z]{3,9}[-/ ,]{0,2}\d{2,4}|"
     r"[A-Za-z]{3,9}[- ]\d{1,2},?[- ]\d{4}"
@@ -34,6 +35,7 @@ _SHAPE = rf"^(?:{_WEEKDAY})?(?P<date>{_DATE})(?:[T,]? *(?:00:00:00 )?(?P<clock>{
 _SERIAL = r"[2-7]\d{4}(\.\d+)?"
 _EXCEL_DAY_ZERO = pd.Timestamp("1899-12-30")
 _NEARLY = 0.99  #: of the dates that the best way reads, another way reads it as well
+_MIXED = 0.05  #: share of the dates that only the other order of day and month reads, beyond which none is believed
 _SAMPLE = 2_000
 
 
@@ -44,6 +46,10 @@ def read_times(text: pd.Series, mostly_serial: bool = False) -> tuple[pd.Series,
     ----------
     text : Series of str, without blanks around
     mostly_serial : whether numbers of five digits are Excel's days
+
+    Raises
+    ------
+    ValueError : if some dates have the day first and some the month.
     """
     if mostly_serial:
         days = pd.to_numeric(text.where(text.str.fullmatch(_SERIAL)), errors="coerce")
@@ -73,6 +79,9 @@ def _days(dates: pd.Series) -> tuple[pd.Series, str]:
         return pd.Series(pd.NaT, index=dates.index), ""
     good = [way for way in _WAYS if counts[way] >= _NEARLY * most]
     way = max(good, key=lambda one: (_on_sessions(read[one]), -_span(read[one]), -_WAYS.index(one)))
+    other = read.get(_OTHER_ORDER.get(way, ""))
+    if other is not None and (only := other.notna() & read[way].isna()).mean() > _MIXED:
+        raise ValueError(f"days and months change places: {sample[only].iloc[0]} beside {sample[~only].iloc[0]}")
     note = ""
     if way in _MONTH_FIRST:
         note = f"dates are read with the month first, e.g. {sample.iloc[0]} as {read[way].iloc[0]:%d %b %Y}"

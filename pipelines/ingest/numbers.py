@@ -30,7 +30,7 @@ _WHOLE_VOLUMES = 0.95  #: share of volumes that are whole shares, above which a 
 class Numbers:
     values: pd.DataFrame  #: open, high, low, close (missing NaN) and volume, float64
     problem: pd.Series  #: for each row what is no number, empty if all is
-    note: str = ""  #: what a person should know of how they were read
+    notes: tuple[str, ...] = ()  #: what a person should know of how they were read
 
 
 def read_numbers(columns: pd.DataFrame, file: str, volume_unit: float = 1.0) -> Numbers:
@@ -46,7 +46,8 @@ def read_numbers(columns: pd.DataFrame, file: str, volume_unit: float = 1.0) -> 
     BadInput : if prices hold commas of which nobody can say what they mean.
     """
     texts = {name: _text(columns[name]) for name in (*PRICES, "volume") if name in columns and _worded(columns[name])}
-    mark = decimal_mark(pd.concat([texts[name] for name in PRICES if name in texts]), file) if texts else "."
+    prices = [texts[name] for name in PRICES if name in texts]
+    mark = decimal_mark(pd.concat(prices), file) if prices else "."
     values, problem = {}, pd.Series("", index=columns.index)
     for name in (*PRICES, "volume"):
         if name not in columns:
@@ -71,8 +72,10 @@ def read_numbers(columns: pd.DataFrame, file: str, volume_unit: float = 1.0) -> 
         if new.any():
             problem[new] = f"{name} is no number: " + text[new].astype("str")
         values[name] = found.where(~np.isinf(found))
-    note = f"{file}: prices are read with decimal commas" if mark == "," else ""
-    return Numbers(pd.DataFrame(values), problem, note)
+    notes = [f"{file}: prices are read with decimal commas"] if mark == "," else []
+    if "volume" in texts and texts["volume"].str.contains(r"^\d(?:[.,]\d+)?[eE]\+?\d", regex=True).any():
+        notes.append(f"{file}: volumes such as {texts['volume'].iloc[0]} are rounded, as spreadsheets show them")
+    return Numbers(pd.DataFrame(values), problem, tuple(notes))
 
 
 def decimal_mark(prices: pd.Series, file: str) -> Mark:
@@ -124,9 +127,10 @@ def _parsed(text: pd.Series, mark: Mark) -> pd.Series:
     if with_unit.any():
         pieces = text[with_unit].str.lower().str.extract(_WITH_UNIT)
         known = pieces[pieces[1].notna()]
-        text, unit = text.copy(), unit.copy()
-        text.loc[known.index] = known[0]
-        unit.loc[known.index] = known[1].map(_UNITS)
+        if len(known):
+            text, unit = text.copy(), unit.copy()
+            text.loc[known.index] = known[0]
+            unit.loc[known.index] = known[1].map(_UNITS).astype("float64")
     if mark == ",":
         text = text.where(text.str.fullmatch(_EUROPEAN), "x").str.replace(".", "", regex=False)
         text = text.str.replace(",", ".", regex=False)

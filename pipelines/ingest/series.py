@@ -15,6 +15,7 @@ from pipelines.ingest.numbers import read_numbers
 from pipelines.ingest.owners import by_owner
 from pipelines.ingest.rejects import no_rejects, rejected_rows
 from pipelines.ingest.shapes import Sheet
+from pipelines.ingest.spellings import PRICES
 from pipelines.ingest.stamps import read_stamps, stamped_at_end
 from pipelines.ingest.volumes import checked_volumes
 
@@ -66,7 +67,9 @@ def series_of(sheet: Sheet, now: datetime | None = None) -> list[Series]:
     frame["source_row"] = sheet.source_row
     notes = [f"{sheet.file}: epoch seconds read as UTC"] if stamps.zone.startswith("epoch") else []
     notes += [f"{sheet.file}: {stamps.note}"] if stamps.note else []
-    notes += [numbers.note] if numbers.note else []
+    notes += numbers.notes
+    if "volume" not in columns:
+        notes.append(f"{sheet.file} has no column of volume: read as without volume")
     frame, foreign = _normal_market(frame, columns, sheet.file)
     notes += foreign
     if not len(frame):
@@ -101,6 +104,8 @@ def _one(
         sound["open_time"] -= pd.Timedelta(minutes=minutes)
         why = "as told" if sheet.told and sheet.told.stamp == "end" else f"first 09:{15 + minutes:02d}, last 15:30"
         said.append(f"{sheet.file}: stamps mark the end of bars ({why}); moved back by {minutes} min")
+    if kind_of(symbol) is Kind.STOCK and len(sound) >= _FEW_STEPS and not (sound[list(PRICES)] % 1).any(axis=None):
+        said.append(f"{sheet.file}: all prices are whole numbers: look whether they are in paise, or rounded")
     if "volume" in sheet.columns and kind_of(symbol) is Kind.STOCK:
         sound["volume"], odd = checked_volumes(sound, symbol, sheet.file, daily=minutes == DAY_MINUTES)
         said += odd
@@ -210,7 +215,7 @@ def _normal_market(frame: pd.DataFrame, columns: pd.DataFrame, file: str) -> tup
     other = columns["series"].astype("str").str.strip().str.upper() != "EQ"
     if not other.any():
         return frame, []
-    kinds = ", ".join(sorted(columns.loc[other, "series"].astype("str").str.strip().unique()))
+    kinds = ", ".join(sorted(map(str, columns.loc[other, "series"].astype("str").str.strip().fillna("none").unique())))
     return frame[~other], [f"{file}: {int(other.sum())} rows of other trading series ({kinds}) are left out"]
 
 

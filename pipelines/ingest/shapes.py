@@ -142,6 +142,8 @@ def _read_text(text: str, file: str, columns: ColumnParams | None) -> Sheet | No
     delimiter = _delimiter(lines[start])
     head = list(islice(csv.reader(lines[start:], delimiter=delimiter), 3))
     names, skipped, ticker = _header(head, file)
+    if names is None and _names_by_look([cell.strip() for cell in head[0]]) is None:
+        return NoBars(file, "has no header and is no bar file")
     if names is not None and not _may_be_bars(names, columns):
         return NoBars(file, f"holds no prices (columns: {_some(names)})")
     skipped = _next_filled(lines, start + skipped)
@@ -255,7 +257,7 @@ def _sheet(
     places = _places(headers, columns, file, found)
     prices = [field for field in PRICES if field in places]
     stamps = [field for field in STAMPS if field in places]
-    if not prices:
+    if not prices or (len(prices) == 1 and not stamps):
         return NoBars(file, f"holds no prices (columns: {found})")
     if len(prices) < len(PRICES) or not stamps:
         missing = [field for field in PRICES if field not in places] + ([] if stamps else ["date"])

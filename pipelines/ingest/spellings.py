@@ -23,6 +23,7 @@ _SPELLINGS = {
     "ch closing price": "close",
     "close*": "close",
     "v": "volume",
+    "tickvol": "volume",
     "vol": "volume",
     "qty": "volume",
     "quantity": "volume",
@@ -66,7 +67,7 @@ _UNIT = re.compile(
 
 def field_of(header: str) -> str:
     """What a column holds, under our name where it is known."""
-    name = re.sub(r"[\s_]+", " ", str(header)).strip().lower()
+    name = re.sub(r"[\s_]+", " ", str(header)).strip(" <>'\"").lower()
     name = re.sub(r" ?[(\[]?(in )?(₹|rs\.?|inr|rupees)[)\]]?$", "", name) if name not in _SPELLINGS else name
     name = _UNIT.sub("", name).strip(" .:")
     return _SPELLINGS.get(name, name)

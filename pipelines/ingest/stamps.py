@@ -58,7 +58,10 @@ def _read(values: pd.Series, file: str, source_row: pd.Series, zone: str | None,
         found = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
         times, zone = found.dt.tz_convert(IST).astype(TIME_DTYPE), f"zone {zones}"
     else:
-        found, note = read_times(text, serial(text))
+        try:
+            found, note = read_times(text, serial(text))
+        except ValueError as error:
+            raise BadInput(f"{file}: {error}; write all dates in one way, such as 2024-01-31") from None
         times, zone = found.dt.tz_localize(IST).astype(TIME_DTYPE), "no zone, taken as IST"
     if times.isna().all():
         raise BadInput(
@@ -76,7 +79,10 @@ def _as_told(values: pd.Series, file: str, source_row: pd.Series, zone: str | No
             text = values.astype("str").str.strip()
             if _zones(text, file, source_row) is not None or _mostly(text, _EPOCH):
                 return _read(values, file, source_row, None, None)  # they say their zone themselves
-            times, _ = read_times(text, serial(text))
+            try:
+                times, _ = read_times(text, serial(text))
+            except ValueError as error:
+                raise BadInput(f"{file}: {error}; write all dates in one way, such as 2024-01-31") from None
     else:
         times = pd.to_datetime(
             values.astype("str").str.strip(), format=date_format, errors="coerce", utc="%z" in date_format

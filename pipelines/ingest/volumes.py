@@ -31,6 +31,8 @@ def checked_volumes(rows: pd.DataFrame, symbol: str, file: str, *, daily: bool) 
     if not len(rows) or not (volume > 0).any():
         return volume, [f"{file}: volume is 0 in all rows: read as without volume"] if len(rows) else []
     notes = []
+    if len(volume) >= _FEW_ROWS and volume.nunique() == 1:
+        notes.append(f"{file}: volume is {volume.iloc[0]:,.0f} in all rows: look whether a program filled it in")
     if daily:
         _refuse_total(rows, file)
     elif _totals_of_days(rows):

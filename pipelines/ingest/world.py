@@ -7,7 +7,6 @@ import pandas as pd
 
 from pipelines.domain.bars import Interval
 from pipelines.domain.instruments import INSTRUMENT_COLUMNS
-from pipelines.domain.symbols import checked_symbol
 from pipelines.ingest.kinds import empty, types_of
 
 TRUTH_COLUMNS = ("close_time", "regime", "symbol", "drift")
@@ -40,6 +39,4 @@ def empty_news() -> pd.DataFrame:
 
 def instruments_table(rows: list[dict[str, object]]) -> pd.DataFrame:
     """Instruments in the order and types of `instruments.parquet`."""
-    for row in rows:
-        checked_symbol(str(row["symbol"]), "instruments")
     return pd.DataFrame(rows, columns=list(INSTRUMENT_COLUMNS)).astype(types_of("instruments"))

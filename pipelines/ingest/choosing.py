@@ -22,6 +22,7 @@ from pipelines.ingest.priority import SAME_LEVEL, Told, Tolerance, merge
 _FAULTY = 0.05  #: share of defective rows beyond which a file counts after sounder ones; validation's own limit
 #: Bars that two symbols share, of which so many are alike to the share, with so many different closes: no accident
 _SHARED, _ALIKE, _CLOSES = 20, 0.9, 8
+_NAMED = 10  #: symbols named in a sentence
 _SAMPLED = 64  #: of the rows of long series one in so many is looked at first
 
 
@@ -37,7 +38,8 @@ class Chosen:
 def choose(candidates: Sequence[Candidate], priority: Sequence[str], tolerance: Tolerance) -> Chosen:
     """One series of the candidates of a symbol."""
     ranked = sorted(candidates, key=lambda one: _worth(one, priority))
-    best, notes = ranked[0], []
+    best = ranked[0]
+    notes: list[str] = []
     if len(ranked) == 1:
         return Chosen(best, empty("disagreements"), notes)
     same = [one for one in ranked[1:] if one.has_volume == best.has_volume and _on_level(best, one)]
@@ -141,8 +143,6 @@ def unlisted(symbols: Collection[str], dump: pd.DataFrame) -> list[str]:
     if not len(dump):
         return []
     gone = sorted(set(symbols) - set(dump["symbol"]))
-    return (
-        [f"not in the list of instruments beside the bars, so renamed, delisted or misspelt: {', '.join(gone)}"]
-        if gone
-        else []
-    )
+    named = ", ".join(gone[:_NAMED]) + (f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else "")
+    said = "not in the list of instruments beside the bars, so renamed, delisted or misspelt"
+    return [f"{said}: {named}"] if gone else []

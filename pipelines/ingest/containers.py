@@ -66,7 +66,9 @@ class NoBars:
 
 def files_in(folder: Path) -> tuple[list[Path], list[str]]:
     """The files that may hold bars, in the order of their names, and in sentences what else lies there."""
-    paths, notes, kinds = [], [], Counter()
+    paths: list[Path] = []
+    notes: list[str] = []
+    kinds: Counter[str] = Counter()
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in [name for name in folders if name.startswith(".") or name == "__MACOSX"]:

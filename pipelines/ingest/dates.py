@@ -32,6 +32,7 @@ _DATE = (
 _CLOCK = r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?: ?[AaPp]\.?[Mm]\.?)?|\d{3,6}"
 _WEEKDAY = r"(?:[A-Za-z]{3}|[A-Za-z]{3,6}day),? "
 _SHAPE = rf"^(?:{_WEEKDAY})?(?P<date>{_DATE})(?:[T,]? *(?:00:00:00 )?(?P<clock>{_CLOCK}))?(?: ?IST)?$"
+_ISO, _ISO_DAY = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", 10  #: most files; read at once
 _SERIAL = r"[2-7]\d{4}(\.\d+)?"
 _EXCEL_DAY_ZERO = pd.Timestamp("1899-12-30")
 _NEARLY = 0.99  #: of the dates that the best way reads, another way reads it as well
@@ -55,6 +56,8 @@ def read_times(text: pd.Series, mostly_serial: bool = False) -> tuple[pd.Series,
         days = pd.to_numeric(text.where(text.str.fullmatch(_SERIAL)), errors="coerce")
         times = _EXCEL_DAY_ZERO + pd.to_timedelta((days * 86_400).round(), unit="s")
         return times, "times are read as Excel counts days"
+    if text.head(_SAMPLE).str.fullmatch(_ISO).mean() > 0.5:
+        return pd.to_datetime(text.where(text.str.len() >= _ISO_DAY), format="ISO8601", errors="coerce"), ""
     parts = text.str.extract(_SHAPE)
     codes, dates = pd.factorize(parts["date"])
     plain = pd.Series(dates, dtype="str").str.replace(r"[-/. ,]+", "-", regex=True)

@@ -45,6 +45,7 @@ def read_numbers(columns: pd.DataFrame, file: str, volume_unit: float = 1.0) -> 
     ------
     BadInput : if prices hold commas of which nobody can say what they mean.
     """
+    columns = _typed(columns)
     texts = {name: _text(columns[name]) for name in (*PRICES, "volume") if name in columns and _worded(columns[name])}
     prices = [texts[name] for name in PRICES if name in texts]
     mark = decimal_mark(pd.concat(prices), file) if prices else "."
@@ -76,6 +77,14 @@ def read_numbers(columns: pd.DataFrame, file: str, volume_unit: float = 1.0) -> 
     if "volume" in texts and texts["volume"].str.contains(r"^\d(?:[.,]\d+)?[eE]\+?\d", regex=True).any():
         notes.append(f"{file}: volumes such as {texts['volume'].iloc[0]} are rounded, as spreadsheets show them")
     return Numbers(pd.DataFrame(values), problem, tuple(notes))
+
+
+def _typed(columns: pd.DataFrame) -> pd.DataFrame:
+    """The columns as numbers where every cell of all of them is a plain one, as in most files; else as they are."""
+    names = [name for name in (*PRICES, "volume") if name in columns and _worded(columns[name])]
+    plain = {name: pd.to_numeric(columns[name], errors="coerce") for name in names}
+    rounded = "volume" in names and columns["volume"].astype("str").str.contains("e", case=False, regex=False).any()
+    return columns if rounded or any(found.isna().any() for found in plain.values()) else columns.assign(**plain)
 
 
 def decimal_mark(prices: pd.Series, file: str) -> Mark:

@@ -58,7 +58,8 @@ def minutes(seed: int, step: int, days: int = 6) -> bytes:
     frame = pd.DataFrame(
         {"date": stamps, "open": closes, "high": closes * 1.001, "low": closes * 0.999, "close": closes}
     )
-    return frame.round(2).assign(volume=np.arange(len(stamps)) % 97 + 1_000).to_csv(index=False).encode()
+    frame = frame.assign(volume=np.arange(len(stamps)) % 97 + 1_000)
+    return frame.to_csv(index=False, float_format="%.2f").encode()
 
 
 DUMP = (

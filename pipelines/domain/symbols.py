@@ -11,13 +11,14 @@ from pipelines.domain.errors import BadInput
 LONGEST = 40  #: letters; Kite's longest are 13 for shares, some 25 for options, 29 for indices
 _ONE_WORD = re.compile(r"[A-Z0-9][A-Z0-9&-]*", re.ASCII)
 _WORDS = re.compile(r"[A-Z0-9&-]+( [A-Z0-9&-]+)*", re.ASCII)
+_ISIN = re.compile(r"IN[A-Z0-9]{9}\d", re.ASCII)  #: names a security everywhere, but nobody trades under it
 #: How names of indices begin that hold blanks, as in Kite's dump of December 2025
 _INDEX_WORDS = ("NIFTY", "INDIA VIX", "HANGSENG BEES")
 
 
 def is_symbol(name: object) -> bool:
     """Whether NSE or Kite could list an instrument under this name."""
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST:
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST or _ISIN.fullmatch(name):
         return False
     return bool(_ONE_WORD.fullmatch(name)) or (name.startswith(_INDEX_WORDS) and bool(_WORDS.fullmatch(name)))
 

@@ -22,6 +22,7 @@ from pipelines.ingest.priority import SAME_LEVEL, Told, Tolerance, merge
 _FAULTY = 0.05  #: share of defective rows beyond which a file counts after sounder ones; validation's own limit
 #: Bars that two symbols share, of which so many are alike to the share, with so many different closes: no accident
 _SHARED, _ALIKE, _CLOSES = 20, 0.9, 8
+_STEADY = 1e-3  #: by which the ratio of two adjusted prices moves for rounding
 _NAMED = 10  #: symbols named in a sentence
 _SAMPLED = 64  #: of the rows of long series one in so many is looked at first
 
@@ -115,7 +116,8 @@ def _suspects(chosen: Mapping[str, Candidate]) -> set[tuple[str, str]]:
         bars = chosen[symbol].bars
         if len(bars) < _SHARED or bars["close"].nunique() < _CLOSES:
             continue
-        marks = pd.util.hash_pandas_object(bars[["open_time", *PRICE_COLUMNS, "volume"]], index=False).to_numpy()
+        told = ["volume"] if chosen[symbol].has_volume else [*PRICE_COLUMNS]  # adjusted twins differ in prices
+        marks = pd.util.hash_pandas_object(bars[["open_time", *told]], index=False).to_numpy()
         if len(bars) > _SHARED * _SAMPLED:
             marks = marks[bars["open_time"].astype("int64").to_numpy() // 60_000_000 // 5 % _SAMPLED == 0]
         for mark in np.unique(marks):
@@ -135,7 +137,11 @@ def _alike(one: pd.DataFrame, other: pd.DataFrame) -> bool:
         return False
     fields = [*PRICE_COLUMNS, "volume"]
     same = (shared[fields].to_numpy(float) == shared[[f"{name}_other" for name in fields]].to_numpy(float)).all(axis=1)
-    return bool(same.mean() >= _ALIKE)
+    if same.mean() >= _ALIKE:
+        return True
+    volume, ratio = shared["volume"] == shared["volume_other"], shared["close_other"] / shared["close"]
+    steady = (ratio / ratio.median() - 1).abs() <= _STEADY
+    return bool((volume & (shared["volume"] > 0) & steady).mean() >= _ALIKE and shared["volume"].nunique() >= _CLOSES)
 
 
 def unlisted(symbols: Collection[str], dump: pd.DataFrame) -> list[str]:

@@ -55,6 +55,7 @@ _WORDS = frozenset(
 _MONTH = "(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)[A-Z]{0,6}"
 _NO_SYMBOL = re.compile(
     rf"\d+|\d*{_MONTH}\d*|(SHEET|BOOK|PART|TABLE|DATA|CHUNK|FILE)\d*|(?=.*\d)[A-F0-9]{{8,}}|H[12]|Q[1-4]|"
+    r"(CM|FO)\d.*BHAV.*|"
     r"\d*(MS|S|SEC|SECOND|M|MI|MIN|MINS|MINUTE|MINUTES|T|H|HR|HOUR|D|DAY|W|WEEK|MO|Y)S?|"
     rf"\d{{4}}({_MONTH}|H[12]|Q[1-4]).*"
 )
@@ -135,9 +136,12 @@ def _by_words(stem: str) -> FileName:
     while words and _says_nothing(words[0]):
         words.pop(0)
     for count in range(len(words), 0, -1):
-        symbol = canonical(" ".join(words[:count]))
-        if symbol in known_symbols():
-            return FileName(symbol, sure=True)
+        rest = stem[stem.index(words[count - 1]) + len(words[count - 1]) :]
+        if not (rest.startswith("_") or all(map(_says_nothing, words[count:]))):
+            continue  # HDFC Bank is not HDFC
+        for symbol in (canonical(" ".join(words[:count])), canonical("".join(words[:count]))):
+            if symbol in known_symbols():
+                return FileName(symbol, sure=True)
     kept = [word for word in words if not _says_nothing(word)]
     if not kept or (len(kept) > 1 and not re.match(rf"{re.escape(kept[0])}_", stem.lstrip("_ "))):
         return FileName(None)

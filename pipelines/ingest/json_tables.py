@@ -53,16 +53,25 @@ def _table(found: Any, depth: int) -> pd.DataFrame | None:
     if not isinstance(found, dict):
         return None
     if isinstance(found.get("columns"), list) and isinstance(found.get("data"), list):
-        return _flat(pd.DataFrame(found["data"], columns=[str(name) for name in found["columns"]]))
+        table = pd.DataFrame(found["data"], columns=[str(name) for name in found["columns"]])
+        return _flat(_with_index(table, found.get("index")))
     if "chart" in found:
         return _of_yahoo(found["chart"])
     named = {str(key).lower() for key in found}
     if {"open", "high", "low", "close"} <= named or {"Open", "Close"} <= found.keys():
         return _of_columns(found)
+    if found and all(
+        isinstance(row, dict) and {"open", "close"} <= {str(k).lower() for k in row} for row in found.values()
+    ):
+        return _flat(_with_index(pd.DataFrame(list(found.values())), list(found)))
     for key in _UNDER:
         if key in found and (table := _table(found[key], depth - 1)) is not None:
             return table
     return None
+
+
+def _has_prices(row: dict[str, Any]) -> bool:
+    return {"open", "close"} <= {str(name).lower() for name in row}
 
 
 def _of_rows(rows: list[Any]) -> pd.DataFrame | None:
@@ -76,9 +85,15 @@ def _of_rows(rows: list[Any]) -> pd.DataFrame | None:
 def _of_columns(found: dict[str, Any]) -> pd.DataFrame | None:
     columns = {name: values for name, values in found.items() if isinstance(values, (list, dict))}
     table = pd.DataFrame(columns)
-    if not {"date", "datetime", "timestamp", "time"} & {str(name).lower() for name in columns}:
-        table = table.reset_index(names="date")  # pandas writes an index of times as the keys
-    return _flat(table)
+    return _flat(_with_index(table, list(table.index)))
+
+
+def _with_index(table: pd.DataFrame, index: Any) -> pd.DataFrame:
+    """With the times that pandas wrote as the index, where no column holds any."""
+    named = {str(name).lower() for name in table}
+    if named & {"date", "datetime", "timestamp", "time"} or not isinstance(index, list) or len(index) != len(table):
+        return table
+    return table.assign(date=index)
 
 
 def _of_yahoo(chart: Any) -> pd.DataFrame | None:

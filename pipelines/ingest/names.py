@@ -39,6 +39,7 @@ _ALSO = {
     "NIFTY CONSUMPTION": ("NIFTY INDIA CONSUMPTION",),
 } | {f"NIFTY {sector}": (f"^CNX{sector}", f"CNX {sector}") for sector in (
     "AUTO", "ENERGY", "FMCG", "IT", "MEDIA", "METAL", "PHARMA", "PSE", "REALTY")}  # fmt: skip
+_ELSEWHERE = ("SENSEX", "BANKEX")  #: indices of other exchanges, looked at and never traded
 _STOCK_SEGMENT, _INDEX_SEGMENT = 1, 9  # low byte of Kite's tokens
 _TOKEN_ROOM = 1 << 22
 
@@ -56,7 +57,8 @@ def canonical(name: str) -> str:
 
 
 def kind_of(symbol: str) -> Kind:
-    return Kind.INDEX if symbol in index_tokens() or symbol.startswith("NIFTY ") else Kind.STOCK
+    index = symbol in index_tokens() or symbol in _ELSEWHERE or symbol.startswith("NIFTY ")
+    return Kind.INDEX if index else Kind.STOCK
 
 
 @cache

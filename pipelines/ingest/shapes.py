@@ -280,7 +280,9 @@ def _places(headers: Sequence[str], columns: ColumnParams | None, file: str, fou
     """The place of each field's column: the one that a person named, else the first that is spelt like it."""
     places: dict[str, int] = {}
     for place, header in enumerate(headers):
-        places.setdefault(field_of(header), place)
+        first = places.setdefault(field_of(header), place)
+        if first != place and field_of(header) in _FIELDS and headers[first].lower() == header.lower():
+            raise BadInput(f"{file} has the column {header} more than once; rename or delete one")
     if not set(STAMPS) & places.keys():
         unnamed = 0 if headers[0].lower() in _UNNAMED else places.get(field_of(_PARQUET_INDEX))
         places |= {"date": unnamed} if unnamed is not None else {}

@@ -16,7 +16,7 @@ LISTED = ["CIPLA", "M&M", "BAJAJ-AUTO", "TCS-BE", "360ONE", "NIFTY 50", "INDIA V
 STRANGE = [
     "", " ", "../../../PWN", "/etc/passwd", "A/B", "A\\B", "..", ".", "A" * 300, "A\0B", "CIPLA (1)", "CIPLA.NS",
     "NSE:CIPLA", "MY DATA", "cipla", "CIPLA\n", "~", "%2E", "٣٤٥", "ＡＢＣ", "-A", "A;DROP", "$(id)", "'A'", "NIFTY/50",
-    "NIFTY  50", "NIFTY 50 ", "\ud800",
+    "INE059A01026", "NIFTY  50", "NIFTY 50 ", "\ud800",
 ]  # fmt: skip
 
 

@@ -116,6 +116,15 @@ def test_the_same_bars_under_two_symbols_trade_once(tmp_path, rows):
     assert any("AAAXYZ tells the same bars as CIPLA" in note for note in world.left_out)
 
 
+def test_the_same_share_adjusted_under_another_symbol_trades_once(tmp_path):
+    put(tmp_path, "CIPLA.csv", walk())
+    scaled = walk()
+    scaled[["open", "high", "low", "close"]] /= 2
+    put(tmp_path, "AAAXYZ.csv", scaled)
+
+    assert sorted(read(tmp_path).bars) == ["CIPLA"]
+
+
 def test_symbols_that_no_list_knows_are_told(tmp_path):
     put(tmp_path, "CIPLA.csv", walk())
     put(tmp_path, "CIPLLA.csv", walk(seed=2))

@@ -26,6 +26,11 @@ TEXT = HEADER + "".join(",".join(map(str, row)) + "\n" for row in ROWS)
 TABLE = pd.DataFrame(ROWS, columns=COLUMNS)
 
 
+def of_another(share: int) -> str:
+    """Bars of another share: its own volumes."""
+    return TABLE.assign(volume=TABLE["volume"] + 1_000 * share + TABLE.index % 7).to_csv(index=False)
+
+
 def zipped(**files: str | bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -90,6 +95,8 @@ PACKED: dict[str, bytes] = {
     "CIPLA.jsonl": "\n".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) for row in ROWS).encode(),
     "CIPLA_split.json": json.dumps({"columns": COLUMNS, "index": list(range(60)), "data": ROWS}).encode(),
     "CIPLA_columns.json": TABLE.to_json().encode(),
+    "CIPLA_rows.json": INDEXED.to_json(orient="index", date_format="iso").encode(),
+    "CIPLA_times.json": INDEXED.to_json(orient="split", date_format="iso").encode(),
     "CIPLA_index.json": INDEXED.to_json(date_format="iso").encode(),
     "CIPLA_lists.json": json.dumps(TABLE.to_dict("list")).encode(),
     "CIPLA_kite.json": json.dumps({"status": "success", "data": {"candles": KITE}}).encode(),
@@ -113,10 +120,8 @@ def test_a_container_holds_the_bars_that_were_put_in(tmp_path, name):
 
 
 def test_each_file_of_an_archive_and_each_sheet_is_read(tmp_path):
-    (tmp_path / "a.zip").write_bytes(
-        zipped(CIPLA__csv=TEXT, INFY__csv=TEXT.replace(".05", ".15"), README__md="read me")
-    )
-    (tmp_path / "b.xlsx").write_bytes(workbook({"TCS": TEXT.replace(".05", ".35"), "Notes": "nothing here\n"}))
+    (tmp_path / "a.zip").write_bytes(zipped(CIPLA__csv=TEXT, INFY__csv=of_another(1), README__md="read me"))
+    (tmp_path / "b.xlsx").write_bytes(workbook({"TCS": of_another(2), "Notes": "nothing here\n"}))
 
     world = read(tmp_path)
 

@@ -50,6 +50,7 @@ NAMES = {
         "prices.zip/CIPLA.csv",
         "CIPLA.csv.zip/CIPLA.csv",
     ],
+    "HDFCBANK": ["HDFC Bank.csv", "HDFC Bank Historical Data.csv"],
     "M&M": [
         "M&M.csv",
         "M_M.csv",
@@ -95,6 +96,9 @@ def test_a_name_that_a_source_gives_is_understood(symbol, file):
     "file",
     [
         "data.csv",
+        "RELIANCE INDUSTRIES.csv",
+        "cm28NOV2025bhav.csv",
+        "INE059A01026.csv",
         "2023.csv",
         "year=2023/part-0.parquet",
         "my data set.csv",

@@ -296,6 +296,11 @@ def test_a_bar_is_over_when_any_instrument_is_known_beyond_it(tmp_path):
         ),
         ("ABC.csv", b"date,open,high,low,close\n2024-01-01,1,1\xff,1,1\n", r"ABC\.csv is not UTF-8"),
         ("ABC.csv", b"date,open,high,low,close\n2024-01-01,1,1,1,1\n2024-01-02,1,1,1,1,7,7\n", r"ABC\.csv: .*line 3"),
+        (
+            "ABC.csv",
+            b"date,open,high,low,close,Close\n2024-01-01,1,1,1,1,1\n",
+            r"ABC\.csv has the column Close more than once",
+        ),
         ("ABC.parquet", b"PAR1 and then nothing", r"ABC\.parquet is not readable as Parquet"),
     ],
 )

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.domain.symbols import checked_symbol
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -184,6 +186,16 @@ class Paths:
     @property
     def verdicts(self) -> Path:
         return self.data / "08_gates" / "verdicts.json"
+
+
+def table_of(folder: Path, symbol: str) -> Path:
+    """The table of one instrument in a folder of them.
+
+    Raises
+    ------
+    BadInput : if `symbol` is none, see `domain/symbols.py`: no name leads out of the folder.
+    """
+    return folder / f"{checked_symbol(symbol, folder.name)}.parquet"
 
 
 def main_checkout(root: Path) -> Path:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SESSION_PATIENCE_S = 240.0
 ACTOR = "demo"
 PLAYED_FROM = "paper"  #: the stage at which the policy stands that is played
+SHOWN_SENTENCES = 15  #: of what `ingest` told
 KEPT_WORKSPACES = 5  #: of runs on real files, the newest
 STEPS = (*STAGES, "register", "promote", "start", "session", "report")
 
@@ -236,6 +237,7 @@ def summary_of(paths: Paths, params: Params, told: Told, seconds: float) -> dict
         "instruments": len(read_table(paths.instruments)),
         "bars": validated["rows_out"],
         "quarantined": validated["quarantined"],
+        "told_by_ingest": snapshot["left_out"],
         "features": len(read_json(paths.catalogue)["features"]),
         "policy_version": told.policy_version,
         "registry_version": told.version,
@@ -294,6 +296,8 @@ def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
     session, evaluation = summary["session"], summary["evaluation"]
     console.print()
     console.print(_facts(summary))
+    for sentence in told_by_ingest(summary):
+        console.print(sentence, style="yellow", highlight=False, markup=False)
     console.print(_gates(summary["gates"]))
     if told.aside is not None:
         console.print(aside_in_words(told), style="yellow", highlight=False, markup=False, soft_wrap=True)
@@ -303,6 +307,14 @@ def _print(console: Console, summary: dict, told: Told, root: Path) -> None:
     if evaluation["trades"] == 0:
         console.print("The policy made no trade in the walk-forward test.")
     console.print(f"report: {root / 'reports' / 'demo.html'}   figures: {root / 'reports' / 'demo.json'}")
+
+
+def told_by_ingest(summary: dict) -> list[str]:
+    """What of the source was not used, or read otherwise than it stands there; the first sentences of many."""
+    told = summary["told_by_ingest"]
+    rest = len(told) - SHOWN_SENTENCES
+    more = [f"and {rest:,} more: reports/data_docs/index.html of the run, and the report"] if rest > 0 else []
+    return [f"data: {sentence}" for sentence in told[:SHOWN_SENTENCES]] + more
 
 
 def _obstacle(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
 from pipelines.domain.errors import BadInput
+from pipelines.domain.symbols import checked_symbol
 
 #: Columns of `instruments.parquet`, written by `ingest`; tick_size is text so that it stays exact.
 #: A table with futures and options has `DERIVATIVE_COLUMNS` beside them, empty for all others.
@@ -47,6 +48,10 @@ class Instrument:
     expiry: date | None = None  #: last day of a future or option
     strike: Decimal | None = None  #: rupees, of an option
     option_type: OptionType | None = None
+
+    def __post_init__(self) -> None:
+        """Raises BadInput if the symbol is none: it becomes a path, a key of the journal and an order."""
+        checked_symbol(self.symbol, "instrument")
 
     @property
     def tradable(self) -> bool:

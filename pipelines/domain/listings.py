@@ -63,6 +63,12 @@ def sector_on(symbol: str, day: date) -> str:
     return rows[-1][1] if rows else ""
 
 
+def known_shares() -> frozenset[str]:
+    """Every symbol that a table of facts names, old ones too."""
+    renamed = {name for change in symbol_changes() for name in (change.old, change.new)}
+    return frozenset(renamed | _lives().keys() | _sectors().keys())
+
+
 @cache
 def symbol_changes() -> tuple[SymbolChange, ...]:
     """All known renames, in order of time."""

@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+SHOWN_SENTENCES = 30  #: of what `ingest` told
 SHOWN_INSTRUMENTS = 8  #: the least complete ones; the others are told in one figure
 
 
@@ -23,11 +24,25 @@ def _of_rows(finding: Mapping[str, Any]) -> bool:
 
 
 def data_part(
-    findings: Sequence[Mapping[str, Any]], completeness: Mapping[str, Mapping[str, Any]], docs: Path, out: Path
+    findings: Sequence[Mapping[str, Any]],
+    completeness: Mapping[str, Mapping[str, Any]],
+    docs: Path,
+    out: Path,
+    ingested: Sequence[str] = (),
 ) -> str:
-    """Tables of findings and of completeness, and the way from the report `out` to the Data Docs."""
+    """Tables of findings and completeness, what `ingest` told, and the way from the report `out` to the Data Docs."""
     way = way_to(docs, out, "Data Docs", "every expectation of every suite")
-    return f"{_findings(findings)}{_completeness(completeness)}{way}"
+    return f"{_findings(findings)}{_completeness(completeness)}{_ingested(ingested)}{way}"
+
+
+def _ingested(told: Sequence[str]) -> str:
+    """What of the source was not used, or read otherwise than it stands there."""
+    if not told:
+        return ""
+    rows = "".join(f"<li>{escape(sentence)}</li>" for sentence in told[:SHOWN_SENTENCES])
+    rest = len(told) - SHOWN_SENTENCES
+    more = f"<p class='note'>and {rest:,} more, in the Data Docs</p>" if rest > 0 else ""
+    return f"<p>Told when the source was read:</p><ul>{rows}</ul>{more}"
 
 
 def way_to(page: Path, out: Path, name: str, what: str) -> str:

@@ -200,7 +200,8 @@ def _data(paths: Paths, out: Path) -> str:
     if not paths.findings.exists():
         return ""
     findings, completeness = read_json(paths.findings), read_json(paths.completeness)
-    part = data_part(findings, completeness, paths.data_docs / "index.html", out)
+    ingested = read_json(paths.snapshot)["left_out"] if paths.snapshot.exists() else []
+    part = data_part(findings, completeness, paths.data_docs / "index.html", out, ingested)
     return _section("Data", data_note(findings, completeness), part)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
 from pipelines.params import Params
-from pipelines.paths import Paths
+from pipelines.paths import Paths, table_of
 from pipelines.stages import StageReport
 from pipelines.tables import fresh_folder, read_json, read_table, write_json, write_table
 
@@ -20,10 +20,10 @@ class BarFolder(Mapping[str, pd.DataFrame]):
         self.folder = folder
 
     def __getitem__(self, symbol: str) -> pd.DataFrame:
-        return read_table(self.folder / f"{symbol}.parquet")
+        return read_table(table_of(self.folder, symbol))
 
     def __contains__(self, symbol: object) -> bool:
-        return (self.folder / f"{symbol}.parquet").exists()
+        return table_of(self.folder, str(symbol)).exists()
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.stem for path in self.folder.glob("*.parquet")))
@@ -60,7 +60,7 @@ def run(params: Params, paths: Paths) -> StageReport:
 
         def kept(made: tuple[str, pd.DataFrame]) -> tuple[int, pd.DataFrame]:
             symbol, table = made
-            write_table(table, folder / f"{symbol}.parquet")
+            write_table(table, table_of(folder, symbol))
             return len(table), feature_profile(table, FEATURE_NAMES)
 
         counts, profiles = [], []

@@ -23,6 +23,7 @@ import pandas as pd
 from pipelines.domain.bars import IST
 from pipelines.domain.corporate_actions import ActionKind, actions_table
 from pipelines.domain.errors import BadInput
+from pipelines.domain.symbols import checked_symbol
 from pipelines.ingest.kinds import empty, typed
 from pipelines.ingest.names import canonical
 
@@ -65,6 +66,8 @@ def read_dated_table(path: Path, file: str) -> DatedTable | None:
             for row in reader:
                 where = f"{file} line {reader.line_num}"
                 found.append(_rows(kind)(_trimmed(row, where), where, file))
+    except OSError:
+        return None
     except (UnicodeDecodeError, csv.Error) as error:
         if kind is not None:
             raise BadInput(f"{file} line {reader.line_num}: {error}; mend the line or save the file as UTF-8") from None
@@ -117,7 +120,7 @@ def _member(row: dict[str, str], where: str, file: str) -> dict[str, object]:
     if not row["index_name"]:
         raise BadInput(f"{where}: index_name is empty; wanted the index, e.g. NIFTY 50")
     return {
-        "index_name": canonical(row["index_name"]),
+        "index_name": checked_symbol(canonical(row["index_name"]), where),
         "symbol": _symbol(row, where),
         "effective_from": first,
         "effective_to": last,
@@ -134,13 +137,14 @@ def _instrument(row: dict[str, str], where: str, file: str) -> dict[str, object]
         float(row["tick_size"])
     except ValueError as error:
         raise BadInput(f"{where}: {error}; wanted a row of Kite's instrument dump") from None
-    return {"symbol": canonical(row["tradingsymbol"]), "token": token, "tick_size": row["tick_size"], "lot_size": lot}
+    symbol = checked_symbol(canonical(row["tradingsymbol"]), where)
+    return {"symbol": symbol, "token": token, "tick_size": row["tick_size"], "lot_size": lot}
 
 
 def _symbol(row: dict[str, str], where: str) -> str:
     if not row["symbol"]:
         raise BadInput(f"{where}: symbol is empty; wanted NSE's symbol, e.g. RELIANCE")
-    return canonical(row["symbol"])
+    return checked_symbol(canonical(row["symbol"]), where)
 
 
 def _ratio(text: str, where: str) -> float | None:

@@ -1,16 +1,17 @@
 """The source `files`: a folder of real bars in many shapes, read into one market.
 
 One interval for all: what is asked for, or the coarsest found (at least 5min); finer files are joined to it inside
-their sessions. One series for each symbol: files of one folder that agree row by row are merged; where files differ,
-the one with the fewest defective rows is taken (impossible or repeated rows, and nights that look like an unadjusted
-split), among equals the one with the most bars. Everything not used is told in a sentence. Corporate actions, index
-membership and Kite's instrument dump may lie beside the bars, see `dated_tables.py`. A renamed share is one series.
+their sessions. One series for each symbol: files of one folder that agree row by row are merged; of files that differ
+one counts and the others fill its gaps, see `choosing.py`. Everything not used is told in a sentence. Corporate
+actions, index membership and Kite's instrument dump may lie beside the bars, see `dated_tables.py`. A renamed share is
+one series.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path, PurePath
 
@@ -23,13 +24,16 @@ from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.listings import sector_on
 from pipelines.domain.tick_sizes import tick_size
+from pipelines.ingest.choosing import choose, unlisted, without_twins
+from pipelines.ingest.containers import SUFFIXES, NoBars, files_in, shown
 from pipelines.ingest.dated_tables import DatedTable, TableKind, read_dated_table
 from pipelines.ingest.joining import Candidate, at_interval, divides, reached, told_of_joining
 from pipelines.ingest.kinds import empty
-from pipelines.ingest.names import canonical, kind_of, tokens_for
+from pipelines.ingest.names import canonical, kind_of, known_symbols, tokens_for
+from pipelines.ingest.priority import Tolerance, joined
 from pipelines.ingest.rejects import no_rejects
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
-from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
+from pipelines.ingest.shapes import read_sheets
 from pipelines.ingest.shares import called, name_of, renamed
 from pipelines.ingest.world import World, empty_news, instruments_table
 from pipelines.params import ColumnParams, IngestParams
@@ -37,15 +41,19 @@ from pipelines.params import ColumnParams, IngestParams
 INDEX_TICK = Decimal("0.05")  # points; what the exchange's indices are rounded to; they are not traded
 
 
-def read_files(params: IngestParams) -> World:
+def read_files(params: IngestParams, now: datetime | None = None) -> World:
     """All bars of the folder `params.folder`, at one interval, one series for each symbol.
+
+    Parameters
+    ----------
+    now : bars that close later are set aside; None: nobody asks
 
     Raises
     ------
     BadInput : if the folder or a file in it cannot be used; the message names the file and what to do.
     """
     folder = params.folder
-    found, beside, hashes, left_out = _read_folder(folder, params.columns)
+    found, beside, hashes, left_out = _read_folder(folder, params.columns, now)
     names = called((series.symbol, series.frame["open_time"].max()) for series in found)
     found = _asked_for([_under_its_name(series, names) for series in found], params.symbols, names, folder)
     interval = _interval(found, params.interval)
@@ -53,40 +61,50 @@ def read_files(params: IngestParams) -> World:
     candidates: dict[str, list[Candidate]] = defaultdict(list)
     actions = renamed(_joined(beside, "actions"), names)
     merged, until = _merged(found), reached(found)
+    left_out += [note for series in merged for note in series.notes if note not in left_out]
     for series in merged:
         candidates[series.symbol].append(at_interval(_with_adjustment(series, actions), interval, until))
-    chosen = {}
+    chosen, disagreements = {}, []
+    tolerance = Tolerance(params.price_tolerance, params.volume_tolerance)
     for symbol in sorted(candidates):
-        chosen[symbol], told = _best(candidates[symbol])
-        left_out += told
+        choice = choose(candidates[symbol], params.priority, tolerance)
+        chosen[symbol] = choice.candidate
+        disagreements.append(choice.disagreements)
+        left_out += choice.notes
         _refuse_empty(chosen[symbol])
-    left_out += told_of_joining(chosen.values(), interval)
+    dump = _joined(beside, "instruments")
+    chosen, twins = without_twins(chosen, known_symbols() | set(dump["symbol"]))
+    left_out += twins + unlisted(chosen, dump) + told_of_joining(chosen.values(), interval)
     rejected = [candidate.rejected for candidate in chosen.values() if len(candidate.rejected)]
     return World(
         bars={symbol: candidate.bars for symbol, candidate in chosen.items()},
-        instruments=instruments_of(chosen, _joined(beside, "instruments")),
+        instruments=instruments_of(chosen, dump),
         news=empty_news(),
         interval=interval,
-        left_out=tuple(left_out),
-        actions=actions[actions["symbol"].isin(chosen)].reset_index(drop=True),
+        left_out=tuple(dict.fromkeys(left_out)),
+        actions=of_symbols(actions, chosen),
         membership=renamed(_joined(beside, "membership"), names),
+        disagreements=of_symbols(joined(disagreements), chosen),
         files=hashes,
         rejected=pd.concat(rejected, ignore_index=True) if rejected else None,
     )
 
 
 def _read_folder(
-    folder: Path, columns: ColumnParams
+    folder: Path, columns: ColumnParams, now: datetime | None
 ) -> tuple[list[Series], list[DatedTable], dict[str, str], list[str]]:
     if not folder.exists():
         raise BadInput(f"folder {folder} is not there; correct ingest.folder or DATA=")
     if not folder.is_dir():
         raise BadInput(f"{folder} is a file; name the folder it lies in")
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    paths, left_out = files_in(folder)
     if not paths:
-        raise BadInput(f"folder {folder} holds no {', '.join(SUFFIXES)} file; name a folder with bars")
-    found, beside, hashes, left_out = [], [], {}, []
+        why = f" ({left_out[0]})" if left_out else ""
+        raise BadInput(
+            f"folder {folder} holds no {', '.join(SUFFIXES[:3])} file nor one of {', '.join(SUFFIXES[3:])}{why}; "
+            "name a folder with bars"
+        )
+    found, beside, hashes = [], [], {}
     for path in paths:
         name = path.relative_to(folder).as_posix()
         dated = read_dated_table(path, name)
@@ -94,19 +112,23 @@ def _read_folder(
             beside.append(dated)
             hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
             continue
-        sheet = read_sheet(path, name, columns)
-        if isinstance(sheet, NoBars):
-            left_out.append(f"{name} {sheet.reason}: left out")
-            continue
-        series = series_of(sheet)
-        if not series:
-            left_out.append(f"{name} holds no row of the series EQ: left out")
-        found += series
-        hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        for sheet in read_sheets(path, name, columns):
+            if isinstance(sheet, NoBars):
+                left_out.append(f"{shown(sheet.file)} {sheet.reason}: left out")
+                continue
+            series = series_of(sheet, now)
+            if not series:
+                left_out.append(f"{shown(sheet.file)} holds no row of the series EQ: left out")
+            found += series
+            hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     if not found:
         why = f": {left_out[0]}" if left_out else ""
         raise BadInput(f"folder {folder} holds no bars{why}; wanted: date, open, high, low, close, volume")
     return found, beside, hashes, left_out
+
+
+def of_symbols(table: pd.DataFrame, symbols: Collection[str]) -> pd.DataFrame:
+    return table[table["symbol"].isin(list(symbols))].reset_index(drop=True)
 
 
 def _joined(beside: list[DatedTable], kind: TableKind) -> pd.DataFrame:
@@ -186,8 +208,11 @@ def _join(larger: Series, smaller: Series) -> Series | None:
     if len(new) and len(larger.frame) and new["open_time"].max() < larger.frame["open_time"].min():
         frames.reverse()
     rejected = [table for table in (larger.rejected, smaller.rejected) if len(table)]
+    note = f"{smaller.file} repeats {len(shared)} bars of {larger.file}" if len(shared) else ""
+    said = f"{note}: {f'its other {len(new)} are joined' if len(new) else 'it adds nothing'}" if note else ""
     return replace(
         larger,
+        notes=(*larger.notes, *([said] if said else [])),
         file=f"{larger.file} and {smaller.file}",
         frame=pd.concat(frames, ignore_index=True),
         rejected=pd.concat(rejected, ignore_index=True) if rejected else no_rejects(),
@@ -199,17 +224,6 @@ def _with_adjustment(series: Series, actions: pd.DataFrame) -> Series:
     """The series with `adjustment`, so that a night explained by an action is not taken for a defect."""
     found = adjust(series.frame, actions, series.symbol)
     return replace(series, frame=series.frame.assign(adjustment=found.factors))
-
-
-def _best(candidates: list[Candidate]) -> tuple[Candidate, list[str]]:
-    ranked = sorted(candidates, key=lambda one: (not len(one.bars), one.defects, -len(one.bars), one.file))
-    best = ranked[0]
-    told = [
-        f"{best.symbol}: {other.file} ({len(other.bars)} bars, {other.defects} defective) is left out for "
-        f"{best.file} ({len(best.bars)} bars, {best.defects} defective)"
-        for other in ranked[1:]
-    ]
-    return best, told
 
 
 def _refuse_empty(candidate: Candidate) -> None:

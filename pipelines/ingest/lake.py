@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import AlreadyRunning, BadInput
+from pipelines.domain.symbols import checked_symbol
 from pipelines.ingest.kinds import IDENTITY, STAMPS, DataKind, typed
 from pipelines.ingest.manifest import Entry, Manifest, Part
 from pipelines.ingest.pin import Pin, read_rows
@@ -236,6 +237,9 @@ def _sound(piece: Fetched) -> pd.DataFrame:
         table = typed(piece.table, piece.kind)
     except BadInput as error:
         raise BadInput(f"{piece.origin}: {error}") from None
+    named = {name for column in ("symbol", "index_name") if column in table for name in table[column].unique()}
+    for symbol in sorted(named - {""}):
+        checked_symbol(symbol, piece.origin)
     timeless = table[STAMPS[piece.kind]].isna() if piece.kind in STAMPS else pd.Series(dtype=bool)
     if timeless.any():
         raise BadInput(

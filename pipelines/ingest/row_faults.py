@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.domain.corporate_actions import adjusted
-from pipelines.ingest.shapes import PRICES
+from pipelines.ingest.spellings import PRICES
 
 #: Overnight step that looks like a split no one adjusted for; NSE's own limits on stocks are 20 % at most.
 SUSPECT_GAP = 0.15

@@ -1,24 +1,28 @@
 """The bars of one instrument in one file, typed: times in Asia/Kolkata at the bar's open, prices as numbers."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
 
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput
+from pipelines.domain.instruments import Kind
+from pipelines.domain.market_calendar import hours_of_bars
 from pipelines.ingest.bar_ends import at_their_open
-from pipelines.ingest.names import canonical, symbol_of_file
+from pipelines.ingest.names import kind_of
+from pipelines.ingest.numbers import read_numbers
+from pipelines.ingest.owners import by_owner
 from pipelines.ingest.rejects import no_rejects, rejected_rows
-from pipelines.ingest.shapes import PRICES, Sheet
+from pipelines.ingest.shapes import Sheet
+from pipelines.ingest.spellings import PRICES
 from pipelines.ingest.stamps import read_stamps
+from pipelines.ingest.volumes import checked_volumes
 
 DAY_MINUTES = 24 * 60
-_MISSING = {"", "-", "na", "n/a", "nan", "null", "none"}
 #: NSE opened in 1994, and NIFTY 50 is calculated back to July 1990: an earlier bar has a wrong time
 _EARLIEST = pd.Timestamp("1990-01-01", tz=IST)
-_WHOLE_VOLUMES = 0.95  #: share of volumes that are whole shares, above which a fraction is a fault
 _SPACING_SAMPLE = 20_000
 #: A series opens near the close before: over a hundred bars the median of that step was at most half of the step from
 #: one open to the next close in every recorded file; twice of it where the two columns are swapped
@@ -41,32 +45,44 @@ class Series:
     notes: tuple[str, ...] = field(default=())
 
 
-def series_of(sheet: Sheet) -> list[Series]:
-    """The instruments of a sheet; a company that was renamed inside its file stays one series.
+def series_of(sheet: Sheet, now: datetime | None = None) -> list[Series]:
+    """The instruments of a sheet, see `owners.py`.
+
+    Parameters
+    ----------
+    now : bars that close later are set aside; None: nobody asks
 
     Raises
     ------
-    BadInput : if times cannot be read, mix zones or stand on weekends, open and close look swapped, or bars are neither
-        daily nor evenly spaced within the day.
+    BadInput : if nothing says whose bars they are, or name and column contradict each other; if times cannot be read,
+        mix zones or stand on weekends, open and close look swapped, or bars are neither daily nor evenly spaced.
     """
     columns = sheet.columns
     zone, date_format = (sheet.told.zone or None, sheet.told.date_format or None) if sheet.told else (None, None)
     stamp = columns["stamp"].rename(sheet.stamp_header)
     stamps = read_stamps(stamp, sheet.file, sheet.source_row, zone, date_format)
-    numbers, unreadable = _numbers(columns)
+    numbers = read_numbers(columns, sheet.file, sheet.volume_unit)
     times = stamps.times.where(stamps.times >= _EARLIEST).rename("open_time")
-    frame = pd.concat([times, numbers], axis=1)
+    frame = pd.concat([times, numbers.values], axis=1)
     frame["source"] = sheet.file
     frame["source_row"] = sheet.source_row
     notes = [f"{sheet.file}: epoch seconds read as UTC"] if stamps.zone.startswith("epoch") else []
+    notes += [f"{sheet.file}: {stamps.note}"] if stamps.note else []
+    notes += numbers.notes
+    if "volume" not in columns:
+        notes.append(f"{sheet.file} has no column of volume: read as without volume")
     frame, foreign = _normal_market(frame, columns, sheet.file)
     notes += foreign
     if not len(frame):
         return []
-    return [_one(sheet, symbol, part, unreadable, notes) for symbol, part in _by_symbol(sheet, frame)]
+    owners = by_owner(sheet, frame)
+    notes += owners.notes
+    return [_one(sheet, symbol, part, numbers.problem, notes, now) for symbol, part in owners.parts]
 
 
-def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, notes: list[str]) -> Series:
+def _one(
+    sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, notes: list[str], now: datetime | None
+) -> Series:
     unreadable = unreadable.loc[frame.index]
     timeless = frame["open_time"].isna()
     rejected = [
@@ -89,8 +105,16 @@ def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, 
         placed = at_their_open(sound["open_time"], minutes, sheet.told.stamp if sheet.told else "auto")
         sound["open_time"] = placed.times
         said += [f"{sheet.file}: {placed.note}"] if placed.note else []
+    if kind_of(symbol) is Kind.STOCK and len(sound) >= _FEW_STEPS and not (sound[list(PRICES)] % 1).any(axis=None):
+        said.append(f"{sheet.file}: all prices are whole numbers: look whether they are in paise, or rounded")
+    if "volume" in sheet.columns and kind_of(symbol) is Kind.STOCK:
+        sound["volume"], odd = checked_volumes(sound, symbol, sheet.file, daily=minutes == DAY_MINUTES)
+        said += odd
     has_volume = "volume" in sheet.columns and bool((sound["volume"] > 0).any())
     sound["volume"] = sound["volume"].round().astype("int64")
+    if now is not None:
+        sound, ahead = _known_by(now, sheet, symbol, sound, minutes)
+        rejected.append(ahead)
     gone = [table for table in rejected if len(table)]
     return Series(
         symbol=symbol,
@@ -102,6 +126,34 @@ def _one(sheet: Sheet, symbol: str, frame: pd.DataFrame, unreadable: pd.Series, 
         rows_read=len(frame),
         notes=(*notes, *said),
     )
+
+
+def _known_by(
+    now: datetime, sheet: Sheet, symbol: str, rows: pd.DataFrame, minutes: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Bars that had closed, and those that had not, to be set aside.
+
+    Raises
+    ------
+    BadInput : if none had.
+    """
+    times = rows["open_time"]
+    if minutes == DAY_MINUTES:
+        days, today = times.dt.date, now.astimezone(IST).date()
+        open_yet = now < hours_of_bars(today)[2]
+        ahead = (days > today) | ((days == today) & open_yet)
+    else:
+        ahead = times + pd.Timedelta(minutes=minutes) > now
+    if ahead.all():
+        raise BadInput(
+            f"{sheet.file}: all its bars close after now, {now:%Y-%m-%d %H:%M}, the first on {times.min():%Y-%m-%d}; "
+            "correct its dates, or the clock"
+        )
+    if not ahead.any():
+        return rows, no_rejects()
+    gone = sheet.source_row[sheet.source_row.isin(rows.loc[ahead, "source_row"])].index
+    reasons = pd.Series("the bar closes after now", index=gone)
+    return rows[~ahead].reset_index(drop=True), _reject(sheet, symbol, "from_the_future", reasons)
 
 
 def _refuse_swapped(rows: pd.DataFrame, file: str) -> None:
@@ -150,35 +202,6 @@ def spacing(times: pd.Series, file: str) -> int:
     return int(step)
 
 
-def _numbers(columns: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Prices and volume as float64 (missing prices NaN), and for each row what is no number (empty: all is)."""
-    numbers, problem = {}, pd.Series("", index=columns.index)
-    for name in (*PRICES, "volume"):
-        if name not in columns:
-            numbers[name] = pd.Series(0.0, index=columns.index)
-            continue
-        values = columns[name]
-        if pd.api.types.is_numeric_dtype(values):
-            found, text = values.astype("float64"), values
-            missing = values.isna()
-        else:
-            text = values.astype("str").str.replace(",", "").str.strip()
-            missing = text.str.lower().isin(_MISSING)
-            found = pd.to_numeric(text.where(~missing), errors="coerce").astype("float64")
-        bad = (found.isna() & ~missing) | np.isinf(found)
-        if name == "volume":
-            whole = found.isna() | (found % 1 == 0)
-            if whole.mean() > _WHOLE_VOLUMES:  # where a source adjusted its volumes, most are fractions
-                bad |= ~whole
-            bad |= missing & ~missing.all()
-            found = found.fillna(0.0)
-        new = bad & (problem == "")
-        if new.any():
-            problem[new] = f"{name} is no number: " + text[new].astype("str")
-        numbers[name] = found.where(~np.isinf(found))
-    return pd.DataFrame(numbers), problem
-
-
 def _normal_market(frame: pd.DataFrame, columns: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[str]]:
     """Rows of the series EQ; block deals, odd lots and the like are other markets."""
     if "series" not in columns:
@@ -186,28 +209,8 @@ def _normal_market(frame: pd.DataFrame, columns: pd.DataFrame, file: str) -> tup
     other = columns["series"].astype("str").str.strip().str.upper() != "EQ"
     if not other.any():
         return frame, []
-    kinds = ", ".join(sorted(columns.loc[other, "series"].astype("str").str.strip().unique()))
+    kinds = ", ".join(sorted(map(str, columns.loc[other, "series"].astype("str").str.strip().fillna("none").unique())))
     return frame[~other], [f"{file}: {int(other.sum())} rows of other trading series ({kinds}) are left out"]
-
-
-def _by_symbol(sheet: Sheet, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    by_name = symbol_of_file(sheet.file)
-    if "symbol" not in sheet.columns:
-        yield canonical(sheet.ticker) if sheet.ticker else by_name, frame
-        return
-    names = sheet.columns["symbol"].loc[frame.index].astype("str")
-    names = names.map({name: canonical(name) for name in names.unique()})
-    if names.nunique() > 1 and _side_by_side(frame["open_time"], names):
-        yield from frame.groupby(names, sort=True)
-        return
-    latest = names.loc[frame["open_time"].idxmax()]
-    yield by_name if (names == by_name).any() else latest, frame
-
-
-def _side_by_side(times: pd.Series, names: pd.Series) -> bool:
-    """Whether several symbols share stamps: then they are different instruments, not one that was renamed."""
-    pairs = pd.DataFrame({"time": times, "name": names}).dropna().drop_duplicates()
-    return bool(pairs["time"].duplicated().mean() > 0.05)
 
 
 def _oldest_first(frame: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[str]]:

@@ -11,30 +11,22 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import feather
 
 from pipelines.domain.errors import BadInput
+from pipelines.ingest.containers import Content, NoBars, contents_of, shown
+from pipelines.ingest.file_names import symbol_of_file
+from pipelines.ingest.json_tables import table_in
+from pipelines.ingest.spellings import PRICES, STAMPS, field_of, unit_of
+from pipelines.ingest.workbooks import sheets_of
 from pipelines.params import ColumnParams
 
-SUFFIXES = (".csv", ".txt", ".parquet")
-PRICES = ("open", "high", "low", "close")
-
-#: How columns are spelt, lower case, `_` read as a blank; for the stamp the first that is there counts.
-_STAMPS = ("datetime", "timestamp", "date", "time", "date time")
-_SPELLINGS = {
-    "open price": "open",
-    "high price": "high",
-    "low price": "low",
-    "close price": "close",
-    "shares traded": "volume",
-    "total traded quantity": "volume",
-    "tottrdqty": "volume",
-    "vol": "volume",
-    "index name": "symbol",
-    "tradingsymbol": "symbol",
-    "ticker": "symbol",
-}
 _FIELDS = (*PRICES, "volume", "symbol", "series")
+#: What pandas calls an index without a name
+_UNNAMED = ("", "index", "unnamed: 0")
+_PARQUET_INDEX = "__index_level_0__"
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_TITLES, _LONG = 12, 300  #: lines of titles above a header, and letters of a message about it, at most
 _WANTED = "a time (date, datetime or timestamp), open, high, low, close and, if there is one, volume"
 
 
@@ -47,20 +39,13 @@ class Sheet:
     rows: pd.DataFrame  #: the file's rows under their own headers, for the quarantine
     source_row: pd.Series  #: line of a CSV file, row of a Parquet file, from 1
     stamp_header: str  #: what the file calls its times
+    volume_unit: float = 1.0  #: shares that one of volume means
     ticker: str | None = None  #: from the header lines of a yfinance file
     told: ColumnParams | None = None  #: what a person says of the file's times
 
 
-@dataclass(frozen=True)
-class NoBars:
-    """A readable file without prices, e.g. a calendar or ticks."""
-
-    file: str
-    reason: str
-
-
-def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sheet | NoBars:
-    """Read one file.
+def read_sheets(path: Path, file: str, columns: ColumnParams | None = None) -> list[Sheet | NoBars]:
+    """Read the tables of one file: of an archive each file in it, of a workbook each sheet, else one.
 
     Parameters
     ----------
@@ -70,17 +55,64 @@ def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sh
 
     Raises
     ------
-    BadInput : if it is empty, damaged, or has some but not all columns of a bar.
+    BadInput : if it cannot be read, is empty, damaged, or has some but not all columns of a bar.
     """
-    if path.stat().st_size == 0:
+    told = columns if columns and columns.names else None
+    found: list[Sheet | NoBars] = []
+    for content in contents_of(path, file):
+        found += [content] if isinstance(content, NoBars) else _sheets_in(content, told)
+    return found
+
+
+def read_sheet(path: Path, file: str, columns: ColumnParams | None = None) -> Sheet | NoBars:
+    """As `read_sheets`, of a file that holds one table.
+
+    Raises
+    ------
+    BadInput : if it holds several.
+    """
+    found = read_sheets(path, file, columns)
+    if len(found) > 1:
+        raise BadInput(f"{file} holds {len(found)} tables; name the folder it lies in, or unpack it")
+    return found[0]
+
+
+def _sheets_in(content: Content, columns: ColumnParams | None) -> list[Sheet | NoBars]:
+    file = content.file
+    if content.form == "workbook":
+        sheets = [(f"{file}/{name}", text) for name, text in sheets_of(content.data, file)]
+        read = [_read_text(text, name, columns) if text.strip() else NoBars(name, "is empty") for name, text in sheets]
+        return read or [NoBars(file, "holds no sheet")]
+    if content.form == "text":
+        text = _decoded(content.data, file)
+        return [text if isinstance(text, NoBars) else _read_text(text, file, columns)]
+    if content.form == "json":
+        rows = table_in(content.data, file)
+        if rows is None:
+            return [NoBars(file, "holds no table of bars")]
+    else:
+        rows = _parquet_rows(content.data, file, content.form)
+    return [_sheet(file, rows, pd.Series(range(1, len(rows) + 1)), None, columns)]
+
+
+def _decoded(data: bytes, file: str) -> str | NoBars:
+    """Text in UTF-8, or in UTF-16 as Excel saves Unicode text.
+
+    Raises
+    ------
+    BadInput : if a table of bars is in another encoding, or holds nothing.
+    """
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff")) and not data.startswith(b"\xff\xfe\0\0")
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        head = re.split(r"[,;\t|]", data.partition(b"\n")[0].decode("latin-1"))
+        if not {field_of(cell.strip(' "')) for cell in head} & {*PRICES, *STAMPS}:
+            return NoBars(file, "is no text")
+        raise BadInput(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
+    if not text.strip():
         raise BadInput(f"{file} is empty; delete it or export it again")
-    sheet = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
-    return sheet(path, file, columns if columns and columns.names else None)
-
-
-def _read_parquet(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
-    rows = parquet_rows(path, file)
-    return _sheet(file, rows, pd.Series(range(1, len(rows) + 1)), None, columns)
+    return text
 
 
 def parquet_rows(path: Path, file: str) -> pd.DataFrame:
@@ -90,27 +122,30 @@ def parquet_rows(path: Path, file: str) -> pd.DataFrame:
     ------
     BadInput : if it is damaged.
     """
+    return _parquet_rows(path.read_bytes(), file, "parquet")
+
+
+def _parquet_rows(data: bytes, file: str, form: str) -> pd.DataFrame:
     try:
-        table = pq.read_table(path)
+        source = pa.BufferReader(data)
+        table = pq.read_table(source) if form == "parquet" else feather.read_table(source)
         table.validate(full=True)  # else text that is none breaks where it is first looked at
         return table.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]  # damaged metadata break in many ways
-        raise BadInput(f"{file} is not readable as Parquet ({what}); copy or export it again") from None
+        raise BadInput(f"{file} is not readable as {form.capitalize()} ({what}); copy or export it again") from None
 
 
-def _read_csv(path: Path, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
-    if not text.strip():
-        raise BadInput(f"{file} is empty; delete it or export it again")
-    delimiter = max(",;\t|", key=text.lstrip().partition("\n")[0].count)
+def _read_text(text: str, file: str, columns: ColumnParams | None) -> Sheet | NoBars:
     lines = text.splitlines()
-    start = _next_filled(lines, 0)
+    start = _start(lines)
+    delimiter = _delimiter(lines[start])
     head = list(islice(csv.reader(lines[start:], delimiter=delimiter), 3))
     names, skipped, ticker = _header(head, file)
+    if names is None and _names_by_look([cell.strip() for cell in head[0]]) is None:
+        return NoBars(file, "has no header and is no bar file")
+    if names is not None and not _may_be_bars(names, columns):
+        return NoBars(file, f"holds no prices (columns: {_some(names)})")
     skipped = _next_filled(lines, start + skipped)
     rows = _body(text, skipped, delimiter, file)
     if rows is None:
@@ -122,6 +157,31 @@ def _read_csv(path: Path, file: str, columns: ColumnParams | None) -> Sheet | No
     source_row = pd.Series(range(skipped + 1, skipped + 1 + len(rows)))
     filled = (rows != "").any(axis=1)
     return _sheet(file, rows[filled].reset_index(drop=True), source_row[filled].reset_index(drop=True), ticker, columns)
+
+
+def _start(lines: Sequence[str]) -> int:
+    """The line that the table begins with: titles above a header, as exports have them, are passed over."""
+    first = _next_filled(lines, 0)
+    for place in range(first, min(first + _TITLES, len(lines))):
+        named = {field_of(cell.strip(' "')) for cell in lines[place].split(_delimiter(lines[place]))}
+        if len(named & set(PRICES)) >= 3:
+            return place
+    return _next_filled(lines, first + 1) if lines[first].lower().startswith("sep=") else first
+
+
+def _delimiter(line: str) -> str:
+    return max(",;\t|", key=line.count)
+
+
+def _may_be_bars(names: Sequence[str], columns: ColumnParams | None) -> bool:
+    told = set(columns.names.values()) if columns else set()
+    return bool(told & set(names) or {field_of(name) for name in names} & {*PRICES, "price"})
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names of columns as they can be printed."""
+    text = ", ".join(shown(name) for name in names)
+    return text if len(text) <= _LONG else f"{text[:_LONG]} ..."
 
 
 def _next_filled(lines: Sequence[str], start: int) -> int:
@@ -136,7 +196,7 @@ def _header(head: list[list[str]], file: str) -> tuple[list[str] | None, int, st
         if len(tickers) != 1:
             raise BadInput(f"{file} holds {len(tickers)} tickers side by side; export one file for each")
         return ["date", *first[1:]], 3, tickers.pop()
-    known = {_field(name) for name in first} & {*_FIELDS, *_STAMPS}
+    known = {field_of(name) for name in first} & {*_FIELDS, *STAMPS}
     if not known and (len(first) == 1 or sum(bool(_NUMBER.fullmatch(cell)) for cell in first) >= 4):
         return None, 0, None
     return first, 1, None
@@ -188,46 +248,51 @@ def _names_by_look(cells: Sequence[str]) -> list[str] | None:
     return [*names, *PRICES, "volume", "oi"][: len(names) + len(rest)]
 
 
-def _field(header: str) -> str:
-    name = re.sub(r"[\s_]+", " ", str(header)).strip().lower()
-    return _SPELLINGS.get(name, name)
-
-
 def _sheet(
     file: str, rows: pd.DataFrame, source_row: pd.Series, ticker: str | None, columns: ColumnParams | None
 ) -> Sheet | NoBars:
-    found = ", ".join(str(header).strip() for header in rows.columns)
+    found = _some([str(header).strip() for header in rows.columns])
     headers = [str(header).strip() for header in rows.columns]
     columns = columns if columns and set(columns.names.values()) & set(headers) else None
     places = _places(headers, columns, file, found)
     prices = [field for field in PRICES if field in places]
-    stamps = [field for field in _STAMPS if field in places]
-    if not prices:
+    stamps = [field for field in STAMPS if field in places]
+    if not prices or (len(prices) == 1 and not stamps):
         return NoBars(file, f"holds no prices (columns: {found})")
     if len(prices) < len(PRICES) or not stamps:
         missing = [field for field in PRICES if field not in places] + ([] if stamps else ["date"])
         raise BadInput(f"{file}: no column {', '.join(missing)}; found: {found}; wanted: {_WANTED}")
     if not len(rows):
         raise BadInput(f"{file} has columns and no rows; delete it or export it again")
+    if "symbol" not in places and ticker is None and symbol_of_file(file) is None:
+        return NoBars(file, "names no instrument: name it after the symbol, e.g. SBIN.csv, or add a column symbol")
     stamp = rows.iloc[:, places[stamps[0]]]
     if "date" in stamps and "time" in stamps and stamps[0] == "date":
         stamp = stamp.astype("str") + " " + rows.iloc[:, places["time"]].astype("str")
     picked = {"stamp": stamp}
     picked |= {field: rows.iloc[:, places[field]] for field in _FIELDS if field in places}
     header = headers[places[stamps[0]]]
-    return Sheet(file, pd.DataFrame(picked), rows, source_row, header, ticker, columns)
+    unit = unit_of(headers[places["volume"]]) if "volume" in places else 1.0
+    return Sheet(file, pd.DataFrame(picked), rows, source_row, header, unit, ticker, columns)
 
 
 def _places(headers: Sequence[str], columns: ColumnParams | None, file: str, found: str) -> dict[str, int]:
     """The place of each field's column: the one that a person named, else the first that is spelt like it."""
     places: dict[str, int] = {}
     for place, header in enumerate(headers):
-        places.setdefault(_field(header), place)
+        first = places.setdefault(field_of(header), place)
+        if first != place and field_of(header) in _FIELDS and headers[first].lower() == header.lower():
+            raise BadInput(f"{file} has the column {header} more than once; rename or delete one")
+    if not set(STAMPS) & places.keys():
+        unnamed = 0 if headers[0].lower() in _UNNAMED else places.get(field_of(_PARQUET_INDEX))
+        places |= {"date": unnamed} if unnamed is not None else {}
+    if "close" not in places and "price" in places and {"open", "high", "low"} <= places.keys():
+        places["close"] = places["price"]  # investing.com
     if columns is None:
         return places
     missing = [theirs for theirs in columns.names.values() if theirs not in headers]
     if missing:
         raise BadInput(f"{file} has no column {', '.join(missing)}, named in ingest.columns; found: {found}")
     if "date" in columns.names:
-        places = {field: place for field, place in places.items() if field not in _STAMPS}
+        places = {field: place for field, place in places.items() if field not in STAMPS}
     return places | {ours: headers.index(theirs) for ours, theirs in columns.names.items()}

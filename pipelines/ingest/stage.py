@@ -5,7 +5,7 @@ T (`as_of`) is the close of the last bar kept. What came later lies in `data/00_
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.domain.bars import BAR_COLUMNS, PRICE_COLUMNS, Interval
+from pipelines.domain.bars import BAR_COLUMNS, IST, PRICE_COLUMNS, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.domain.market_calendar import KNOWN_FROM, KNOWN_TO, hours_of_bars, is_known, may_trade
@@ -22,7 +22,7 @@ from pipelines.ingest.kinds import RAW_BAR_COLUMNS, known_times, known_until
 from pipelines.ingest.members import members_only
 from pipelines.ingest.world import World
 from pipelines.params import IngestParams, Params
-from pipelines.paths import Paths
+from pipelines.paths import Paths, table_of
 from pipelines.stages import StageReport
 from pipelines.tables import fresh_folder, write_json, write_table
 
@@ -57,7 +57,7 @@ def read_world(params: IngestParams, paths: Paths) -> World:
         return read_lake(params, paths.lake)
     from pipelines.ingest.files import read_files
 
-    return read_files(params)
+    return read_files(params, datetime.now(IST))
 
 
 def only(world: World, symbols: tuple[str, ...]) -> World:
@@ -169,7 +169,7 @@ def _write_world(world: World, split: Split, paths: Paths, folder: Path) -> None
     session_bars = folder / paths.session_bars.relative_to(paths.world)
     session_bars.mkdir()
     for symbol, bars in split.session.items():
-        write_table(bars, session_bars / f"{symbol}.parquet")
+        write_table(bars, table_of(session_bars, symbol))
     write_table(_news_after(world.news, split), folder / paths.session_news.relative_to(paths.world))
     later = known_times(world.actions, "actions") > split.as_of
     write_table(world.actions[later].reset_index(drop=True), folder / paths.session_actions.relative_to(paths.world))
@@ -179,12 +179,12 @@ def _write_world(world: World, split: Split, paths: Paths, folder: Path) -> None
 
 def _write_raw(world: World, split: Split, snapshot: dict, paths: Paths, folder: Path) -> None:
     for symbol, bars in split.raw.items():
-        write_table(bars, folder / paths.raw_bars.relative_to(paths.raw) / f"{symbol}.parquet")
+        write_table(bars, table_of(folder / paths.raw_bars.relative_to(paths.raw), symbol))
     write_table(world.instruments, folder / paths.raw_instruments.relative_to(paths.raw))
     for symbol, ticks in world.ticks.items():
         write_table(
             known_until(ticks, "ticks", split.as_of),
-            folder / paths.raw_ticks.relative_to(paths.raw) / f"{symbol}.parquet",
+            table_of(folder / paths.raw_ticks.relative_to(paths.raw), symbol),
         )
     for kind, table, path in (
         ("news", world.news, paths.raw_news),

@@ -7,26 +7,12 @@ import pandas as pd
 
 from pipelines.domain.bars import IST, TIME_DTYPE
 from pipelines.domain.errors import BadInput
+from pipelines.ingest.dates import read_times, serial
 
-#: Ways to write a time besides ISO 8601; the day goes first, as in India.
-_FORMATS = (
-    "%d-%b-%Y",
-    "%d %b %Y",
-    "%d-%m-%Y",
-    "%d/%m/%Y",
-    "%Y/%m/%d",
-    "%Y%m%d",
-    "%d-%b-%Y %H:%M:%S",
-    "%d-%m-%Y %H:%M",
-    "%d-%m-%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M",
-    "%d/%m/%Y %H:%M:%S",
-    "%Y%m%d %H:%M",
-    "%Y%m%d %H:%M:%S",
-)
 _ZONE = re.compile(r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})$")
 #: A time before or after is a slip of the pen; pandas' nanoseconds reach from 1677 to 2262
 _EARLIEST, _LATEST = pd.Timestamp("1900-01-01", tz=IST), pd.Timestamp("2200-01-01", tz=IST)
+_EPOCH = r"\d{10}(\.\d+)?|\d{13}(\.0+)?|\d{16}|\d{19}"
 _SAMPLE = 300  # rows on which the way of writing is tried out
 
 
@@ -34,12 +20,13 @@ _SAMPLE = 300  # rows on which the way of writing is tried out
 class Stamps:
     times: pd.Series  #: TIME_DTYPE; NaT where the text is no time
     zone: str  #: in words, e.g. "no zone (taken as IST)"
+    note: str = ""  #: what a person should know of how they were read
 
 
 def read_stamps(
     values: pd.Series, file: str, source_row: pd.Series, zone: str | None = None, date_format: str | None = None
 ) -> Stamps:
-    """Times from what a file holds: timestamps, ISO or Indian dates, yyyymmdd, epoch seconds or milliseconds (UTC).
+    """Times from what a file holds: timestamps, times with a zone, epoch seconds (UTC) or finer, else see `dates.py`.
 
     NaT where the text is no time, or one outside of 1900 to 2200.
 
@@ -62,23 +49,26 @@ def _read(values: pd.Series, file: str, source_row: pd.Series, zone: str | None,
         return _as_told(values, file, source_row, zone, date_format)
     if pd.api.types.is_datetime64_any_dtype(values):
         return _from_timestamps(values)
-    text = values.astype("str").str.strip()
-    text = text.where(text.str.match(r"\d"), "")  # the parser breaks on some texts that begin otherwise, such as -1
+    text, note = values.astype("str").str.strip(), ""
     zones = _zones(text, file, source_row)
-    if _mostly(text, r"\d{10}|\d{13}"):
+    if _mostly(text, _EPOCH):
         times, zone = _from_epoch(text), "epoch seconds, UTC"
     elif zones is not None:
+        text = text.where(text.str.match(r"\d"), "")  # the parser breaks on texts that begin otherwise, such as -1
         found = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
         times, zone = found.dt.tz_convert(IST).astype(TIME_DTYPE), f"zone {zones}"
     else:
-        found = pd.to_datetime(text, format=_format_of(text), errors="coerce")
+        try:
+            found, note = read_times(text, serial(text))
+        except ValueError as error:
+            raise BadInput(f"{file}: {error}; write all dates in one way, such as 2024-01-31") from None
         times, zone = found.dt.tz_localize(IST).astype(TIME_DTYPE), "no zone, taken as IST"
     if times.isna().all():
         raise BadInput(
             f"{file}: column {values.name} holds no readable time, e.g. row {source_row.iloc[0]}: "
             f"{str(values.iloc[0])!r}; write times as 2024-01-31 or 2024-01-31 09:15:00+05:30"
         )
-    return Stamps(times, zone)
+    return Stamps(times, zone, note)
 
 
 def _as_told(values: pd.Series, file: str, source_row: pd.Series, zone: str | None, date_format: str | None) -> Stamps:
@@ -87,9 +77,12 @@ def _as_told(values: pd.Series, file: str, source_row: pd.Series, zone: str | No
             times = values
         else:
             text = values.astype("str").str.strip()
-            if _zones(text, file, source_row) is not None or _mostly(text, r"\d{10}|\d{13}"):
+            if _zones(text, file, source_row) is not None or _mostly(text, _EPOCH):
                 return _read(values, file, source_row, None, None)  # they say their zone themselves
-            times = pd.to_datetime(text, format=_format_of(text), errors="coerce")
+            try:
+                times, _ = read_times(text, serial(text))
+            except ValueError as error:
+                raise BadInput(f"{file}: {error}; write all dates in one way, such as 2024-01-31") from None
     else:
         times = pd.to_datetime(
             values.astype("str").str.strip(), format=date_format, errors="coerce", utc="%z" in date_format
@@ -130,15 +123,8 @@ def _mostly(text: pd.Series, pattern: str) -> bool:
 
 
 def _from_epoch(text: pd.Series) -> pd.Series:
-    number = pd.to_numeric(text.where(text.str.fullmatch(r"\d{10}|\d{13}")), errors="coerce")
-    seconds = number.where(number < 1e11, number / 1000)
+    number = pd.to_numeric(text.where(text.str.fullmatch(_EPOCH)), errors="coerce")
+    seconds = number.copy()
+    for digits in (13, 16, 19):  # milliseconds, microseconds, nanoseconds
+        seconds = seconds.where(number < 10 ** (digits - 1), number / 10 ** (digits - 10))
     return pd.to_datetime(seconds, unit="s", utc=True).dt.tz_convert(IST).astype(TIME_DTYPE)
-
-
-def _format_of(text: pd.Series) -> str:
-    """The one way of writing that reads most of the column; guessing row by row would swap days and months."""
-    sample = text.iloc[:: max(1, len(text) // _SAMPLE)]
-    counts = {way: pd.to_datetime(sample, format=way, errors="coerce").notna().sum() for way in (*_FORMATS, "ISO8601")}
-    if counts["%Y%m%d"]:
-        counts["ISO8601"] = 0  # ISO would read 20240131 too, but also less
-    return max(counts, key=lambda way: counts[way])

@@ -28,6 +28,16 @@ def listings(count: int) -> tuple[Listing, ...]:
     return tuple(known[n] if n < len(known) else _invented(n, known[n % len(known)]) for n in range(count))
 
 
+def universe_symbols() -> tuple[str, ...]:
+    return tuple(known.symbol for known in _listings())
+
+
+@cache
+def usual_volumes() -> dict[str, int]:
+    """Shares that a large stock trades on a day of late 2025, by symbol."""
+    return {known.symbol: known.shares_a_day for known in _listings()}
+
+
 @cache
 def _listings() -> tuple[Listing, ...]:
     with Path(__file__).with_name("universe.csv").open(encoding="utf-8", newline="") as file:

@@ -156,7 +156,7 @@ class SpooledJournal:
             self._pause_s = min(self._pause_s * 2, self._retry_s * LONGEST_RETRY) if waited else self._retry_s
             return False
         self.away, self._back_at = None, time.monotonic()
-        LOG.warning("the journal answers again")
+        LOG.info("the journal answers again")  # what happens once: a warning is left out if it was told lately
         return True
 
     @contextmanager

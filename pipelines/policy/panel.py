@@ -16,7 +16,7 @@ from pipelines.domain.instruments import Instrument, Kind
 from pipelines.domain.market_calendar import session_on
 from pipelines.domain.orders import Product
 from pipelines.domain.session_grid import bar_numbers
-from pipelines.paths import Paths
+from pipelines.paths import Paths, table_of
 from pipelines.tables import read_json, read_table
 
 REGIMES = ("bull", "bear", "range", "high_volatility")
@@ -148,10 +148,10 @@ def read_panel(paths: Paths) -> Panel:
     """The panel of a workspace, from what validate, features and regimes wrote."""
     catalogue = read_json(paths.catalogue)
     instruments = [instrument_from(row) for row in read_table(paths.instruments).to_dict("records")]
-    symbols = [i.symbol for i in instruments if i.tradable and (paths.validated_bars / f"{i.symbol}.parquet").exists()]
+    symbols = [i.symbol for i in instruments if i.tradable and table_of(paths.validated_bars, i.symbol).exists()]
     return panel_from(
-        {symbol: read_table(paths.validated_bars / f"{symbol}.parquet") for symbol in symbols},
-        {symbol: read_table(paths.features / f"{symbol}.parquet") for symbol in symbols},
+        {symbol: read_table(table_of(paths.validated_bars, symbol)) for symbol in symbols},
+        {symbol: read_table(table_of(paths.features, symbol)) for symbol in symbols},
         read_table(paths.regimes),
         instruments,
         Interval(catalogue["interval"]),

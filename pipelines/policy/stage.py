@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.params import Params
-from pipelines.paths import Paths
+from pipelines.paths import Paths, table_of
 from pipelines.policy.labels import Costs
 from pipelines.policy.panel import Panel, read_panel
 from pipelines.stages import StageReport
@@ -56,7 +56,7 @@ def costs_from(params: Params) -> Costs:
 def stored_views(panel: Panel, heads: list[str], paths: Paths) -> np.ndarray:
     """The views that the heads stage wrote, direction times confidence, by row of the panel; 0 where it wrote none."""
     keys = panel.table[["symbol", "close_time"]]
-    tables = [read_table(paths.views / f"{symbol}.parquet") for symbol in panel.symbol_slices]
+    tables = [read_table(table_of(paths.views, symbol)) for symbol in panel.symbol_slices]
     found = keys.merge(pd.concat(tables, ignore_index=True), on=["symbol", "close_time"], how="left")
     columns = [
         found[f"{head}_direction"].to_numpy(np.float64) * found[f"{head}_confidence"].to_numpy(np.float64)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipelines.domain.bars import Interval
 from pipelines.params import Params
-from pipelines.paths import Paths
+from pipelines.paths import Paths, table_of
 from pipelines.stages import StageReport
 from pipelines.tables import fresh_folder, read_json, read_table, write_json, write_table, write_text
 
@@ -19,7 +19,7 @@ class _BarFolder(Mapping[str, pd.DataFrame]):
         self._folder = folder
 
     def __getitem__(self, symbol: str) -> pd.DataFrame:
-        return read_table(self._folder / f"{symbol}.parquet")
+        return read_table(table_of(self._folder, symbol))
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.stem for path in self._folder.glob("*.parquet")))

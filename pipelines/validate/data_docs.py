@@ -24,6 +24,8 @@ ABOUT = {
     "drift": "How columns are spread against the reference.",
 }
 
+SHOWN_SENTENCES = 200  #: of what `ingest` told
+
 STYLE = """
 :root { --ink:#1f2933; --soft:#5b6673; --line:#dfe3e8; --blue:#0072B2; --good:#00664b; --bad:#b34700 }
 * { box-sizing:border-box } body { margin:0; background:#f3f5f7; color:var(--ink);
@@ -50,7 +52,12 @@ strong br { display:none } footer { color:var(--soft); font-size:13px }
 
 
 def write_data_docs(
-    folder: Path, verdicts: Mapping[str, Any], findings: Sequence[Finding], about_run: str, quarantined: int
+    folder: Path,
+    verdicts: Mapping[str, Any],
+    findings: Sequence[Finding],
+    about_run: str,
+    quarantined: int,
+    ingested: Sequence[str] = (),
 ) -> None:
     """Put `index.html` and a page a suite in the place of `folder`.
 
@@ -60,15 +67,22 @@ def write_data_docs(
     findings : what was broken, of all tables
     about_run : one line: source, interval, the moment looked from
     quarantined : rows set aside in all
+    ingested : what `ingest` told: files and rows not used, and how others were read
     """
     judged = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
     with fresh_folder(folder) as pages:
-        write_text(_index(judged, findings, about_run, quarantined), pages / "index.html")
+        write_text(_index(judged, findings, about_run, quarantined, ingested), pages / "index.html")
         for name, verdict in judged.items():
             write_text(_suite_page(name, verdict, about_run), pages / f"{name}.html")
 
 
-def _index(verdicts: Mapping[str, Any], findings: Sequence[Finding], about_run: str, quarantined: int) -> str:
+def _index(
+    verdicts: Mapping[str, Any],
+    findings: Sequence[Finding],
+    about_run: str,
+    quarantined: int,
+    ingested: Sequence[str],
+) -> str:
     rows = "".join(
         f"<tr><td>{escape(one.rule)}</td><td>{escape(one.table)}</td><td class='{one.severity}'>{one.severity}</td>"
         f"<td class='n'>{one.rows:,}</td><td class='n'>{one.instruments}</td>"
@@ -83,8 +97,17 @@ def _index(verdicts: Mapping[str, Any], findings: Sequence[Finding], about_run: 
     table = f"<table><tr><th>suite</th><th>of</th><th class='n'>met</th><th class='n'>broken</th></tr>{suites}</table>"
     return _page("Data Docs", about_run, [
         f"<section><h2>What was found</h2><p class='note'>{said}</p>{broken}</section>",
+        *([f"<section><h2>What ingest told</h2>{ingest_list(ingested)}</section>"] if ingested else []),
         f"<section><h2>Suites</h2>{table}</section>",
     ])  # fmt: skip
+
+
+def ingest_list(ingested: Sequence[str]) -> str:
+    """What `ingest` told, as a list; a long one is cut, and says where the whole of it stands."""
+    shown = "".join(f"<li>{escape(sentence)}</li>" for sentence in ingested[:SHOWN_SENTENCES])
+    rest = len(ingested) - SHOWN_SENTENCES
+    more = f"<p class='note'>and {rest:,} more: left_out in data/01_raw/snapshot.json</p>" if rest > 0 else ""
+    return f"<ul>{shown}</ul>{more}"
 
 
 def _suite_row(name: str, verdict: Any) -> str:

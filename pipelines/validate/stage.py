@@ -10,7 +10,7 @@ from pipelines.domain.data_rules import RULES, Severity
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
 from pipelines.params import Params, ValidateParams
-from pipelines.paths import Paths
+from pipelines.paths import Paths, table_of
 from pipelines.stages import StageReport
 from pipelines.tables import fresh_folder, read_json, read_table, write_json, write_table
 from pipelines.validate.bars import Raw, Validated, validated
@@ -30,9 +30,9 @@ def run(params: Params, paths: Paths) -> StageReport:
     bars = judged.bars
     with fresh_folder(paths.validated) as folder:
         for symbol, table in bars.bars.items():
-            write_table(table, folder / paths.validated_bars.relative_to(paths.validated) / f"{symbol}.parquet")
+            write_table(table, table_of(folder / paths.validated_bars.relative_to(paths.validated), symbol))
         for symbol, ticks in judged.ticks.sound.groupby("symbol", sort=True):
-            write_table(ticks, folder / paths.ticks.relative_to(paths.validated) / f"{symbol}.parquet")
+            write_table(ticks, table_of(folder / paths.ticks.relative_to(paths.validated), str(symbol)))
         write_table(bars.instruments, folder / paths.instruments.relative_to(paths.validated))
         write_table(judged.news.sound, folder / paths.news.relative_to(paths.validated))
         write_table(judged.outcomes.sound, folder / paths.outcomes.relative_to(paths.validated))
@@ -43,7 +43,9 @@ def run(params: Params, paths: Paths) -> StageReport:
         write_json(judged.drift.profile, folder / paths.profile.relative_to(paths.validated))
         as_of = pd.Timestamp(snapshot["as_of"])
         about = f"{snapshot['source']}, {snapshot['interval']} bars, known as of {as_of:%Y-%m-%d %H:%M}"
-        write_data_docs(paths.data_docs, judged.verdicts, judged.findings, about, len(judged.quarantine))
+        write_data_docs(
+            paths.data_docs, judged.verdicts, judged.findings, about, len(judged.quarantine), snapshot["left_out"]
+        )
         write_json(as_report(judged), paths.reports / "validate.json")
     return StageReport("validate", bars.rows_in, bars.rows_out, judged.notes)
 
@@ -111,7 +113,7 @@ def judge_all(paths: Paths, params: ValidateParams, snapshot: dict) -> Judged:
 
 def read_raw(paths: Paths) -> Raw:
     instruments = read_table(paths.raw_instruments)
-    tables = [read_table(paths.raw_bars / f"{symbol}.parquet") for symbol in instruments["symbol"]]
+    tables = [read_table(table_of(paths.raw_bars, symbol)) for symbol in instruments["symbol"]]
     tables = [table for table in tables if len(table)]
     if not tables:
         raise BadInput(f"{paths.raw_bars} holds no bars; run ingest again with fewer session_days or more data")

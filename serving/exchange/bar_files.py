@@ -9,9 +9,10 @@ import pandas as pd
 from pipelines.domain.bars import BAR_COLUMNS, Interval
 from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.session_grid import slots
+from pipelines.ingest.containers import SUFFIXES, NoBars
 from pipelines.ingest.row_faults import impossible
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
-from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
+from pipelines.ingest.shapes import read_sheets
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ def read_bars(path: Path, symbols: frozenset[str] = frozenset(), days: frozenset
     """
     if not path.exists():
         raise NotFound(f"{path} is not there; give --bars a file or folder of bars")
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    files = (
+        [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
+    )
     found = [series for file in files for series in _series_in(file) if not symbols or series.symbol in symbols]
     if not found:
         raise NotFound(f"{path} holds no bars of {', '.join(sorted(symbols)) or 'any kind'}; correct --bars, --symbols")
@@ -60,8 +63,8 @@ def read_bars(path: Path, symbols: frozenset[str] = frozenset(), days: frozenset
 
 
 def _series_in(file: Path) -> list[Series]:
-    sheet = read_sheet(file, file.name)
-    return [] if isinstance(sheet, NoBars) else series_of(sheet)
+    sheets = read_sheets(file, file.name)
+    return [series for sheet in sheets if not isinstance(sheet, NoBars) for series in series_of(sheet)]
 
 
 def _days_of(series: Series, days: frozenset[date]) -> int:

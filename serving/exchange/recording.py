@@ -14,7 +14,7 @@ from pipelines.domain.errors import NotFound
 from pipelines.domain.fills import FillModel
 from pipelines.domain.instruments import DERIVATIVE_COLUMNS, Instrument, Kind, OptionType, derivative_from_dump
 from pipelines.params import Params
-from pipelines.paths import Paths
+from pipelines.paths import Paths, table_of
 from pipelines.tables import read_json, read_table
 from serving.exchange.candles import Candles
 from serving.exchange.hours import CalendarHours
@@ -41,7 +41,7 @@ class Recording:
         return Candles(lru_cache(maxsize=64)(self._bars_of), self.interval)
 
     def _bars_of(self, symbol: str) -> pd.DataFrame:
-        parts = [self.paths.validated_bars / f"{symbol}.parquet", self.paths.session_bars / f"{symbol}.parquet"]
+        parts = [table_of(folder, symbol) for folder in (self.paths.validated_bars, self.paths.session_bars)]
         found = [read_table(part) for part in parts if part.exists()]
         if not found:  # the synthesised index
             return read_table(next(iter(sorted(self.paths.session_bars.glob("*.parquet"))))).iloc[:0]
@@ -57,9 +57,9 @@ def read_recording(paths: Paths) -> Recording:
     """
     instruments = read_instruments(paths)
     bars = {
-        instrument.symbol: read_table(paths.session_bars / f"{instrument.symbol}.parquet")
+        instrument.symbol: read_table(table_of(paths.session_bars, instrument.symbol))
         for instrument in instruments
-        if (paths.session_bars / f"{instrument.symbol}.parquet").exists()
+        if table_of(paths.session_bars, instrument.symbol).exists()
     }
     if not any(len(frame) for frame in bars.values()):
         raise NotFound(
@@ -119,7 +119,7 @@ def rules_from(params: Params) -> Rules:
 def _previous_closes(paths: Paths, session: dict[str, pd.DataFrame]) -> dict[str, Decimal]:
     closes = {}
     for symbol in session:
-        path = paths.validated_bars / f"{symbol}.parquet"
+        path = table_of(paths.validated_bars, symbol)
         if path.exists():
             history = read_table(path, ["close"])
             if len(history):

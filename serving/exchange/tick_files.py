@@ -14,7 +14,9 @@ import pandas as pd
 from pipelines.domain.bars import IST, TIME_DTYPE, Interval
 from pipelines.domain.errors import BadInput, NotFound
 from pipelines.domain.session_grid import slots
-from pipelines.ingest.names import canonical, symbol_of_file
+from pipelines.domain.symbols import checked_symbol
+from pipelines.ingest.file_names import symbol_for
+from pipelines.ingest.names import canonical
 
 PRICES, TOTALS, STAMPS = ("ltp", "last_price", "price"), ("volume", "volume_traded"), ("timestamp", "time", "date")
 SLIVER = 0.1  #: share of a session's minutes; a day with ticks in fewer is a rest of another recording
@@ -80,7 +82,7 @@ def _sheet(file: Path) -> pd.DataFrame | None:
         return None
     times = pd.to_datetime(rows[stamp], errors="coerce")
     times = times.dt.tz_localize(IST) if times.dt.tz is None else times.dt.tz_convert(IST)
-    names = rows[named["symbol"]].map(canonical) if "symbol" in named else symbol_of_file(file.name)
+    names = rows[named["symbol"]].map(_symbol) if "symbol" in named else symbol_for(file.name)
     return pd.DataFrame(
         {
             "symbol": names,
@@ -125,3 +127,7 @@ def _well_recorded(rows: pd.DataFrame) -> set[date]:
     if per_day.empty:
         return set()
     return set(per_day.index[np.asarray(per_day >= SLIVER * per_day.max())])
+
+
+def _symbol(name: object) -> str:
+    return checked_symbol(canonical(str(name)), "ticks")

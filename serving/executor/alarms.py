@@ -31,9 +31,18 @@ class Alarm:
     logged_s: float
     times: int = 1  #: that it began
     stands: Callable[[], bool] | None = None  #: whether what it tells of is so still
+    seen_on: bool = False
+    ended: bool = False  #: it was seen to be over after it was on
 
     def is_on(self, now_s: float) -> bool:
-        return self.stands() if self.stands is not None else now_s - self.last_s < FADES_S
+        """Whether it is on. One that was seen to be over stays so until it is told anew: what `stands` asks may come
+        true again by something else, and then that is what is told.
+        """
+        if self.ended:
+            return False
+        on = self.stands() if self.stands is not None else now_s - self.last_s < FADES_S
+        self.seen_on, self.ended = self.seen_on or on, self.seen_on and not on
+        return on
 
 
 class Alarms(list[str]):
@@ -69,6 +78,8 @@ class Alarms(list[str]):
         alarm.last, alarm.last_s = now, now_s
         alarm.stands = stands or (None if alarm.stands is _never else alarm.stands)
         alarm.times += returns
+        if returns:
+            alarm.seen_on = alarm.ended = False
         if returns or now_s - alarm.logged_s >= REMINDS_S:
             alarm.logged_s = now_s
             LOG.warning("alarm", what=sentence, times=alarm.times, since=alarm.first.isoformat(timespec="seconds"))

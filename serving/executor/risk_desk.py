@@ -300,7 +300,8 @@ class RiskDesk:
 
     def _hear(self, event: HaltEvent) -> None:
         """A person who lets trading go on has seen the losses; by force, the drawdown, too."""
-        LOG.warning("trading", word=event.word.value, cause=event.cause.value, by=event.actor, why=event.reason)
+        at = event.at.isoformat()  # one word is not another that says the same
+        LOG.warning("trading", word=event.word.value, cause=event.cause.value, by=event.actor, why=event.reason, at=at)
         if event.cause is not Cause.BY_HAND:
             return
         if event.word is not Word.RESUME:

@@ -313,7 +313,7 @@ class Session:
             return False
         if self.broker_silent and not self.books.stale:
             self.broker_silent = False
-            LOG.warning("the broker answers again")
+            LOG.info("the broker answers again")
         return True
 
     def decide_on_history(self, rows: list[FeatureRow]) -> None:

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 from pipelines.domain.bars import IST
+from pipelines.ingest.containers import NoBars
 from pipelines.ingest.dated_tables import read_dated_table
-from pipelines.ingest.shapes import NoBars, read_sheet
+from pipelines.ingest.shapes import read_sheet
 from pipelines.ingest.sources.corporate_actions import read_actions
 from pipelines.ingest.sources.entities import Entities, read_entities
 from pipelines.ingest.sources.news_feeds import NewsFeed

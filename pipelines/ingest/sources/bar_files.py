@@ -8,7 +8,7 @@ of different make in different folders; `ingest.priority` says which of them cou
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -17,12 +17,13 @@ import pandas as pd
 from pipelines.domain.bars import Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.instruments import Kind
+from pipelines.ingest.containers import NoBars, files_in, shown
 from pipelines.ingest.dated_tables import read_dated_table
 from pipelines.ingest.joining import stamped
 from pipelines.ingest.kinds import typed
 from pipelines.ingest.names import kind_of
 from pipelines.ingest.series import DAY_MINUTES, Series, series_of
-from pipelines.ingest.shapes import SUFFIXES, NoBars, read_sheet
+from pipelines.ingest.shapes import read_sheets
 from pipelines.ingest.source import Fetched, Known, series_key
 from pipelines.params import ColumnParams
 
@@ -41,13 +42,14 @@ class BarFiles:
     folder: Path
     columns: ColumnParams | None = None
     known: Known | None = None
+    _has_bars: bool = field(default=False, init=False, repr=False)
 
     @property
     def name(self) -> str:
         return f"files:{self.folder.name}"
 
     def fetch(self, since: date | None, until: date) -> Iterator[Fetched]:
-        """One piece for each file and instrument, one for each table beside the bars; of other files nothing.
+        """One piece for each file and instrument, one for each table beside the bars; what else lies there is told.
 
         Raises
         ------
@@ -55,8 +57,21 @@ class BarFiles:
         """
         if not self.folder.is_dir():
             raise BadInput(f"{self.folder} is no folder; name the folder that the bars lie in")
-        found = False
-        for path in sorted(p for p in self.folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES):
+        paths, left_out = files_in(self.folder)
+        last: Fetched | None = None
+        for piece in self._pieces(paths, since or date.min, until, left_out):
+            if last is not None:
+                yield last
+            last = piece
+        if last is None or not self._has_bars:
+            why = f": {left_out[0]}" if left_out else ""
+            raise BadInput(f"{self.folder} holds no bars{why}; wanted: date, open, high, low, close, volume")
+        yield replace(last, notes=(*last.notes, *left_out))
+
+    def _pieces(self, paths: list[Path], since: date, until: date, left_out: list[str]) -> Iterator[Fetched]:
+        """Pieces in the order of the files; `left_out` grows by what holds no bars."""
+        self._has_bars = False
+        for path in paths:
             file = path.relative_to(self.folder).as_posix()
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             dated = read_dated_table(path, file)
@@ -64,16 +79,15 @@ class BarFiles:
                 table = _listed(dated.table) if dated.kind == "instruments" else dated.table
                 yield Fetched(dated.kind, file, table, None, file, digest)
                 continue
-            sheet = read_sheet(path, file, self.columns)
-            if isinstance(sheet, NoBars):
-                continue
-            if sheet.told is not None:
-                digest = hashlib.sha256((digest + sheet.told.model_dump_json()).encode()).hexdigest()
-            for series in series_of(sheet):
-                found = True
-                yield _piece(series, since or date.min, until, file, digest)
-        if not found:
-            raise BadInput(f"{self.folder} holds no bars; wanted: date, open, high, low, close, volume")
+            for sheet in read_sheets(path, file, self.columns):
+                if isinstance(sheet, NoBars):
+                    left_out.append(f"{shown(sheet.file)} {sheet.reason}: left out")
+                    continue
+                told = sheet.told.model_dump_json() if sheet.told is not None else ""
+                own = hashlib.sha256((digest + told).encode()).hexdigest() if told else digest
+                for series in series_of(sheet):
+                    self._has_bars = True
+                    yield _piece(series, since, until, sheet.file, own)
 
 
 def _piece(series: Series, since: date, until: date, file: str, digest: str) -> Fetched:

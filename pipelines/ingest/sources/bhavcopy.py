@@ -15,6 +15,7 @@ import pandas as pd
 from pipelines.domain.bars import IST, PRICE_COLUMNS, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.session_grid import slots
+from pipelines.domain.symbols import is_symbol
 from pipelines.ingest.kinds import typed
 from pipelines.ingest.names import canonical
 from pipelines.ingest.rejects import no_rejects, rejected_rows
@@ -88,7 +89,7 @@ def read_bhavcopy(content: bytes, file: str, day: date) -> Bhavcopy:
     table["symbol"] = table["symbol"].map({name: canonical(name) for name in table["symbol"].unique()})
     kept, notes = _normal_market(table, file)
     prices = kept[[*PRICE_COLUMNS, "volume"]].apply(pd.to_numeric, errors="coerce")
-    sound = prices.notna().all(axis=1) & (prices["volume"] % 1 == 0) & (kept["symbol"] != "")
+    sound = prices.notna().all(axis=1) & (prices["volume"] % 1 == 0) & kept["symbol"].map(is_symbol)
     bars = kept[sound].assign(**{name: prices.loc[sound, name] for name in prices})
     if not len(bars):
         raise BadInput(f"{file} holds no row of the series {', '.join(SERIES)} with prices; download it again")
@@ -161,7 +162,7 @@ def _daily(rows: pd.DataFrame, day: date) -> pd.DataFrame:
 def _rejected(rows: pd.DataFrame) -> pd.DataFrame:
     tables = [
         rejected_rows(part.drop(columns=["source", "source_row"]), str(symbol), "unreadable_number",
-                      ["a price or the volume is no number"] * len(part), part["source"].tolist(),
+                      ["a price or the volume is no number, or the symbol none"] * len(part), part["source"].tolist(),
                       part["source_row"].tolist())
         for symbol, part in rows.groupby("symbol", sort=True)
     ]  # fmt: skip

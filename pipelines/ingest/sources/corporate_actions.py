@@ -17,6 +17,7 @@ import pandas as pd
 from pipelines.domain.bars import IST
 from pipelines.domain.corporate_actions import ActionKind, actions_table
 from pipelines.domain.errors import BadInput
+from pipelines.domain.symbols import checked_symbol
 from pipelines.ingest.names import canonical
 from pipelines.ingest.sources.bhavcopy import SERIES
 
@@ -102,7 +103,7 @@ def read_actions(content: bytes, file: str, known_at: datetime) -> tuple[pd.Data
             unknown.add(line["PURPOSE"])
         rows += [
             {
-                "symbol": canonical(line["SYMBOL"]),
+                "symbol": checked_symbol(canonical(line["SYMBOL"]), file),
                 "ex_date": pd.Timestamp(_day(line["EX_DT"], line["SYMBOL"], file, known_at.date()), tz=IST),
                 "kind": one.kind.value,
                 "ratio": one.ratio,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipelines.domain.errors import BadInput
+from pipelines.domain.symbols import is_symbol
 from pipelines.ingest.names import canonical
 
 #: Spellings up to this length are read as they are written: `ITC` is a company, `itc` is not
@@ -19,10 +20,12 @@ class Entities:
 
     Parameters
     ----------
-    spellings : mapping of symbols to the ways their names are spelt; one that two symbols share names neither
+    spellings : mapping of symbols to the ways their names are spelt; one that two symbols share names neither.
+        What is no symbol is left out, see `no_symbols`
     """
 
     def __init__(self, spellings: Mapping[str, Iterable[str]]):
+        self.no_symbols = sorted(symbol for symbol in spellings if not is_symbol(canonical(symbol)))
         meant: dict[str, set[str]] = defaultdict(set)
         for symbol, names in spellings.items():
             for name in {symbol, *names}:
@@ -30,6 +33,7 @@ class Entities:
                 if sum(letter.isalnum() for letter in plain) >= _LETTERS:
                     meant[plain if _exact(plain) else plain.lower()].add(canonical(symbol))
         self._meant = {name: next(iter(symbols)) for name, symbols in meant.items() if len(symbols) == 1}
+        self._meant = {name: symbol for name, symbol in self._meant.items() if is_symbol(symbol)}
         self.ambiguous = sorted(name for name, symbols in meant.items() if len(symbols) > 1)
         self._exact = _pattern(name for name in self._meant if _exact(name))
         self._free = _pattern(name for name in self._meant if not _exact(name))

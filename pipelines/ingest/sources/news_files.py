@@ -18,6 +18,7 @@ import pandas as pd
 
 from pipelines.domain.bars import IST
 from pipelines.domain.errors import BadInput
+from pipelines.domain.symbols import is_symbol
 from pipelines.ingest.kinds import typed
 from pipelines.ingest.names import canonical
 from pipelines.ingest.rejects import no_rejects, rejected_rows
@@ -112,7 +113,7 @@ class NewsFile:
         read_at, rows, unknown, bad = pd.Timestamp(self.now()), [], 0, []
         headlines = theirs[self.columns["headline"]].str.strip()
         for place, time, headline in zip(theirs.index, times, headlines, strict=True):
-            if pd.isna(time) or not headline or not whole[place]:
+            if pd.isna(time) or not headline or not whole[place] or not self._nameable(theirs.loc[place]):
                 bad.append(place)
                 continue
             about = self._about(theirs.loc[place], headline)
@@ -122,11 +123,17 @@ class NewsFile:
         table = typed(pd.DataFrame(rows, columns=["symbol", "time", "headline", "sentiment"]), "news")
         if not bad:
             return table, no_rejects(), unknown
-        reasons = [_why(whole[place], times[place]) for place in bad]
+        named = [self._nameable(theirs.loc[place]) for place in bad]
+        reasons = [_why(whole[place], times[place], own) for place, own in zip(bad, named, strict=True)]
         rejected = rejected_rows(
             theirs.loc[bad], "", "unreadable_time", reasons, [origin] * len(bad), lines.loc[bad].tolist()
         )
         return table, rejected.assign(rows_read=len(theirs)), unknown
+
+    def _nameable(self, row: pd.Series) -> bool:
+        """Whether the row's own symbol, if it has one, is one."""
+        told = row[self.columns["symbol"]].strip() if "symbol" in self.columns else ""
+        return not told or is_symbol(canonical(told))
 
     def _unreadable_sentiments(self, theirs: pd.DataFrame) -> int:
         if "sentiment" not in self.columns:
@@ -148,9 +155,11 @@ class NewsFile:
         return dict.fromkeys(self.entities.symbols_in(headline), sentiment)
 
 
-def _why(whole: bool, time: pd.Timestamp) -> str:
+def _why(whole: bool, time: pd.Timestamp, named: bool) -> str:
     if not whole:
         return "the row has not as many cells as the header"
+    if not named:
+        return "its symbol is none that NSE or Kite could list"
     return "the time cannot be read" if pd.isna(time) else "there is no headline"
 
 

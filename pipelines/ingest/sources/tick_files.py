@@ -17,8 +17,10 @@ import pandas as pd
 from pipelines.domain.bars import TIME_DTYPE, Interval
 from pipelines.domain.errors import BadInput
 from pipelines.domain.session_grid import slots
+from pipelines.domain.symbols import checked_symbol
+from pipelines.ingest.file_names import symbol_for
 from pipelines.ingest.kinds import empty, typed
-from pipelines.ingest.names import canonical, symbol_of_file
+from pipelines.ingest.names import canonical
 from pipelines.ingest.rejects import no_rejects, rejected_rows
 from pipelines.ingest.shapes import parquet_rows
 from pipelines.ingest.source import Fetched, Known
@@ -126,10 +128,10 @@ def read_tick_sheet(path: Path, file: str) -> TickSheet | None:
             "timestamp, ltp, volume and, if several, symbol"
         )
     source_row = pd.Series(range(1, len(rows) + 1)) + (path.suffix.lower() == ".csv")
-    symbols = rows[named["symbol"]].astype("str") if "symbol" in named else pd.Series(symbol_of_file(file), rows.index)
+    symbols = rows[named["symbol"]].astype("str") if "symbol" in named else pd.Series(symbol_for(file), rows.index)
     ticks = pd.DataFrame(
         {
-            "symbol": symbols.map({name: canonical(name) for name in symbols.unique()}),
+            "symbol": symbols.map({name: checked_symbol(canonical(name), file) for name in symbols.unique()}),
             "time": read_stamps(rows[stamp], file, source_row).times,
             "price": _number(rows, price),
             "quantity": _number(rows, quantity),

@@ -38,3 +38,12 @@ def test_the_least_complete_instruments_stand_first_and_the_others_in_one_line(t
 
 def test_sound_data_are_told_so(tmp_path):
     assert "No rule was broken" in data_part([], completeness(1), tmp_path / "a.html", tmp_path / "b.html")
+
+
+def test_the_report_shows_what_ingest_told(tmp_path):
+    told = ["CIPLA.csv: stamps mark the end of bars; moved back by 5 min", "notes.pdf <b> is left out"]
+
+    part = data_part([], completeness(1), tmp_path / "a.html", tmp_path / "b.html", told)
+
+    assert "<li>CIPLA.csv: stamps mark the end of bars; moved back by 5 min</li>" in part
+    assert "notes.pdf &lt;b&gt; is left out" in part

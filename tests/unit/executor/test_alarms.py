@@ -62,6 +62,34 @@ def test_an_alarm_is_over_when_what_it_tells_of_is(clock):
     assert len(lines) == 1, "it came back within the minute and is told anew"
 
 
+def test_a_state_that_was_over_and_comes_back_is_told_anew_though_it_stands_by_then(clock):
+    alarms, away = Alarms(clock), [True]
+    alarms.tell("the journal does not answer", lambda: away[0])
+    assert alarms.on()
+    away[0] = False
+    assert alarms.on() == []
+
+    with capture_logs() as lines:
+        away[0] = True  # set before it is told, as whoever finds it does
+        alarms.tell("the journal does not answer", lambda: away[0])
+
+    assert [line["times"] for line in lines] == [2]
+    assert alarms.on() == ["the journal does not answer"]
+
+
+def test_an_alarm_that_is_over_does_not_come_back_with_another_of_its_kind(clock):
+    alarms, halted = Alarms(clock), [True]
+    alarms.tell("trading is HALTED by hand: lunch", lambda: halted[0])
+    assert alarms.on()
+    halted[0] = False
+    assert alarms.on() == []
+
+    halted[0] = True
+    alarms.tell("trading is HALTED by hand: odd prices", lambda: halted[0])
+
+    assert alarms.on() == ["trading is HALTED by hand: odd prices"]
+
+
 def test_an_alarm_that_lasts_for_long_is_written_again_now_and_then(clock):
     alarms = Alarms(clock)
 

@@ -73,11 +73,12 @@ def test_a_renamed_company_is_one_series_under_its_latest_symbol():
     assert "INFOSYSTCH" not in world.bars
 
 
-def test_of_many_files_of_a_stock_the_one_with_fewest_defects_is_taken_and_the_others_are_named():
+def test_of_many_files_of_a_stock_the_longest_sound_one_is_taken_and_the_others_are_named():
     world = real("daily")
 
     assert len(world.bars) == 23
-    assert world.bars["RELIANCE"]["source"].unique().tolist() == ["broker_adjusted/RELIANCE.csv"]
+    assert world.bars["RELIANCE"]["source"].unique().tolist() == ["yahoo_shape/RELIANCE.csv"]
+    assert any("broker_adjusted/RELIANCE.csv" in note and "on another price level" in note for note in world.left_out)
     assert any("mixed_series_dirty/RELIANCE.csv (9955 bars" in note for note in world.left_out)
     assert len(world.bars["NIFTY BANK"]) == 5959
 
@@ -150,7 +151,7 @@ def test_indices_carry_kites_tokens_and_kind():
         ("ABC.csv", '"Date","Open","High","Low","Close"\n"02 Jan 2024","1,000","1,001","999","1,000"\n'),
         ("ABC.csv", "timestamp;open;high;low;close\n2024-01-02T00:00:00+0530;10;11;9;10\n"),
         ("ABC_2024.csv", "02/01/2024,10,11,9,10,5\n".replace("02/01/2024", "20240102")),
-        ("x.csv", "Symbol,Date,Open,High,Low,Close,Volume\nOLD,2024-01-01,1,1,1,1,5\nABC,2024-01-02,1,1,1,1,5\n"),
+        ("x.csv", "Symbol,Date,Open,High,Low,Close,Volume\n,2024-01-01,1,1,1,1,5\nABC,2024-01-02,1,1,1,1,5\n"),
         ("x.csv", "Price,Close,High,Low,Open\nTicker,ABC.NS,ABC.NS,ABC.NS,ABC.NS\nDate,,,,\n2024-01-02,10,11,9,10\n"),
     ],
 )
@@ -295,6 +296,11 @@ def test_a_bar_is_over_when_any_instrument_is_known_beyond_it(tmp_path):
         ),
         ("ABC.csv", b"date,open,high,low,close\n2024-01-01,1,1\xff,1,1\n", r"ABC\.csv is not UTF-8"),
         ("ABC.csv", b"date,open,high,low,close\n2024-01-01,1,1,1,1\n2024-01-02,1,1,1,1,7,7\n", r"ABC\.csv: .*line 3"),
+        (
+            "ABC.csv",
+            b"date,open,high,low,close,Close\n2024-01-01,1,1,1,1,1\n",
+            r"ABC\.csv has the column Close more than once",
+        ),
         ("ABC.parquet", b"PAR1 and then nothing", r"ABC\.parquet is not readable as Parquet"),
     ],
 )

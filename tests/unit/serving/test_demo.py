@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.demo import Told, aside_in_words, standing_in_words
+from serving.demo import SHOWN_SENTENCES, Told, aside_in_words, standing_in_words, told_by_ingest
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,14 @@ def test_a_session_on_the_demos_own_ladder_says_why_and_who_may_promote():
     assert "was not put at paper (never retired: no, a person retired it)" in line
     assert "played from the ladder tradesage-policy-demo" in line
     assert "A person may promote it in Airflow" in line
+
+
+def test_the_console_shows_what_ingest_told():
+    told = [f"{place}.csv is left out" for place in range(SHOWN_SENTENCES + 3)]
+
+    lines = told_by_ingest({"told_by_ingest": told})
+
+    assert lines[0] == "data: 0.csv is left out"
+    assert len(lines) == SHOWN_SENTENCES + 1
+    assert lines[-1].startswith("and 3 more")
+    assert told_by_ingest({"told_by_ingest": []}) == []

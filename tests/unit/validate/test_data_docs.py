@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.domain.bars import Interval
 from pipelines.validate.bars import validated
-from pipelines.validate.data_docs import write_data_docs
+from pipelines.validate.data_docs import SHOWN_SENTENCES, write_data_docs
 from tests.unit.validate.builders import a_raw_market, some_bars, validation
 
 
@@ -55,3 +55,14 @@ def test_pages_need_no_network_and_are_the_same_bytes_again(found, tmp_path):
         assert not re.findall(r"(?:src|href)=[\"'](?:https?:)?//", page)
         assert "<script" not in page
         assert "<link" not in page
+
+
+def test_the_index_shows_what_ingest_told(found, tmp_path):
+    told = [f"file {place}.csv <odd>: stamps moved back" for place in range(SHOWN_SENTENCES + 5)]
+
+    write_data_docs(tmp_path / "docs", found.verdicts, found.findings, "a test", 0, told)
+
+    index = (tmp_path / "docs" / "index.html").read_text(encoding="utf-8")
+    assert "file 7.csv &lt;odd&gt;: stamps moved back" in index
+    assert index.count("<li>") == SHOWN_SENTENCES
+    assert "and 5 more" in index

@@ -184,7 +184,7 @@ def test_a_file_without_rights_is_refused_in_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("CIPLA.csv.gz", gzip.compress(TEXT.encode())[:200]),
+        ("CIPLA.csv.gz", gzip.compress(TEXT.encode(), mtime=0)[:200]),
         ("CIPLA.csv.gz", TEXT.encode()),
         ("CIPLA.csv.bz2", bz2.compress(TEXT.encode())[:100]),
         ("CIPLA.csv.xz", lzma.compress(TEXT.encode())[:100]),
@@ -195,7 +195,7 @@ def test_a_file_without_rights_is_refused_in_one_line(tmp_path):
         ("CIPLA.feather", arrow(TABLE)[:500]),
         ("CIPLA.json", b'[{"open": 1,'),
         ("CIPLA.json", b"[" * 100_000),
-        ("CIPLA.csv.gz", gzip.compress(b"")),
+        ("CIPLA.csv.gz", gzip.compress(b"", mtime=0)),
     ],
 )
 def test_a_damaged_container_is_refused_in_one_line(tmp_path, name, content):

@@ -11,6 +11,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError
 from typer.core import TyperCommand
 
 from pipelines.domain.errors import TradeSageError
+from pipelines.paths import state_folder
 
 ROOT = Path(__file__).resolve().parents[1]  #: the checkout
 app = typer.Typer(
@@ -293,6 +294,14 @@ def main() -> None:
         code = _complain("tradesage: interrupted", 130)
     except TradeSageError as error:
         code = _complain(f"tradesage: {type(error).__name__}: {error}", 1)
+    except OSError as error:
+        if error.filename is None or not Path(str(error.filename)).is_relative_to(state_folder()):
+            raise
+        code = _complain(
+            f"tradesage: the state folder {state_folder()} cannot be used ({error.strerror}: {error.filename}); "
+            "set TRADESAGE_STATE to a folder of your own",
+            1,
+        )
     except Exception as error:
         if not _of_the_database(error):
             raise

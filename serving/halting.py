@@ -24,9 +24,9 @@ from pipelines.journal.journal import Journal
 from pipelines.params import Params, load_params
 from pipelines.paths import state_folder
 from serving.broker_desk import Ours
-from serving.executor.trading_state import halt_file
+from serving.executor.trading_state import halt_file, write_halt_file
 from serving.executor.whereabouts import Whereabouts, last_whereabouts
-from serving.stopping import JOURNAL_S, Stopped, bounded, journal_to_stop_by, one_line, stop
+from serving.stopping import EVERY, JOURNAL_S, Stopped, bounded, journal_to_stop_by, one_line, stop
 
 RESUME_S = 20.0  #: seconds for all that a resume asks the journal
 HEARD_WITHIN_S = 10.0  #: a daemon reads the journal with every frame, and at least every few seconds
@@ -57,7 +57,8 @@ def flatten(account: str | None, reason: str, by: str, patience_s: float, ignore
     stopped = _stop_first(Word.FLATTEN, account, reason, by, ignored)
     where = last_whereabouts()
     if where is None or where.account != stopped.account:
-        _say(f"no executor of {stopped.account} was started in this state folder: give it back its state folder")
+        whose = "" if stopped.account == EVERY else f" for {stopped.account}"
+        _say(f"no executor was started in this state folder{whose}: give the executor's by TRADESAGE_STATE")
         return 1
     try:
         flat = _get_flat(where, patience_s)
@@ -86,6 +87,10 @@ def resume(account: str | None, reason: str, by: str, *, force: bool) -> int:
 
 
 def _resume(account: str | None, reason: str, by: str, *, force: bool) -> int:
+    if account is None and last_whereabouts() is None and halt_file().exists():  # it is all that stands
+        halt_file().unlink(missing_ok=True)
+        _say("resumed: the file that stopped every executor of this state folder is gone; none was started yet")
+        return 0
     with within(RESUME_S), _journal() as journal:
         account = _account(account, journal)
         state = state_after(event for _, event in journal.halt_events(account))
@@ -111,7 +116,9 @@ def _resume(account: str | None, reason: str, by: str, *, force: bool) -> int:
 
 def _stop_first(word: Word, account: str | None, reason: str, by: str, ignored: list[str] | None) -> Stopped:
     """Stop, then say what was wrong."""
-    stopped = stop(account or None, _event(word, _clean(reason) or NO_REASON, _clean(by) or default_actor()))
+    event = _event(word, _clean(reason) or NO_REASON, _clean(by) or default_actor())
+    stopped = stop(account or None, event)
+    _leave_for_the_next_run(event, stopped)
     if not _clean(reason):
         stopped.faults = True
         stopped.complaints.append(f"no reason was given; it is noted as {NO_REASON!r}. Give one by --reason next time")
@@ -121,6 +128,19 @@ def _stop_first(word: Word, account: str | None, reason: str, by: str, ignored: 
     for complaint in stopped.complaints:
         _say(complaint, "yellow")
     return stopped
+
+
+def _leave_for_the_next_run(event: HaltEvent, stopped: Stopped) -> None:
+    """A paper exchange that is started anew has another account, of which the journal's word knows nothing: while no
+    executor answers, the word is left in the file, too, for whoever starts in this state folder.
+    """
+    where = last_whereabouts()
+    if not stopped.noted or where is None or not where.paper or _health(stopped.account) is not None:
+        return
+    try:
+        write_halt_file(halt_file(), event)
+    except OSError as error:
+        stopped.complaints.append(f"a new paper run would not know of it: {halt_file()}: {error.strerror}")
 
 
 def _event(word: Word, reason: str, by: str, *, forced: bool = False) -> HaltEvent:

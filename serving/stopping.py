@@ -23,6 +23,7 @@ from serving.executor.whereabouts import Whereabouts, last_whereabouts
 from serving.leftovers import last_executor
 
 JOURNAL_S = 8.0  #: seconds for the journal in all; then it counts as away
+EVERY = "every account"  #: is stopped where nobody knows which
 HEARD_S = 3.0  #: seconds that the executor has to write down itself what it heard at its door
 
 
@@ -40,7 +41,7 @@ class Stopped:
 def stop(account: str | None, event: HaltEvent) -> Stopped:
     """Stop an account's executor by whatever way works; never raises, and takes about ten seconds at most."""
     where = last_whereabouts()
-    stopped = Stopped(account or (where.account if where else "every account"))
+    stopped = Stopped(account or (where.account if where else EVERY))
     known = account is None or (where is not None and where.account == account)
     if known:
         stopped.at_door = say_at_door(event)
@@ -92,7 +93,7 @@ def _note(account: str | None, where: Whereabouts | None, event: HaltEvent, stop
         names = journal.accounts()
         meant = _account_meant(account, where, names, stopped)
         if meant is None:
-            stopped.account = "every account"
+            stopped.account = EVERY
             raise LookupError("no executor was started in this state folder; name the account by --account")
         stopped.account = meant
         heard_until = time.monotonic() + (HEARD_S if stopped.at_door else 0.0)

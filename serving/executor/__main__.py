@@ -81,6 +81,7 @@ def _run(given: argparse.Namespace) -> None:
     from serving.executor.feed import stop_reactor
     from serving.executor.health import HealthServer, Metrics, OrderTimes
     from serving.executor.policy_client import PolicyClient
+    from serving.executor.trading_state import halt_file
     from serving.executor.vitals import Vitals
     from serving.executor.whereabouts import note_whereabouts
 
@@ -124,6 +125,7 @@ def _run(given: argparse.Namespace) -> None:
             vitals=vitals,
             calls=calls,
             asked=door.asked if door is not None else tuple,
+            halt_file=None if given.demonstration else halt_file(),
         )
         if not given.demonstration:
             note_whereabouts(daemon.account, root, paper=paper is not None, workspace=given.root, port=port)

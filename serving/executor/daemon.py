@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import structlog
@@ -69,6 +70,7 @@ class Daemon:
     vitals: Vitals
     calls: OrderTimes
     asked: Callable[[], Iterable[HaltEvent]] = tuple  #: what a person has said at the door since the last call
+    halt_file: Path | None = field(default_factory=halt_file)  #: stops it while it is there; None: it hears no file
     prepares: ClassVar[type[Preparation]] = Preparation
     _done: datetime | None = field(default=None, init=False)  # of the last frame that was played
     _began: datetime = field(default=datetime.min.replace(tzinfo=IST), init=False)  # market time of the session's start
@@ -218,7 +220,7 @@ class Daemon:
             correlation_window=executor.correlation_window,
             restrictions=lambda: under_our_names(restrictions_from(executor, self.paths.root), self.broker.names),
             actions=lambda at: self._preparation.actions(instruments, at),
-            halt_file=halt_file(),
+            halt_file=self.halt_file,
             asked=self.asked,
             takes_entry=self.broker.takes_entry,
             look_every_s=0.0 if self.place.lockstep else LOOK_EVERY_S,

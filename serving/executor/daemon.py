@@ -135,9 +135,19 @@ class Daemon:
 
     def _trade(self) -> None:
         """Trade the session; it is taken up anew when a policy is back, or another one answers."""
+        self._protect()
         while self._trade_on():
             self._begins_until = time.monotonic() + PATIENCE_S
             LOG.warning("the session is taken up anew", policy=self._preparation.policies.served)
+
+    def _protect(self) -> None:
+        """Stops for what is open, before features are prepared; the session that follows takes it up from the books."""
+        basis = self._preparation.to_protect(self.place.now())
+        if basis is None:
+            return
+        session = self._session_of(basis)
+        self.vitals.begin(self.account, session, None)
+        self._preparation.patiently(lambda: session.start(self.place.now()), session)
 
     def _trade_on(self) -> bool:
         """Whether the session is to be taken up anew, by another policy."""

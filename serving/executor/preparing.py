@@ -134,6 +134,16 @@ class Preparation:
                 return None
             now = self._place.now()
 
+    def to_protect(self, now: datetime) -> Basis | None:
+        """Enough to protect what is open before anything else is prepared; None if nothing is.
+
+        Features may take many seconds, and shares may be bare since a death.
+        """
+        held = under_way(self._journal, self._account)
+        if not held:
+            return None
+        return self._to_manage(held, sorted(held.products)[0], now, "features are being prepared")
+
     def away_without(self, basis: Basis) -> Away | None:
         """The time until a policy is back, if there is none now."""
         return Away(self.policies, self._policy.describe, self._may_try_at) if basis.lacking else None
@@ -161,10 +171,12 @@ class Preparation:
         self._may_try_at, self._try_s = time.monotonic() + self._try_s, min(self._try_s * 2, LONGEST_TRY_S)
         product = sorted(held.products)[0] if held else self._product
         assert product is not None
+        self._product = product
+        return self._to_manage(held, product, now, f"{type(error).__name__}: {error}")
+
+    def _to_manage(self, held: UnderWay, product: Product, now: datetime, why: str) -> Basis:
         listing = self.patiently(lambda: self._listing(_readable(self._paths), product, held, now))
         self._broker.names = SymbolNames(listing.names)
-        self._product = product
-        why = f"{type(error).__name__}: {error}"
         return Basis(None, self._interval(), product, listing, NoFeatures(), lacking=why)
 
     def _check_interval(self, served: Served) -> None:

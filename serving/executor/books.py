@@ -135,6 +135,10 @@ class Books:
             self.beside_us.look({order.symbol for order in changed} | {fill.symbol for fill in new_fills})
             self._unseen.presume()
 
+    def note_changed(self, order_id: str) -> None:
+        """An order was changed or cancelled by us: if the order book does not show it, it is asked for at once."""
+        self._unseen.ask_again(order_id)
+
     def _take_over(self, orders: list[BookedOrder], fills: list[Fill]) -> None:
         desk = self._desk
         with desk.journal.together():

@@ -10,7 +10,7 @@ from serving.executor.closing import outcome_of
 from serving.executor.desk import LOG, Desk
 from serving.executor.legs import Leg
 from serving.executor.moved_stops import changes_by_others
-from serving.executor.next_steps import Do, Moment, Step, next_step
+from serving.executor.next_steps import Do, Moment, Step, next_steps
 from serving.executor.protection import Protection
 from serving.executor.sending import Sender
 from serving.executor.trade import Trade
@@ -111,10 +111,8 @@ class Leaving:
             close=desk.day.close if desk.day is not None else None,
             insisting=insisting,
         )
-        step = next_step(trade, moment)
-        if step is None or step.leg is None:
-            return step
-        return None if self._was_just_changed(trade, step.leg) else step
+        steps = next_steps(trade, moment)
+        return next((step for step in steps if step.leg is None or not self._was_just_changed(trade, step.leg)), None)
 
     def _was_just_changed(self, trade: Trade, leg: Leg) -> bool:
         """An order is changed once a moment: the broker's book may lag behind what we asked for.
@@ -165,6 +163,7 @@ class Leaving:
         assert leg.order_id is not None
         detail = {"quantity": step.quantity, "reason": step.reason, "limit_price": step.limit_price}
         refused = self._sender.change(leg.order_id, step.do.value, detail, lambda order_id: self._ask(order_id, step))
+        self._books.note_changed(leg.order_id)
         if refused is not None:
             LOG.warning("order not changed", symbol=trade.symbol, order_id=leg.order_id, why=refused.message)
         asked = leg.asked if step.do.cancels else step.quantity

@@ -3,6 +3,7 @@
 It follows from what the broker's book shows, never from what we hoped for.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -88,30 +89,38 @@ def _is_due(trade: Trade, resting: Leg, moment: Moment) -> bool:
     return resting.triggered
 
 
-def next_step(trade: Trade, moment: Moment) -> Step | None:
-    """What has to be done now; None if nothing. Ask again after it was done and the books were read.
+def next_steps(trade: Trade, moment: Moment) -> Iterator[Step]:
+    """What has to be done now, the most urgent first; the first one is carried out, then this is asked anew.
 
     First the entry: what is left of it is taken back when a bar closes over it, when the position is being left, when
     trading is halted, or when the stop cannot follow it any more. Then the protection: there is always one order at
     the broker for exactly the shares held, a stop while we stay and one that chases the price when we leave. What was
     taken back beyond what was held is bought back; what an order brought that the broker took twice is taken back.
+
+    A step that was asked for and that no book confirms yet is passed over: so the shares that are held do not wait
+    for it. Only what is to be bought back waits for the entry, which may still bring it.
     """
     if not moment.open:
-        return None
+        return
     reason = reason_to_leave(trade, moment)
     entry_has_had_its_time = reason or moment.leave or moment.halted or moment.bar_closed
     entry_is_enough = trade.held < 0 or trade.entry_is_full or _stop_is_used(trade)
-    if trade.entry.works and (entry_has_had_its_time or entry_is_enough):
-        return Step(Do.CANCEL_ENTRY, trade.entry)
+    taken_back = trade.entry.works and bool(entry_has_had_its_time or entry_is_enough)
+    if taken_back:
+        yield Step(Do.CANCEL_ENTRY, trade.entry)
     spare = trade.spare
     if spare is not None and (trade.held != 0 or spare.doubled or not trade.entry.works):
-        return Step(Do.CANCEL_SPARE, spare)
-    if trade.held < 0:
-        return _correct(trade, trade.buy_backs, -trade.held, moment)
-    if trade.held == 0:
-        return None
-    # the surplus first: should it not be taken, the stop that follows covers all
-    return _close_surplus(trade, moment, reason) or _protection(trade, moment, reason)
+        yield Step(Do.CANCEL_SPARE, spare)
+    if trade.held < 0 and not taken_back:
+        yield from _of(_correct(trade, trade.buy_backs, -trade.held, moment))
+    if trade.held > 0:
+        # the surplus first: should it not be taken, the stop that follows covers all
+        yield from _of(_close_surplus(trade, moment, reason))
+        yield from _of(_protection(trade, moment, reason))
+
+
+def _of(step: Step | None) -> tuple[Step, ...]:
+    return () if step is None else (step,)
 
 
 def _protection(trade: Trade, moment: Moment, reason: ExitReason | None) -> Step | None:

@@ -73,7 +73,8 @@ class Unseen:
     def told_by_ids(self, orders: list[BookedOrder]) -> list[BookedOrder]:
         """The order book, and what the broker tells of each order of ours that should stand in it and does not.
 
-        Each is asked for at once when it is first missed, then again and again: it may fill, and its shares are bare.
+        Each is asked for at once when it is first missed or was changed by us, then again and again: it may fill, and
+        its shares are bare.
         """
         missing = self._note_missing(orders)
         now, fresh = self._desk.now, missing.keys() - self._asked_by_id
@@ -82,11 +83,15 @@ class Unseen:
             self._asked_ids, self._asked_by_id = _Since(now), set(missing)
             if fresh:
                 self._asked_trades = self._asked_shares = None  # those are asked anew with it
-            for leg in list(missing.values())[:MOST_ASKED]:
+            for leg in sorted(missing.values(), key=lambda leg: leg.order_id not in fresh)[:MOST_ASKED]:
                 known, state = self._order_of(leg), self._desk.terms.order_state(str(leg.order_id))
                 if known is not None and state is not None:
                     orders = [*orders, replace(state, placed_at=known.placed_at)]
         return orders
+
+    def ask_again(self, order_id: str) -> None:
+        """An order was changed by us: should the order book not show it, the next look asks for it by its id."""
+        self._asked_by_id.discard(order_id)
 
     # --- the trade book ---
 

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.domain.orders import OrderStatus, OrderType, Purpose
 from pipelines.domain.outcomes import ExitReason
+from pipelines.domain.signals import Side
 from serving.executor.broker import Refused
 from tests.unit.executor.memory_broker import MemoryBroker
 from tests.unit.executor.test_session import CASH, OPEN, Market
@@ -279,3 +280,62 @@ def test_a_fill_that_only_the_order_itself_tells_is_protected_within_a_third_of_
 
     broker.denied.clear()
     assert market.working == [(OrderType.SL_M, 10)]
+
+
+# --- what was asked for and no book confirms ---
+
+
+def stop_fills_twice_behind_an_empty_order_book() -> Market:
+    """A part of the entry has filled, its stop was taken twice and both fill: too much is taken back."""
+    broker = Denying()
+    market = Market(broker=broker, order_state=lambda order_id: broker.book.get(order_id))
+    market.decides(quantity=10)
+    market.trades("100.00", volume=4)
+    stop = next(order for order in broker.orders() if order.order_type is OrderType.SL_M)
+    copy = broker.book["copy"] = replace(stop, order_id="copy")
+    for order in (stop, copy):
+        broker._fill(order, 4, Decimal("100.00"))
+    broker.denied = {"orders"}
+    look(market)
+    return market
+
+
+def look(market: Market) -> None:
+    market.session.on_connection_lost()
+    market.clock(market.at + timedelta(seconds=1))
+
+
+def working_beyond(market: Market, order_ids: set[str]) -> list[tuple[Side, int]]:
+    return [
+        (o.side, o.quantity) for o in market.broker.book.values() if not o.status.ended and o.order_id not in order_ids
+    ]
+
+
+def test_shares_wait_for_no_cancellation_that_the_broker_shows_late():
+    market = Market()
+    market.decides(quantity=10)
+    market.broker.cancel = lambda order_id: None  # accepted, and not carried out yet
+
+    market.trades("105.00", volume=4)  # the target: the rest of the entry is taken back first
+
+    assert market.working == [(OrderType.MARKET, 10), (OrderType.LIMIT, 4)]
+
+
+def test_what_is_taken_back_too_much_waits_for_no_order_book():
+    market = stop_fills_twice_behind_an_empty_order_book()
+
+    assert market.broker.book["000001"].status is OrderStatus.CANCELLED
+    assert working_beyond(market, set()) == [(Side.BUY, 4)]
+
+
+def test_shares_wait_for_no_cancelled_correction_that_the_order_book_denies():
+    market = stop_fills_twice_behind_an_empty_order_book()
+    look(market)
+    corrections = {order.order_id for order in market.broker.book.values() if not order.status.ended}
+    market.broker.denied = set()
+    fills_after_all(market, 6, in_order_book=False)
+    market.broker.denied = {"orders"}
+
+    look(market)
+
+    assert working_beyond(market, corrections) == [(Side.SELL, 2)]

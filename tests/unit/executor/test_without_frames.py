@@ -151,6 +151,7 @@ class Feed:
 def a_daemon(place) -> Daemon:
     daemon = Daemon.__new__(Daemon)
     daemon.place, daemon._done, daemon._began = place, None, OPEN
+    daemon.journal = SimpleNamespace(away=None)
     daemon._played_at, daemon._played_wall = 0.0, OPEN
     daemon.params = SimpleNamespace(executor=SimpleNamespace(ticks_stop_after_seconds=20))
     quiet = SimpleNamespace(inc=lambda: None, observe=lambda value: None)

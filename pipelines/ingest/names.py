@@ -3,8 +3,8 @@
 | a source writes | it is |
 |---|---|
 | `NSE:CIPLA`, `CIPLA.NS`, `CIPLA-EQ`, `cipla` | CIPLA |
-| `M_M`, `MM`, `M%26M`, `M&amp;M`, `BAJAJ_AUTO` | M&M, BAJAJ-AUTO, by `facts/signed_symbols.csv` |
-| `NIFTY`, `Nifty50`, `^NSEI`, `BANKNIFTY`, `CNX IT` | indices under Kite's names, by `facts/indices.csv` |
+| `M_M`, `MM`, `M%26M`, `M&amp;M`, `BAJAJ_AUTO` | M&M, BAJAJ-AUTO, by `lists/signed_symbols.csv` |
+| `NIFTY`, `Nifty50`, `^NSEI`, `BANKNIFTY`, `CNX IT` | indices under Kite's names, by `lists/indices.csv` |
 """
 
 import csv
@@ -16,12 +16,11 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
-import pipelines.domain as domain
 from pipelines.domain.instruments import INDEX_OF, Kind
 from pipelines.domain.listings import known_shares
 from pipelines.ingest.universe import universe_symbols
 
-_FACTS = Path(domain.__file__).with_name("facts")
+_LISTS = Path(__file__).parent / "lists"
 #: Names of indices elsewhere, by Kite's; spelling and blanks do not matter
 _ALSO = {
     "NIFTY 50": ("NIFTY", "^NSEI", "CNX NIFTY", "S&P CNX NIFTY", "NIFTY INDEX"),
@@ -91,7 +90,7 @@ def _letters(name: str) -> str:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    with (_FACTS / name).open(encoding="utf-8", newline="") as file:
+    with (_LISTS / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -117,8 +117,8 @@ def decimal_mark(prices: pd.Series, file: str) -> Mark:
             f"{file}: {both.iloc[0]} may be thousands or decimals, and no price says which; write prices as 1234.56"
         )
     as_thousands = float(pd.to_numeric(both.str.replace(",", "")).abs().median())
-    far = abs(np.log(as_thousands / plain.median())) if plain.median() > 0 else 0.0
-    return "." if far < abs(far - np.log(1000)) or as_thousands < plain.median() else ","
+    times = as_thousands / plain.median() if plain.median() > 0 else 1.0
+    return "." if times * times < 1000 else ","  # nearer to once than to a thousand times the plain ones
 
 
 def _worded(column: pd.Series) -> bool:

@@ -232,8 +232,8 @@ def published_holidays(path: Path) -> None:
 
     traded = [session.kind for day in days if (session := session_on(day))]
 
-    assert (path.stem[-4:], len(days), len(traded)) in {("2024", 21, 0), ("2025", 18, 1), ("2026", 20, 1)}
-    assert set(traded) <= {"muhurat"}
+    assert (path.stem[-4:], len(days), len(traded)) in {("2024", 21, 0), ("2025", 18, 1), ("2026", 20, 0)}
+    assert set(traded) <= {"muhurat"}  # of 2026 nobody knows the hours yet
 
 
 def holiday_master(path: Path) -> None:

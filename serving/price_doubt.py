@@ -57,16 +57,26 @@ class SteadyNumber:
         self._known: dict[int, int] = {}
         self._doubted: dict[int, tuple[int, int]] = {}
 
-    def take(self, token: int, number: int) -> int:
-        """The number as believed after a packet that tells `number`; 0 tells nothing."""
+    def take(self, token: int, number: int, *, likely: bool) -> int:
+        """The number as believed after a packet that tells `number`; 0 tells nothing, and is given while none is known.
+
+        Parameters
+        ----------
+        likely : whether it can be so, if it is the first
+        """
         known = self._known.get(token, 0)
         if number == known or not number:
             self._doubted.pop(token, None)
             return known
         doubted, packets = self._doubted.pop(token, (0, 0))
         packets = packets + 1 if number == doubted else 1
-        if known and packets < PACKETS:
+        if (known or not likely) and packets < PACKETS:
             self._doubted[token] = number, packets
             return known
         self._known[token] = number
         return number
+
+    def begin_anew(self) -> None:
+        """A day begins: it may be another one."""
+        self._known.clear()
+        self._doubted.clear()

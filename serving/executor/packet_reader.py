@@ -8,7 +8,7 @@ packet tells of its trade by `serving.last_trades`.
 
 import struct
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from pipelines.domain.bars import IST
@@ -57,6 +57,7 @@ class PacketReader:
         self._trades = LastTrades()
         self._levels, self._closes = PriceDoubt(_INDEX_GAP, _INDEX_JUMP), SteadyNumber()
         self._moments: dict[int, datetime] = {}
+        self._day: date | None = None
         self.heard: frozenset[int] = frozenset()  #: tokens of the packets in the last message
 
     def read(self, message: bytes) -> Frame | None:
@@ -74,6 +75,7 @@ class PacketReader:
         if newest is None and last is None:
             return None
         now = max(second for second in (newest, last) if second is not None)
+        self._turn_day(self._moment(now).date())
         ticks, levels, doubtful, index_move = [], [], [], None
         for packet in packets:
             if packet.is_stock:
@@ -88,6 +90,13 @@ class PacketReader:
         is_news = bool(doubtful) or any(tick.at.timestamp() >= now - LATE_S for tick in ticks)
         at = now if is_news or newest is None else newest
         return Frame(self._moment(at), tuple(ticks), index_move, tuple(levels), tuple(doubtful))
+
+    def _turn_day(self, day: date) -> None:
+        """On another day the indices have another previous close, and begin near their last level."""
+        if self._day is not None and day != self._day:
+            self._closes.begin_anew()
+            self._levels.begin_anew()
+        self._day = day
 
     def _newest(self, packets: list[_Packet]) -> int | None:
         """The message's time. A packet that is stamped before its own trade is not newer than told, but not older."""
@@ -136,7 +145,8 @@ class PacketReader:
         """
         if packet.token != CLOCK_TOKEN:
             return None
-        close = self._closes.take(packet.token, told_close)
+        likely = told_close > 0 and abs(packet.price / told_close - 1) <= _INDEX_GAP
+        close = self._closes.take(packet.token, told_close, likely=likely)
         return packet.price / close - 1 if close else None
 
     def _moment(self, epoch: int) -> datetime:

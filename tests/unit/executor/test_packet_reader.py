@@ -280,6 +280,22 @@ def test_a_wild_close_of_the_index_moves_nothing(close):
     assert moves == [pytest.approx(24_100 / 24_000 - 1)] * 5
 
 
+@pytest.mark.parametrize("wild", [None, 1, 48_000])
+def test_on_another_day_the_index_moves_from_another_close(wild):
+    reader = PacketReader({INDEX: "NIFTY 50"})
+
+    def told(level, close, at):
+        return reader.read(message(replace(a_stock(INDEX, at=at), last_price=Decimal(level), close=Decimal(close))))
+
+    told(24_100, 24_000, AT)
+    closes = [wild] * (3 if wild else 0) + [21_900, 21_900]
+    frames = [told(21_950, close, AT + timedelta(days=1, seconds=n)) for n, close in enumerate(closes)]
+
+    moves = [frame.index_move for frame in frames]
+    assert all(move is None or move == pytest.approx(21_950 / 21_900 - 1) for move in moves)
+    assert moves[-1] is not None
+
+
 @pytest.mark.parametrize("wrong", [-60, -3600, -86_400])
 def test_an_index_stamped_behind_goes_into_no_bar_of_before(wrong):
     reader = PacketReader(SYMBOLS | {INDEX: "NIFTY 50"}, PacketTime(AT, wall=lambda: AT + SECOND))

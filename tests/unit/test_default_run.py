@@ -14,10 +14,11 @@ from dvc.repo import Repo
 from dvc.dependency import ParamsDependency
 changed = []
 with Repo() as repo, repo.lock:
+    made = [str(out) for stage in repo.index.stages for out in stage.outs] + ["data"]
     for stage in repo.index.stages:
         for dependency in stage.deps:
-            made = not isinstance(dependency, ParamsDependency) and str(dependency).startswith("data")
-            if not made and dependency.status():
+            told = isinstance(dependency, ParamsDependency) or not str(dependency).startswith(tuple(made))
+            if told and dependency.status():
                 changed.append(f"{stage.name}: {dependency}")
 print("\\n".join(sorted(changed)), end="")
 """

@@ -135,7 +135,9 @@ def _leave_for_the_next_run(event: HaltEvent, stopped: Stopped) -> None:
     executor answers, the word is left in the file, too, for whoever starts in this state folder.
     """
     where = last_whereabouts()
-    if not stopped.noted or where is None or not where.paper or _health(stopped.account) is not None:
+    if not stopped.noted or where is None or not where.paper or stopped.account != where.account:
+        return
+    if _health(stopped.account) is not None:
         return
     try:
         write_halt_file(halt_file(), event)

@@ -1,10 +1,8 @@
 """Mistakes at the command line: one clear line, exit code 1, and nothing half-written."""
 
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 import pytest
 
@@ -15,18 +13,9 @@ from pipelines.paths import Paths
 from pipelines.tables import write_json
 from serving import all_processes, commands, processes
 from tests.conftest import ROOT, workspace_at
+from tests.integration.calling import Command, Ended, command_in
 
 SANE = Verdict("largest position", True, 0.08, 0.12, "share of equity", ("shadow", "paper"))
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -43,15 +32,7 @@ def checkout(tmp_path, monkeypatch) -> Paths:
 def tradesage(checkout, monkeypatch, capsys) -> Command:
     """`tradesage <arguments>` in the checkout, without the seconds a new process takes to import."""
 
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["tradesage", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            commands.main()
-        told = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), told.out, told.err)
-
-    return run
+    return command_in(checkout.root, monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +14,9 @@ from sqlalchemy import create_engine, text
 from pipelines.journal import embedded, journal_at
 from pipelines.journal.postgres import database_url, stop_embedded
 from pipelines.promotion import registry
-from serving import commands
 from serving.postgres_as_found import _visit, postgres_as_found
 from tests.conftest import workspace_at
-from tests.integration.test_commands import Ended
+from tests.integration.calling import Ended, command_in
 from tests.unit.promotion.builders import registered
 
 MODEL = "without-postgres"
@@ -30,17 +28,7 @@ REASON = ("--reason", "odd trades")
 @pytest.fixture
 def tradesage(tmp_path, monkeypatch, capsys) -> Callable[..., Ended]:
     paths, _ = workspace_at(tmp_path / "checkout", {"promotion.model": MODEL})
-    monkeypatch.setattr(commands, "ROOT", paths.root)
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["tradesage", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            commands.main()
-        told = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), told.out, told.err)
-
-    return run
+    return command_in(paths.root, monkeypatch, capsys)
 
 
 @pytest.fixture

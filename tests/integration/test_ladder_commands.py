@@ -1,6 +1,5 @@
 """`tradesage ladder`, `rollback`, `retire` and `shadow`: what they record, and that they need no MLflow."""
 
-import sys
 import time
 from datetime import datetime, timedelta
 
@@ -12,9 +11,8 @@ from pipelines.journal import journal_at
 from pipelines.journal.postgres import database_url
 from pipelines.promotion.ladder import Promotion, Stage, promote
 from pipelines.promotion.signatures import signatures
-from serving import commands
 from tests.conftest import workspace_at
-from tests.integration.test_commands import Ended
+from tests.integration.calling import command_in
 from tests.unit.promotion.builders import TRACK, Aliases, registered
 
 MODEL = "ladder-commands"
@@ -44,18 +42,8 @@ def journal(own_postgres):
 @pytest.fixture
 def tradesage(tmp_path, monkeypatch, capsys, journal):
     paths, _ = workspace_at(tmp_path / "checkout", {"promotion.model": MODEL})
-    monkeypatch.setattr(commands, "ROOT", paths.root)
     monkeypatch.setenv("COLUMNS", "250")
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["tradesage", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            commands.main()
-        told = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), told.out, told.err)
-
-    return run
+    return command_in(paths.root, monkeypatch, capsys)
 
 
 @pytest.fixture
